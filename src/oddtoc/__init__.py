@@ -1,0 +1,1 @@
+"""oddtoc: live patching for ppc64le."""

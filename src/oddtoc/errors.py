@@ -1,0 +1,133 @@
+"""Everything that oddtoc raises on purpose.
+
+One base, `OddtocError`, and narrow kinds that carry what a caller needs to go on: the address, the function, the
+candidates. The text of an error is one line that says what is wrong; `advice`, when there is one, is a second line
+that says the way out. The command line prints both and never a traceback for these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class OddtocError(Exception):
+    """What is wrong, in one line, with the way out.
+
+    Args:
+        message: one line, without a final stop.
+        address: the virtual address concerned, if there is one.
+        function: the name of the function concerned, if there is one.
+        advice: what the reader can do about it, in one line.
+    """
+
+    def __init__(
+        self, message: str, *, address: int | None = None, function: str | None = None, advice: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.address = address
+        self.function = function
+        self.advice = advice
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.advice}" if self.advice else self.message
+
+
+class UsageError(OddtocError):
+    """The call itself makes no sense: an unknown name, a malformed target."""
+
+
+class ImageError(OddtocError):
+    """A file is not an ELF image that oddtoc can read: not ELF, another machine, ABI v1, no symbols, truncated."""
+
+
+class SymbolError(OddtocError):
+    """A name is not in the image."""
+
+
+class AmbiguousSymbolError(SymbolError):
+    """A name stands more than once in the image. `candidates` holds one line of text for each of them."""
+
+    def __init__(self, message: str, *, candidates: Sequence[str], advice: str | None = None) -> None:
+        super().__init__(message, advice=advice)
+        self.candidates = tuple(candidates)
+
+
+class NoSiteError(OddtocError):
+    """A function has no ftrace site, or the words at its entry are not those of a known entry shape."""
+
+
+class MechanismError(OddtocError):
+    """A mechanism is unknown, or can't carry this function on this target."""
+
+
+class PatchError(OddtocError):
+    """A patch object is malformed, or asks for something that can't be linked."""
+
+
+class RelocationError(PatchError):
+    """A relocation can't be applied: unknown type, out of range, misaligned."""
+
+
+class BuildError(OddtocError):
+    """The compiler or the assembler refused the source. `output` is what it printed."""
+
+    def __init__(self, message: str, *, output: str = "", advice: str | None = None) -> None:
+        super().__init__(message, advice=advice)
+        self.output = output
+
+
+class FetchError(OddtocError):
+    """A package could not be found, downloaded or unpacked."""
+
+
+class GuestError(OddtocError):
+    """A guest did not boot, is not known, or its console does not answer."""
+
+
+class TargetError(OddtocError):
+    """A target can't be reached, or answered what the debug protocol does not allow."""
+
+
+class TargetInUseError(TargetError):
+    """Another debugger or another oddtoc is connected to the target."""
+
+
+class TargetGoneError(TargetError):
+    """The connection to the target broke half-way."""
+
+
+class FaultError(TargetError):
+    """Memory of a target could not be read. `address` and `size` (bytes) say which."""
+
+    def __init__(self, message: str, *, address: int, size: int, advice: str | None = None) -> None:
+        super().__init__(message, address=address, advice=advice)
+        self.size = size
+
+
+class WriteFaultError(FaultError):
+    """Memory of a target could not be written."""
+
+
+class MismatchError(OddtocError):
+    """The running kernel is not the image it was said to be."""
+
+
+class ChangedError(OddtocError):
+    """A word in the target is not the one that the plan was made for."""
+
+
+class BusyError(OddtocError):
+    """A thread stands where words are to change, and did not leave in time."""
+
+
+class RoomError(OddtocError):
+    """There is no room left in the target for a payload or a record."""
+
+
+class RecordError(OddtocError):
+    """The record in the target is damaged or of an unknown version."""
+
+
+class StateError(OddtocError):
+    """A patch is applied already, is not applied, or is covered by a later one."""

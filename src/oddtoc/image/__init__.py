@@ -1,0 +1,1 @@
+"""ELF images: symbols, entries, sites, TOC."""

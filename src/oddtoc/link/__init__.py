@@ -1,0 +1,1 @@
+"""Relocation of a patch object against a running target's symbols."""

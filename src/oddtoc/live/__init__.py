@@ -1,0 +1,1 @@
+"""Apply, revert, status: the transaction on a stopped target and the record kept in it."""

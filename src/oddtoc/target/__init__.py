@@ -1,0 +1,1 @@
+"""Something that runs and can be stopped: debug protocol, QEMU guest."""
