@@ -1,0 +1,132 @@
+"""A running kernel: its image, and the target that it runs in."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from oddtoc.errors import MismatchError, NoSiteError, RecordError, SymbolError
+from oddtoc.image.elf import Image
+from oddtoc.image.entry import Entry, read_entry
+from oddtoc.image.symbols import Symbol
+from oddtoc.kernel.room import Rooms, Span, rooms
+
+_PACA_WORDS = 64
+_MOST_WORDS_AT_AN_ENTRY = 12
+
+ReadMany = Callable[[Sequence[tuple[int, int]]], list[bytes]]
+"""Reads several (address, size) of live memory at once."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A thread that stands in a span: which vCPU, at which address, in which span."""
+
+    cpu: str
+    address: int
+    span: Span
+
+
+class RunningKernel:
+    """What is asked of a running kernel before anything is written to it.
+
+    Args:
+        image: the file that it was booted from.
+        read_many: reads live memory.
+    """
+
+    def __init__(self, image: Image, read_many: ReadMany) -> None:
+        if image.toc is None:
+            raise SymbolError(f"{image.path.name} has no .TOC. symbol", advice="oddtoc needs a vmlinux with symbols")
+        self.image = image
+        self.toc = image.toc
+        self.read_many = read_many
+
+    @cached_property
+    def rooms(self) -> Rooms:
+        """Where this kernel has room."""
+        return rooms(self.image)
+
+    def check_identity(self) -> None:
+        """Compare the build id, and all other ELF notes, in memory with the image's.
+
+        Raises:
+            MismatchError: another kernel runs there.
+        """
+        if self.image.notes is None or self.image.build_id is None:
+            raise MismatchError(f"{self.image.path.name} has no build id to compare with the running kernel's")
+        address, notes = self.image.notes
+        live = self.read_many([(address, len(notes))])[0]
+        if live != notes:
+            raise MismatchError(
+                f"the running kernel is not {self.image.path} (build id {self.image.build_id.hex()})",
+                address=address,
+                advice="give the vmlinux of the kernel that runs there with --vmlinux",
+            )
+
+    @cached_property
+    def toc_slot(self) -> int:
+        """Offset (bytes) in the PACA, from r13, of the doubleword that holds the kernel's TOC pointer.
+
+        Found by value in the first PACA: `paca_ptrs` is an array of pointers (arch/powerpc/kernel/paca.c).
+
+        Raises:
+            RecordError: no doubleword there holds it, or more than one.
+        """
+        (array,) = struct.unpack("<Q", self.read_many([(self.image.symbols.one("paca_ptrs").address, 8)])[0])
+        (paca,) = struct.unpack("<Q", self.read_many([(array, 8)])[0])
+        words = struct.unpack(f"<{_PACA_WORDS}Q", self.read_many([(paca, _PACA_WORDS * 8)])[0])
+        found = [index * 8 for index, word in enumerate(words) if word == self.toc]
+        if len(found) != 1:
+            raise RecordError(f"the PACA at {paca:#x} holds the kernel's TOC pointer {len(found)} times", address=paca)
+        return found[0]
+
+    def function(self, name: str, which: str | None = None) -> Symbol:
+        """The function of that name.
+
+        Raises:
+            SymbolError: there is none; AmbiguousSymbolError: there are several.
+        """
+        return self.image.symbols.one(name, which, functions_only=True)
+
+    def entries(self, symbols: Iterable[Symbol]) -> list[Entry]:
+        """The entries of functions, told from the live words, all read at once.
+
+        Raises:
+            NoSiteError: the words at an entry are those of no known shape.
+        """
+        symbols = list(symbols)
+        windows = [(symbol.address - 16, 16 + 4 * _MOST_WORDS_AT_AN_ENTRY) for symbol in symbols]
+        memory = self.read_many(windows)
+
+        def reader(index: int) -> Callable[[int], int]:
+            start = windows[index][0]
+
+            def read_word(address: int) -> int:
+                offset = address - start
+                if not 0 <= offset <= len(memory[index]) - 4:
+                    raise NoSiteError(
+                        f"the entry of {symbols[index].name} is longer than any known shape", address=address
+                    )
+                return int.from_bytes(memory[index][offset : offset + 4], "little")
+
+            return read_word
+
+        return [read_entry(symbol, reader(index), self.image.sites) for index, symbol in enumerate(symbols)]
+
+    def bpf_users(self, symbol: Symbol) -> str | None:
+        """How BPF programs may call a function, in words; None where no way is known.
+
+        Helpers stand in a `struct bpf_func_proto` (include/linux/bpf.h), whose objects are named `*_proto` and begin
+        with the function's address; kernel functions open to BPF are listed in .BTF_ids under
+        `__BTF_ID__func__NAME__N` (include/linux/btf_ids.h).
+        """
+        for place in self.image.references(symbol.address):
+            holder = self.image.symbols.at(place, functions_only=False)
+            if holder is not None and holder.name.endswith("_proto") and holder.address == place:
+                return f"BPF (helper, {holder.name})"
+        if self.image.symbols.starting_with(f"__BTF_ID__func__{symbol.name}__"):
+            return "BPF (kernel function)"
+        return None

@@ -1,0 +1,285 @@
+"""A patch object: a relocatable ELF file with replacements, their records and the trampolines.
+
+The file is what the compiler and `ld -r` made; `.oddtoc.replace` holds one record per replaced function, laid out by
+`struct oddtoc_replacement` in `oddtoc.h`, and each `.oddtoc.trampoline.NAME` holds one template.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from elftools.common.exceptions import ELFError
+from elftools.construct import ConstructError
+from elftools.elf.elffile import ELFFile
+from elftools.elf.relocation import RelocationSection
+from elftools.elf.sections import SymbolTableSection
+
+from oddtoc.errors import ImageError, OddtocError, PatchError
+
+REPLACE_SECTION = ".oddtoc.replace"
+TRAMPOLINE_PREFIX = ".oddtoc.trampoline."
+
+_RECORD = struct.Struct("<64s128s64s8x")
+_REPLACEMENT_OFFSET = 256
+_WRITE, _ALLOC, _EXECUTE = 1, 2, 4
+_UNDEFINED, _ABSOLUTE, _COMMON = "SHN_UNDEF", "SHN_ABS", "SHN_COMMON"
+
+
+@dataclass(frozen=True)
+class Relocation:
+    """One entry of a RELA section: where (bytes into the section), what type, which symbol (index), which addend."""
+
+    offset: int
+    type: int
+    symbol: int
+    addend: int
+
+
+@dataclass(frozen=True)
+class ObjectSymbol:
+    """A symbol of the object. `section` is an index, None for an undefined or absolute symbol."""
+
+    name: str
+    section: int | None
+    value: int
+    other: int
+    defined: bool
+    weak: bool
+
+    @property
+    def local_offset(self) -> int:
+        """Bytes from the global to the local entry point (ELFv2 ABI 3.4.1, st_other bits 5 to 7)."""
+        code = self.other >> 5
+        return 0 if code < 2 else 1 << code
+
+    @property
+    def keeps_toc(self) -> bool:
+        """False for a function that may come back with any r2 (st_other bits 5 to 7 hold 1)."""
+        return self.other >> 5 != 1
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section that will be loaded, or one of oddtoc's own. `data` is zeros for a NOBITS section."""
+
+    index: int
+    name: str
+    flags: int
+    alignment: int
+    data: bytes
+    relocations: tuple[Relocation, ...]
+
+    @property
+    def loaded(self) -> bool:
+        """Whether it becomes part of the payload."""
+        return bool(self.flags & _ALLOC) and not self.name.startswith((".oddtoc.", ".eh_frame", ".note", ".comment"))
+
+    @property
+    def executable(self) -> bool:
+        """Whether it holds instructions."""
+        return bool(self.flags & _EXECUTE)
+
+    @property
+    def writable(self) -> bool:
+        """Whether the replacement writes to it; `.toc` and relocated constants are only written by link."""
+        return bool(self.flags & _WRITE) and not self.name.startswith((".toc", ".data.rel.ro", ".rodata"))
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """What replaces what.
+
+    Attributes:
+        image: the name of the patched object, `vmlinux` or a module or a library.
+        function: the function to be replaced.
+        which: file or address that tells functions of the same name apart; empty where the name is unique.
+        section, offset: where the new function's global entry is in this object, bytes into the section.
+        symbol: the new function's symbol.
+    """
+
+    image: str
+    function: str
+    which: str
+    section: int
+    offset: int
+    symbol: ObjectSymbol
+
+
+@dataclass
+class PatchObject:
+    """A parsed patch object. `name` is the file's stem unless given; `content` the bytes of the file."""
+
+    name: str
+    content: bytes
+    sections: dict[int, Section] = field(default_factory=dict)
+    symbols: tuple[ObjectSymbol, ...] = ()
+    replacements: tuple[Replacement, ...] = ()
+
+    @classmethod
+    def open(cls, path: str | Path, name: str | None = None) -> PatchObject:
+        """Read and check a patch object.
+
+        Raises:
+            ImageError: the file can't be read, is not ELF, not for ppc64le with ABI v2, or not relocatable.
+            PatchError: it holds no replacements, or a malformed one.
+        """
+        path = Path(path)
+        try:
+            with path.open("rb") as file:
+                content = file.read()
+                file.seek(0)
+                return _Reader(path, ELFFile(file)).read(name or path.stem, content)
+        except OddtocError:
+            raise
+        except OSError as error:
+            raise ImageError(f"{path} can't be read: {error.strerror}") from error
+        except (ELFError, ConstructError, struct.error, ValueError, LookupError, TypeError, AttributeError,
+                OverflowError, AssertionError, EOFError, MemoryError, RecursionError) as error:  # fmt: skip
+            # pyelftools answers damage with whatever the broken field led it into
+            raise ImageError(f"{path} is not a readable ELF object: {error or type(error).__name__}") from error
+
+    @property
+    def loaded(self) -> list[Section]:
+        """The sections that become the payload, in file order, empty ones left out."""
+        return [section for section in self.sections.values() if section.loaded and section.data]
+
+    def template(self, name: str) -> Section:
+        """The trampoline template of a mechanism.
+
+        Raises:
+            PatchError: the object was built without it.
+        """
+        for section in self.sections.values():
+            if section.name == TRAMPOLINE_PREFIX + name:
+                return section
+        raise PatchError(
+            f"{self.name} holds no trampoline {name}", advice="build it again with this version of oddtoc build"
+        )
+
+
+class _Reader:
+    def __init__(self, path: Path, elf: ELFFile) -> None:
+        self.path = path
+        self.elf = elf
+
+    def read(self, name: str, content: bytes) -> PatchObject:
+        self.check_header()
+        patch = PatchObject(name, content)
+        table = self.elf.get_section_by_name(".symtab")
+        if not isinstance(table, SymbolTableSection):
+            raise PatchError(f"{self.path} has no symbol table", advice="build it with oddtoc build, do not strip it")
+        patch.symbols = tuple(self.symbols(table))
+        relocations = self.relocations(len(patch.symbols))
+        for index, section in enumerate(self.elf.iter_sections()):
+            size = section["sh_size"]
+            if section["sh_type"] == "SHT_NOBITS":
+                if size > 1 << 28:
+                    raise PatchError(f"{self.path}: section {section.name} asks for {size} bytes")
+                data = bytes(size)
+            elif section["sh_type"] == "SHT_PROGBITS" and section["sh_offset"] + size <= len(content):
+                data = content[section["sh_offset"] : section["sh_offset"] + size]
+            elif section["sh_type"] == "SHT_PROGBITS":
+                raise ImageError(f"{self.path} is truncated: section {section.name} ends beyond the file")
+            else:
+                continue
+            found = tuple(relocations.get(index, ()))
+            self.check_fields(section.name, found, size)
+            alignment = section["sh_addralign"] or 1
+            if alignment > 1 << 16 or alignment & (alignment - 1):
+                raise PatchError(f"{self.path}: section {section.name} is aligned to {alignment} bytes")
+            patch.sections[index] = Section(index, section.name, section["sh_flags"], alignment, data, found)
+        patch.replacements = tuple(self.replacements(patch))
+        return patch
+
+    def check_header(self) -> None:
+        header = self.elf.header
+        if self.elf.elfclass != 64 or not self.elf.little_endian or header["e_machine"] != "EM_PPC64":
+            raise ImageError(f"{self.path} is not a ppc64le object ({self.elf.get_machine_arch()})")
+        if header["e_flags"] & 3 != 2:
+            raise ImageError(
+                f"{self.path} is for ELF ABI v{header['e_flags'] & 3}, not v2",
+                advice="compile it with a ppc64le compiler and -mabi=elfv2",
+            )
+        if header["e_type"] != "ET_REL":
+            raise ImageError(
+                f"{self.path} is not a relocatable object", advice="oddtoc build SOURCE.c makes patch objects"
+            )
+
+    def symbols(self, table: SymbolTableSection) -> Iterator[ObjectSymbol]:
+        for entry in table.iter_symbols():
+            where = entry["st_shndx"]
+            if where == _COMMON:
+                raise PatchError(f"{self.path}: {entry.name} is a common symbol", advice="compile with -fno-common")
+            other = entry["st_other"]
+            raw = other["local"] << 5 | _VISIBILITY.get(other["visibility"], 0)
+            section = where if isinstance(where, int) else None
+            weak = entry["st_info"]["bind"] == "STB_WEAK"
+            name = entry.name or (self.elf.get_section(section).name if section is not None else "")
+            yield ObjectSymbol(name, section, entry["st_value"], raw, where != _UNDEFINED, weak)
+
+    def relocations(self, symbols: int) -> dict[int, list[Relocation]]:
+        found: dict[int, list[Relocation]] = {}
+        for section in self.elf.iter_sections():
+            if not isinstance(section, RelocationSection):
+                continue
+            if not section.is_RELA():
+                raise PatchError(f"{self.path}: {section.name} has relocations without addends")
+            entries = found.setdefault(section["sh_info"], [])
+            for entry in section.iter_relocations():
+                if entry["r_info_sym"] >= symbols:
+                    raise PatchError(f"{self.path}: {section.name} names symbol {entry['r_info_sym']}, which is not there")
+                entries.append(Relocation(entry["r_offset"], entry["r_info_type"], entry["r_info_sym"], entry["r_addend"]))
+        return found
+
+    def check_fields(self, name: str, relocations: tuple[Relocation, ...], size: int) -> None:
+        for relocation in relocations:
+            if relocation.offset + 2 > size:
+                raise PatchError(f"{self.path}: a relocation of {name} is at {relocation.offset:#x}, behind its end")
+
+    def replacements(self, patch: PatchObject) -> Iterator[Replacement]:
+        records = [section for section in patch.sections.values() if section.name == REPLACE_SECTION and section.data]
+        if not records:
+            raise PatchError(
+                f"{self.path} replaces nothing",
+                advice="#include <oddtoc.h> and name what it replaces: ODDTOC_REPLACE(vmlinux, old, new);",
+            )
+        for section in records:
+            if len(section.data) % _RECORD.size:
+                raise PatchError(f"{self.path}: {REPLACE_SECTION} is no multiple of {_RECORD.size} bytes")
+            targets = {relocation.offset: relocation for relocation in section.relocations}
+            for start in range(0, len(section.data), _RECORD.size):
+                relocation = targets.get(start + _REPLACEMENT_OFFSET)
+                if relocation is None or relocation.type != 38:
+                    raise PatchError(f"{self.path}: a record of {REPLACE_SECTION} does not point to a function")
+                yield self.replacement(patch, section.data[start : start + _RECORD.size], relocation)
+
+    def replacement(self, patch: PatchObject, record: bytes, relocation: Relocation) -> Replacement:
+        image, function, which = (_text(self.path, raw) for raw in _RECORD.unpack(record))
+        if not image or not function:
+            raise PatchError(f"{self.path}: a record of {REPLACE_SECTION} names no image or no function")
+        target = patch.symbols[relocation.symbol]
+        section, offset = target.section, target.value + relocation.addend
+        if section is None or section not in patch.sections or not patch.sections[section].executable:
+            raise PatchError(f"{self.path}: the replacement of {function} is not a function of this object")
+        symbol = _function_at(patch.symbols, section, offset)
+        if symbol is None:
+            raise PatchError(f"{self.path}: no function starts where the replacement of {function} should be")
+        return Replacement(image, function, which, section, offset, symbol)
+
+
+_VISIBILITY = {"STV_DEFAULT": 0, "STV_INTERNAL": 1, "STV_HIDDEN": 2, "STV_PROTECTED": 3}
+
+
+def _text(path: Path, raw: bytes) -> str:
+    try:
+        return raw.split(b"\0", 1)[0].decode("ascii")
+    except UnicodeDecodeError as error:
+        raise PatchError(f"{path}: a name in {REPLACE_SECTION} is not ASCII") from error
+
+
+def _function_at(symbols: tuple[ObjectSymbol, ...], section: int, offset: int) -> ObjectSymbol | None:
+    named = (s for s in symbols if s.section == section and s.value == offset and s.name and not s.name.startswith("."))
+    return next(named, None)

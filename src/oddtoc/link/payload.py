@@ -1,0 +1,278 @@
+"""Linking: a patch object at its final addresses, on the patched object's TOC or on its own.
+
+One object, both ways. With a TOC of its own, a call to the outside goes through a stub that saves r2 at 24(r1), and
+the nop behind the call becomes its reload (ELFv2 ABI 2.3.6.1 and 4.2.5.3). On the patched object's TOC a call goes
+straight to the local entry.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from oddtoc import isa
+from oddtoc.errors import PatchError, RelocationError, SymbolError
+from oddtoc.link.layout import Area, Layout, Redirect
+from oddtoc.link.object import ObjectSymbol, PatchObject, Relocation, Section
+from oddtoc.link.relocations import Base, Recipe, apply, recipe_for
+
+TOC_ALIGNMENT = 1 << 16
+"""An own TOC pointer lies this many bytes, or a multiple, from the patched object's: one addis leads there."""
+
+_STUB = (
+    isa.TOC_SAVE,
+    0x3D820000,  # addis r12,r2,(f - .TOC.)@ha
+    0x398C0000,  # addi r12,r12,(f - .TOC.)@l
+    0x7D8903A6,  # mtctr r12
+    isa.BCTR,
+)
+
+
+class Outside(Protocol):
+    """A function or variable of the target."""
+
+    @property
+    def address(self) -> int:
+        """Its address; of a function the global entry."""
+
+    @property
+    def local_entry(self) -> int:
+        """Of a function, where calls on the same TOC go."""
+
+    @property
+    def other(self) -> int:
+        """st_other of its symbol."""
+
+
+class Resolver(Protocol):
+    """Where names that the object does not define come from."""
+
+    def resolve(self, name: str) -> Outside:
+        """The symbol of that name; SymbolError where there is none or more than one."""
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What the payload stands on.
+
+    Attributes:
+        toc: TOC pointer of the patched object.
+        toc_slot: offset from r13 where it can be loaded from (PACATOC in a kernel).
+        areas: start address of each area that the layout uses.
+        own_toc: whether the payload gets a TOC pointer of its own.
+        helpers: start of the block of return helpers: 64 KiB, aligned so that TOC - LR, for an LR in the block, has
+            one upper half (see odd_toc_cr4.S).
+    """
+
+    toc: int
+    toc_slot: int
+    areas: Mapping[Area, int]
+    own_toc: bool
+    helpers: int
+
+
+@dataclass(frozen=True)
+class Payload:
+    """A linked patch object.
+
+    Attributes:
+        segments: per area its start address and bytes, empty ones left out.
+        toc: the TOC pointer that its code runs on.
+        targets: function name to the address that its site branches to.
+        replacements: function name to the address of the replacement's local entry.
+    """
+
+    segments: Mapping[Area, tuple[int, bytes]]
+    toc: int
+    targets: Mapping[str, int]
+    replacements: Mapping[str, int]
+
+
+def link(patch: PatchObject, redirects: Sequence[Redirect], layout: Layout, ground: Ground, resolver: Resolver) -> Payload:
+    """Give a patch object its addresses.
+
+    Args:
+        patch: the object.
+        redirects: what replaces what, with each function's mechanism.
+        layout: made by `lay_out` for the same redirects.
+        ground: where the areas start, and the TOC pointer they stand on.
+        resolver: the target's symbols.
+
+    Raises:
+        SymbolError: a name is not in the target, or there more than once.
+        RelocationError: a value does not fit its field; a call that needs a TOC reload has no nop behind it.
+        PatchError: a section or symbol can't be part of a payload.
+    """
+    return _Linker(patch, layout, ground, resolver).link(redirects)
+
+
+class _Linker:
+    def __init__(self, patch: PatchObject, layout: Layout, ground: Ground, resolver: Resolver) -> None:
+        self.patch = patch
+        self.layout = layout
+        self.ground = ground
+        self.resolver = resolver
+        self.toc = _own_toc(ground) if ground.own_toc else ground.toc
+        self.memory = {area: bytearray(size) for area, size in layout.sizes.items() if size}
+
+    def link(self, redirects: Sequence[Redirect]) -> Payload:
+        for index, (area, offset) in self.layout.sections.items():
+            section = self.patch.sections[index]
+            self.memory[area][offset : offset + len(section.data)] = section.data
+            self.relocate(section, area, offset, {})
+        self.write_stubs()
+        self.write_slots()
+        replacements = {r.entry.function: self.local_entry(r) for r in redirects}
+        targets = {r.entry.function: self.write_trampoline(r, replacements[r.entry.function]) for r in redirects}
+        segments = {area: (self.ground.areas[area], bytes(memory)) for area, memory in self.memory.items()}
+        return Payload(segments, self.toc, targets, replacements)
+
+    def address(self, place: tuple[Area, int]) -> int:
+        return self.ground.areas[place[0]] + place[1]
+
+    def local_entry(self, redirect: Redirect) -> int:
+        replacement = redirect.replacement
+        start = self.address(self.layout.sections[replacement.section])
+        return start + replacement.offset + replacement.symbol.local_offset
+
+    def write_trampoline(self, redirect: Redirect, new: int) -> int:
+        name = redirect.template
+        if name is None:
+            return new
+        place = self.layout.trampolines[redirect.entry.function]
+        template = self.patch.template(name)
+        area, offset = place
+        self.memory[area][offset : offset + len(template.data)] = template.data
+        uses_toc = redirect.replacement.symbol.local_offset > 0
+        parameters = {
+            "oddtoc_new": new,
+            "oddtoc_toc_delta": self.toc - self.ground.toc if uses_toc else 0,
+            "oddtoc_toc_slot": self.ground.toc_slot,
+            "oddtoc_helpers": helper_distance(self.ground),
+        }
+        self.relocate(template, area, offset, parameters)
+        return self.address(place)
+
+    def write_stubs(self) -> None:
+        for name, offset in self.layout.stubs.items():
+            distance = self.resolver.resolve(name).address - self.toc
+            words = list(_STUB)
+            words[1] |= isa.high_adjusted(distance)
+            words[2] |= isa.low(distance)
+            if not -(1 << 31) <= distance < (1 << 31) - 0x8000:
+                raise RelocationError(
+                    f"{name} is {distance:+#x} bytes from the payload's TOC pointer, beyond 2 GiB",
+                    function=name,
+                    advice="build with -mlongcall and -mcmodel=large",
+                )
+            struct.pack_into("<5I", self.memory[Area.TEXT], offset, *words)
+
+    def write_slots(self) -> None:
+        for index, offset in self.layout.slots.items():
+            struct.pack_into("<Q", self.memory[Area.TEXT], offset, self.value(self.patch.symbols[index], {}))
+
+    def value(self, symbol: ObjectSymbol, parameters: Mapping[str, int]) -> int:
+        if symbol.name == ".TOC." and not symbol.defined:
+            return self.toc
+        if symbol.name in parameters and not symbol.defined:
+            return parameters[symbol.name]
+        if symbol.section is not None:
+            if symbol.section not in self.layout.sections:
+                raise PatchError(f"{self.patch.name} refers to {symbol.name}, in a section that is not loaded")
+            return self.address(self.layout.sections[symbol.section]) + symbol.value
+        if symbol.defined:
+            return symbol.value
+        try:
+            return self.resolver.resolve(symbol.name).address
+        except SymbolError:
+            if symbol.weak:
+                return 0
+            raise
+
+    def relocate(self, section: Section, area: Area, start: int, parameters: Mapping[str, int]) -> None:
+        for relocation in section.relocations:
+            place = f"{section.name}+{relocation.offset:#x}"
+            recipe = recipe_for(relocation.type, place)
+            if recipe.size == 0:
+                continue
+            if relocation.offset + recipe.size > len(section.data):
+                raise PatchError(f"{self.patch.name}: the relocation at {place} is longer than its section")
+            symbol = self.patch.symbols[relocation.symbol]
+            offset = start + relocation.offset
+            if recipe.is_call:
+                value = self.call(section, area, offset, relocation, parameters)
+            else:
+                value = self.formula(recipe, symbol, relocation, self.ground.areas[area] + offset, parameters)
+            field = memoryview(self.memory[area])[offset : offset + recipe.size]
+            apply(recipe, field, value, symbol=symbol.name, place=place)
+
+    def formula(
+        self, recipe: Recipe, symbol: ObjectSymbol, relocation: Relocation, place: int, parameters: Mapping[str, int]
+    ) -> int:
+        if recipe.base is Base.TOC_POINTER:
+            return self.toc
+        if recipe.base is Base.PLT_SLOT:
+            return self.ground.areas[Area.TEXT] + self.layout.slots[relocation.symbol] - self.toc
+        value = self.value(symbol, parameters) + relocation.addend
+        if recipe.base is Base.RELATIVE:
+            return value - place
+        if recipe.base is Base.TOC:
+            return value - self.toc
+        return value
+
+    def call(
+        self, section: Section, area: Area, offset: int, relocation: Relocation, parameters: Mapping[str, int]
+    ) -> int:
+        """The displacement of a branch; mends the word behind it where the TOC has to be reloaded."""
+        symbol = self.patch.symbols[relocation.symbol]
+        place = self.ground.areas[area] + offset
+        if symbol.name in parameters:
+            return parameters[symbol.name] + relocation.addend - place
+        if symbol.defined:
+            return self.value(symbol, parameters) + symbol.local_offset + relocation.addend - place
+        if not self.ground.own_toc:
+            outside = self.resolver.resolve(symbol.name)
+            if outside.other >> 5 == 1:
+                raise RelocationError(
+                    f"{symbol.name}, called at {section.name}+{relocation.offset:#x}, may return with another TOC",
+                    function=symbol.name,
+                )
+            return outside.local_entry + relocation.addend - place
+        self.reload_behind(section, area, offset, relocation, symbol)
+        return self.ground.areas[Area.TEXT] + self.layout.stubs[symbol.name] - place
+
+    def reload_behind(
+        self, section: Section, area: Area, offset: int, relocation: Relocation, symbol: ObjectSymbol
+    ) -> None:
+        memory = self.memory[area]
+        place = f"{section.name}+{relocation.offset:#x}"
+        (call,) = struct.unpack_from("<I", memory, offset)
+        if not isa.is_link(call):
+            raise RelocationError(
+                f"the sibling call of {symbol.name} at {place} leaves the payload and would lose its caller's TOC",
+                function=symbol.name,
+                advice="compile with -fno-optimize-sibling-calls, or use --mechanism shared-toc",
+            )
+        behind = offset + 4
+        last = offset - relocation.offset + len(section.data)
+        word = struct.unpack_from("<I", memory, behind)[0] if behind + 4 <= last else None
+        if word not in (isa.NOP, isa.TOC_RELOAD):
+            raise RelocationError(
+                f"the call of {symbol.name} at {place} has no nop behind it for the reload of r2",
+                function=symbol.name,
+                advice="compile with -mlongcall, or use --mechanism shared-toc",
+            )
+        struct.pack_into("<I", memory, behind, isa.TOC_RELOAD)
+
+
+def _own_toc(ground: Ground) -> int:
+    """A TOC pointer near the payload, a multiple of 64 KiB away from the patched object's and not equal to it."""
+    distance = round((ground.areas[Area.TEXT] - ground.toc) / TOC_ALIGNMENT) * TOC_ALIGNMENT
+    return ground.toc + (distance or TOC_ALIGNMENT)
+
+
+def helper_distance(ground: Ground) -> int:
+    """The value of oddtoc_helpers: it moves TOC - LR into 0..0xffff for an LR in the block of helpers."""
+    return ground.helpers + TOC_ALIGNMENT - 1 - ground.toc

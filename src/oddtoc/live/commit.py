@@ -1,0 +1,121 @@
+"""The commit: the words of a patch change, all of them, while the target stands still and nobody is in their way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from oddtoc.errors import BusyError, ChangedError, FaultError
+from oddtoc.kernel.room import Span
+from oddtoc.live.record import Change, FunctionRecord
+from oddtoc.target.qemu import Cpu, Pause, QemuTarget, Stopped
+
+_FIRST_DELAY = 0.001
+_LONGEST_DELAY = 0.1
+
+
+@dataclass(frozen=True)
+class Commit:
+    """What a commit changes.
+
+    Attributes:
+        functions: whose words change.
+        to_new: True writes what the patch wants, False what stood there before.
+        accepted: whether a word may already be what it is to become.
+        state: (address, bytes) written with the words: the state of the record.
+    """
+
+    functions: Sequence[FunctionRecord]
+    to_new: bool
+    accepted: bool
+    state: tuple[int, bytes]
+
+
+def carry_out(target: QemuTarget, commit: Commit, *, timeout: float) -> Pause:
+    """Write a commit in one stop, as soon as no vCPU stands in its way.
+
+    Args:
+        target: the target.
+        commit: what to change.
+        timeout: seconds after which to give up; the target runs on in between.
+
+    Returns:
+        The pause that the target saw for the commit itself.
+
+    Raises:
+        BusyError: a vCPU stood in the way all the time.
+        ChangedError: a word is not the one that the plan was made for; nothing was written.
+        FaultError: a word could not be written; those that were are back as they were.
+    """
+    deadline = time.monotonic() + timeout
+    delay = _FIRST_DELAY
+    while True:
+        with target.stopped() as stopped:
+            obstacle = _obstacle(stopped.cpus(), commit.functions)
+            if obstacle is None:
+                _write(stopped, commit)
+        if obstacle is None:
+            return target.pauses[-1]
+        if time.monotonic() > deadline:
+            raise obstacle
+        time.sleep(delay)
+        delay = min(delay * 2, _LONGEST_DELAY)
+
+
+def _obstacle(cpus: Iterable[Cpu], functions: Iterable[FunctionRecord]) -> BusyError | None:
+    """A vCPU that stands between a global entry and the branch, or on a word that changes."""
+    windows = [(Span(function.entry + 4, function.behind + 4), function) for function in functions]
+    for cpu in cpus:
+        for span, function in windows:
+            for address in cpu.positions:
+                if address in span:
+                    return BusyError(
+                        f"vCPU {cpu.id} stands at {address:#x}, in the entry of {function.name}",
+                        address=address,
+                        function=function.name,
+                        advice="try again, or give it longer with --timeout",
+                    )
+    return None
+
+
+def _write(stopped: Stopped, commit: Commit) -> None:
+    blocks = [_block(function.changes) for function in commit.functions]
+    live = stopped.read_many([(block.start, block.size) for block in blocks])
+    for function, block, memory in zip(commit.functions, blocks, live, strict=True):
+        _check(function, commit, lambda a, m=memory, b=block: int.from_bytes(m[a - b.start : a - b.start + 4], "little"))
+    wanted = [_changed(f, b, m, commit.to_new) for f, b, m in zip(commit.functions, blocks, live, strict=True)]
+    writes = [(block.start, memory) for block, memory in zip(blocks, wanted, strict=True)]
+    try:
+        stopped.write_many([*writes, commit.state], verify=True)
+    except (FaultError, ChangedError):
+        stopped.write_many([(block.start, memory) for block, memory in zip(blocks, live, strict=True)], verify=False)
+        raise
+
+
+def _block(changes: Sequence[Change]) -> Span:
+    """From the first to the last word of a function that changes: written in one piece."""
+    addresses = [change.address for change in changes]
+    return Span(min(addresses), max(addresses) + 4)
+
+
+def _check(function: FunctionRecord, commit: Commit, word_at: Callable[[int], int]) -> None:
+    for change in function.changes:
+        word = word_at(change.address)
+        before, after = (change.old, change.new) if commit.to_new else (change.new, change.old)
+        if word != before and not (commit.accepted and word == after):
+            raise ChangedError(
+                f"the {change.role} of {function.name} is {word:#010x} and not {before:#010x}; nothing was written",
+                address=change.address,
+                function=function.name,
+                advice="somebody else has changed it: look with oddtoc status",
+            )
+
+
+def _changed(function: FunctionRecord, block: Span, memory: bytes, to_new: bool) -> bytes:
+    result = bytearray(memory)
+    for change in function.changes:
+        word = change.new if to_new else change.old
+        offset = change.address - block.start
+        result[offset : offset + 4] = word.to_bytes(4, "little")
+    return bytes(result)

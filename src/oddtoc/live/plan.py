@@ -1,0 +1,217 @@
+"""The plan of an apply: everything that will be written, decided before anything is."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from oddtoc import isa
+from oddtoc.errors import ChangedError, MechanismError, OddtocError, PatchError, RelocationError, RoomError, StateError
+from oddtoc.image.entry import Entry
+from oddtoc.image.symbols import Symbol
+from oddtoc.kernel.place import branch_place
+from oddtoc.kernel.room import Rooms, Span, allocate
+from oddtoc.kernel.running import RunningKernel
+from oddtoc.link.layout import Area, Layout, Redirect, lay_out
+from oddtoc.link.object import PatchObject
+from oddtoc.link.payload import Ground, Payload, link
+from oddtoc.live.journal import Journal
+from oddtoc.live.record import Change, FunctionRecord, Record, State, entry_bytes
+from oddtoc.mechanism.catalog import AUTO, MECHANISMS, Mechanism, by_name
+from oddtoc.mechanism.mark import is_marked, marked, unmarked
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an apply writes.
+
+    Attributes:
+        record: the record that will stand in the target.
+        mechanism: the mechanism that was chosen.
+        segments: (address, bytes, what) of the payload, written while the target runs.
+        journal_address: where the record's entry goes.
+        journal_entry: its bytes, state INTENT.
+        superseded: addresses of journal entries of the same name that were never committed.
+    """
+
+    record: Record
+    mechanism: Mechanism
+    segments: tuple[tuple[int, bytes, str], ...]
+    journal_address: int
+    journal_entry: bytes
+    superseded: tuple[int, ...]
+
+    @property
+    def changes(self) -> list[Change]:
+        """Every word of existing code that changes, in address order per function."""
+        return [change for function in self.record.functions for change in function.changes]
+
+
+@dataclass(frozen=True)
+class _Function:
+    symbol: Symbol
+    entry: Entry
+    behind: int
+    word: int
+    """The live word at `behind`."""
+
+
+class _Names:
+    """Resolves names in the kernel's image, with the user's choices for those that stand twice."""
+
+    def __init__(self, kernel: RunningKernel, which: Mapping[str, str]) -> None:
+        self.symbols = kernel.image.symbols
+        self.which = which
+
+    def resolve(self, name: str) -> Symbol:
+        return self.symbols.one(name, self.which.get(name))
+
+
+def plan_apply(
+    kernel: RunningKernel,
+    journal: Journal,
+    patch: PatchObject,
+    *,
+    mechanism: str = AUTO,
+    which: Mapping[str, str] | None = None,
+) -> Plan:
+    """Decide everything about an apply, from the live words, without writing.
+
+    Args:
+        kernel: the running kernel, already identified.
+        journal: what is applied there.
+        patch: the patch object.
+        mechanism: a mechanism's name, or `auto`: the cheapest whose conditions hold.
+        which: for names that stand more than once in the kernel, the file or address that is meant.
+
+    Raises:
+        StateError: a patch of this name is applied already.
+        OddtocError: the narrow kinds that say why the patch can't be applied.
+    """
+    candidates = list(MECHANISMS.values()) if mechanism == AUTO else [by_name(mechanism)]
+    if journal.is_applied(patch.name):
+        raise StateError(
+            f"a patch named {patch.name} is applied already", advice=f"oddtoc revert {patch.name}, or give it a --name"
+        )
+    which = which or {}
+    functions = _functions(kernel, journal, patch, which)
+    refusals: list[OddtocError] = []
+    for candidate in candidates:
+        try:
+            return _plan_with(kernel, journal, patch, functions, candidate, which)
+        except (MechanismError, RelocationError, RoomError) as error:
+            refusals.append(error)
+    raise refusals[0]
+
+
+def _functions(
+    kernel: RunningKernel, journal: Journal, patch: PatchObject, which: Mapping[str, str]
+) -> dict[str, _Function]:
+    """The functions that the patch replaces, by the name in their record."""
+    symbols: dict[str, Symbol] = {}
+    for replacement in patch.replacements:
+        if replacement.image != "vmlinux":
+            raise PatchError(
+                f"{patch.name} replaces {replacement.function} in {replacement.image}; only vmlinux can be patched so far"
+            )
+        chosen = which.get(replacement.function) or replacement.which or None
+        symbol = kernel.function(replacement.function, chosen)
+        if symbol.name in symbols:
+            raise PatchError(f"{patch.name} replaces {symbol.name} twice", function=symbol.name)
+        symbols[symbol.name] = symbol
+    found: dict[str, _Function] = {}
+    for symbol, entry in zip(symbols.values(), kernel.entries(symbols.values()), strict=True):
+        behind = branch_place(kernel.image, symbol, entry)
+        word = int.from_bytes(kernel.read_many([(behind, 4)])[0], "little")
+        if word != kernel.image.word(behind) and not journal.wrote(behind, word):
+            raise ChangedError(
+                f"the word behind the site of {symbol.name} is {word:#010x} and not {kernel.image.word(behind):#010x}",
+                address=behind,
+                function=symbol.name,
+                advice="a kprobe or another patcher is there: remove it first",
+            )
+        found[symbol.name] = _Function(symbol, entry, behind, word)
+    return found
+
+
+def _plan_with(
+    kernel: RunningKernel,
+    journal: Journal,
+    patch: PatchObject,
+    functions: Mapping[str, _Function],
+    mechanism: Mechanism,
+    which: Mapping[str, str],
+) -> Plan:
+    for function in functions.values():
+        mechanism.check(function.entry, far_callers=kernel.bpf_users(function.symbol))
+    redirects = [Redirect(r, functions[r.function].entry, mechanism) for r in patch.replacements]
+    layout = lay_out(patch, redirects, own_toc=mechanism.own_toc)
+    spans = _allocate(kernel.rooms, journal, layout)
+    ground = Ground(
+        toc=kernel.toc,
+        toc_slot=kernel.toc_slot,
+        areas={area: span.start for area, span in spans.items()},
+        own_toc=mechanism.own_toc,
+        helpers=kernel.rooms.helpers.start,
+    )
+    payload = link(patch, redirects, layout, ground, _Names(kernel, which))
+    record = Record(
+        patch.name,
+        hashlib.sha256(patch.content).hexdigest(),
+        int(time.time()),
+        tuple(_record(kernel, functions[r.function], mechanism, payload) for r in patch.replacements),
+        {area.value: span for area, span in spans.items()},
+    )
+    return Plan(
+        record,
+        mechanism,
+        tuple((start, data, area.value) for area, (start, data) in payload.segments.items()),
+        journal.end(entry_size=len(entry_bytes(record, State.INTENT))),
+        entry_bytes(record, State.INTENT),
+        journal.abandoned(patch.name),
+    )
+
+
+def _allocate(rooms: Rooms, journal: Journal, layout: Layout) -> dict[Area, Span]:
+    """A free span for each area that the layout needs; the text area always has one, it fixes the TOC."""
+    places = {Area.TEXT: rooms.text, Area.HELPERS: rooms.helpers, Area.DATA: rooms.data}
+    spans = {}
+    for area, room in places.items():
+        size = layout.sizes[area]
+        start = allocate(room, journal.spans, size) if size else room.start
+        spans[area] = Span(start, start + size)
+    return spans
+
+
+def _record(kernel: RunningKernel, function: _Function, mechanism: Mechanism, payload: Payload) -> FunctionRecord:
+    name = function.symbol.name
+    target = payload.targets[name]
+    try:
+        branch = isa.branch(function.behind, target)
+    except OverflowError:
+        raise RelocationError(
+            f"the payload at {target:#x} is {target - function.behind:+#x} bytes from {name}, beyond one branch",
+            address=function.behind,
+            function=name,
+        ) from None
+    changes = (*_mark_change(kernel, function, mechanism), Change(function.behind, function.word, branch, "branch"))
+    return FunctionRecord(name, mechanism.name, function.entry.global_entry, function.behind, target, changes)
+
+
+def _mark_change(kernel: RunningKernel, function: _Function, mechanism: Mechanism) -> Sequence[Change]:
+    """The mark set where the mechanism wants one, and cleared where a patch below has left one."""
+
+    def read_word(address: int) -> int:
+        return int.from_bytes(kernel.read_many([(address, 4)])[0], "little")
+
+    wanted = mechanism.mark(function.entry, read_word)
+    address = wanted if wanted is not None else function.entry.mark
+    if address is None:
+        return ()
+    word = read_word(address)
+    if is_marked(word) == (wanted is not None):
+        return ()
+    new = marked(word, address) if wanted is not None else unmarked(word)
+    return (Change(address, word, new, "mark"),)
