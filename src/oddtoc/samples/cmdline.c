@@ -3,11 +3,11 @@
 #include <oddtoc.h>
 
 struct seq_file;
-void seq_puts(struct seq_file *file, const char *text);
+void seq_printf(struct seq_file *file, const char *format, ...);
 
 static int my_cmdline_proc_show(struct seq_file *file, void *data)
 {
-	seq_puts(file, "this has been live patched\n");
+	seq_printf(file, "%s\n", "this has been live patched");
 	return 0;
 }
 

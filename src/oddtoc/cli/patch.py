@@ -1,0 +1,125 @@
+"""oddtoc build, apply, status, revert."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+if TYPE_CHECKING:
+    from oddtoc.live.session import Session
+
+TARGET_HELP = "Where the kernel runs: guest:NAME, gdb://HOST:PORT, qmp:PATH, or a debug server's Unix socket."
+
+
+class Format(StrEnum):
+    """How answers are printed."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+Target = Annotated[str, typer.Option("--target", "-t", metavar="TARGET", help=TARGET_HELP)]
+Vmlinux = Annotated[
+    Optional[Path], typer.Option("--vmlinux", metavar="PATH", help="The running kernel's ELF image; guests know theirs.")
+]
+Timeout = Annotated[
+    float, typer.Option("--timeout", metavar="SECONDS", help="How long to wait for vCPUs to leave the words that change.")
+]
+Output = Annotated[Format, typer.Option("--format", help="How to print the answer.")]
+
+
+def build(
+    source: Annotated[Path, typer.Argument(metavar="SOURCE.c", help="C file with #include <oddtoc.h> and ODDTOC_REPLACE.")],
+    output: Annotated[
+        Optional[Path], typer.Option("--output", "-o", metavar="FILE.o", help="The patch object to write [SOURCE.o].")
+    ] = None,
+    code_model: Annotated[str, typer.Option("--code-model", help="medium, or large for data beyond 2 GiB.")] = "medium",
+    long_calls: Annotated[bool, typer.Option("--long-calls", help="Let every call go through a pointer.")] = False,
+) -> None:
+    """Compile a C source into a patch object."""
+    from oddtoc.build.compile import build as compile_patch
+    from oddtoc.report.patches import built
+
+    target = output or Path(source.stem + ".o")
+    patch = compile_patch(source, target, code_model=code_model, long_calls=long_calls)
+    typer.echo(built(patch, target))
+
+
+def apply(
+    patch: Annotated[Path, typer.Argument(metavar="PATCH.o", help="A patch object from oddtoc build.")],
+    target: Target,
+    vmlinux: Vmlinux = None,
+    mechanism: Annotated[
+        str, typer.Option("--mechanism", "-m", help="auto, shared-toc, guarded/slot or odd-toc/cr4.")
+    ] = "auto",
+    name: Annotated[Optional[str], typer.Option("--name", help="The patch's name [the file's stem].")] = None,
+    which: Annotated[
+        Optional[list[str]],
+        typer.Option("--which", metavar="NAME=FILE|ADDRESS", help="For a name that stands twice: which one is meant."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show every word that would be written; write none.")] = False,
+    timeout: Timeout = 10.0,
+    output: Output = Format.TEXT,
+) -> None:
+    """Apply a patch to a running kernel."""
+    from oddtoc.link.object import PatchObject
+    from oddtoc.report import patches
+
+    parsed = PatchObject.open(patch, name)
+    with _session(target, vmlinux) as session:
+        plan = session.plan(parsed, mechanism=mechanism, which=choices(which))
+        if dry_run:
+            typer.echo(patches.plan_json(plan) if output is Format.JSON else patches.plan_text(plan))
+            return
+        outcome = session.apply(plan, timeout=timeout)
+    typer.echo(patches.applied_json(plan, outcome) if output is Format.JSON else patches.applied_text(plan, outcome, target))
+
+
+def status(target: Target, vmlinux: Vmlinux = None, output: Output = Format.TEXT) -> None:
+    """List what is applied to a running kernel, as its live words tell it."""
+    from oddtoc.report import patches
+
+    with _session(target, vmlinux) as session:
+        found = session.status()
+    typer.echo(patches.status_json(found) if output is Format.JSON else patches.status_text(found, target))
+
+
+def revert(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The patch, as oddtoc status names it.")],
+    target: Target,
+    vmlinux: Vmlinux = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show every word that would be written; write none.")] = False,
+    timeout: Timeout = 10.0,
+    output: Output = Format.TEXT,
+) -> None:
+    """Take a patch back: the old words return."""
+    from oddtoc.report import patches
+
+    with _session(target, vmlinux) as session:
+        if dry_run:
+            typer.echo(patches.revert_text(name, session.plan_revert(name)))
+            return
+        outcome = session.revert(name, timeout=timeout)
+    typer.echo(patches.reverted_json(outcome) if output is Format.JSON else patches.reverted_text(outcome, target))
+
+
+def choices(which: list[str] | None) -> dict[str, str]:
+    """NAME=FILE or NAME=ADDRESS options, by name."""
+    from oddtoc.errors import UsageError
+
+    chosen = {}
+    for one in which or []:
+        name, separator, value = one.partition("=")
+        if not (name and separator and value):
+            raise UsageError(f"--which {one} names no file or address", advice="write --which NAME=FILE or NAME=0xADDRESS")
+        chosen[name] = value
+    return chosen
+
+
+def _session(target: str, vmlinux: Path | None) -> Session:
+    from oddtoc.live.session import Session
+
+    return Session.open(target, vmlinux=vmlinux)

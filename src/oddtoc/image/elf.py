@@ -1,0 +1,226 @@
+"""An ELF image: a kernel, a module on disk, a program or a library for ppc64le.
+
+Opening maps the file and reads its headers; symbols, notes and sites are worked out when they are first asked for.
+"""
+
+from __future__ import annotations
+
+import mmap
+import stat
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from oddtoc.errors import FaultError, ImageError
+from oddtoc.image.entry import Entry, SiteKind, read_entry
+from oddtoc.image.layout import PT_LOAD, PT_NOTE, SYMBOL, FileType, Headers, Section, SectionType, read_headers, table
+from oddtoc.image.notes import build_id
+from oddtoc.image.sites import Sites, read_sites
+from oddtoc.image.symbols import Symbol, SymbolTable
+from oddtoc.isa import Addresses, Words
+
+_TOC_BIAS = 0x8000
+"""ELFv2 ABI, 3.3: .TOC. is 0x8000 behind the start of the .got section."""
+
+
+class Text(NamedTuple):
+    """An executable section: the address of its first word, and its words, shape (n,)."""
+
+    name: str
+    address: int
+    words: Words
+
+
+class Image:
+    """An ELF image; make one with `Image.open`.
+
+    Addresses are the virtual ones the image is linked for. A relocatable object (a module on disk) has none: there an
+    address is an offset in the file, and words are those before relocation.
+
+    Args:
+        path: where it was read from.
+        data: the bytes of the file.
+        headers: its headers.
+    """
+
+    def __init__(self, path: Path, data: memoryview, headers: Headers) -> None:
+        self.path = path
+        self.sections = headers.sections
+        self._data = data
+        self._headers = headers
+        self._symbol_section = self._find_symbol_section()
+
+    @classmethod
+    def open(cls, path: str | Path) -> Image:
+        """Open an image.
+
+        Raises:
+            ImageError: it can't be read, is no ppc64le ELFv2 image, is damaged, or has no symbols; the text says which.
+        """
+        path = Path(path)
+        data = _map(path)
+        return cls(path, data, read_headers(path, data))
+
+    @property
+    def is_relocatable(self) -> bool:
+        """Whether it is an object before linking (ET_REL): addresses are offsets in the file."""
+        return self._headers.type is FileType.REL
+
+    @cached_property
+    def symbols(self) -> SymbolTable:
+        """The symbols of .symtab, or of .dynsym in a stripped library."""
+        section = self._symbol_section
+        records = table(self._data, section.offset, section.size, SYMBOL, f"{self.path}: the symbol table")
+        strings = self.contents(self.sections[section.link])
+        return SymbolTable(records, strings, self.sections, relocatable=self.is_relocatable)
+
+    @cached_property
+    def toc(self) -> int | None:
+        """What r2 holds in this image: the address of .TOC., or None (relocatable, or no .got)."""
+        if self.is_relocatable:
+            return None
+        found = self.symbols.find(".TOC.")
+        if found:
+            return found[0].address
+        got = self.section(".got")
+        return got.address + _TOC_BIAS if got else None
+
+    @cached_property
+    def notes(self) -> tuple[int, bytes] | None:
+        """Address and content of the notes that hold the build id, to be compared with a target's memory; or None."""
+        areas = [
+            (segment.address, bytes(self._data[segment.offset : segment.offset + segment.file_size]))
+            for segment in self._headers.segments
+            if segment.type == PT_NOTE
+        ]
+        areas += [(s.address, self.contents(s)) for s in self.sections if s.type == SectionType.NOTE and s.is_allocated]
+        return next((area for area in areas if build_id(area[1])), None)
+
+    @property
+    def build_id(self) -> bytes | None:
+        """The GNU build id, or None."""
+        return build_id(self.notes[1]) if self.notes else None
+
+    @property
+    def sites(self) -> Addresses:
+        """All ftrace sites, sorted, shape (n,): the addresses that the kernel's records (dyn_ftrace.ip) hold.
+
+        The kernel makes no record for those in .exit.text and forgets those of its init sections after boot.
+        """
+        return self._sites.addresses
+
+    @property
+    def site_kind(self) -> SiteKind | None:
+        """The kind that all sites of the image are of, None without sites."""
+        return self._sites.kind
+
+    def entry(self, function: str | Symbol, read_word: Callable[[int], int] | None = None) -> Entry:
+        """Where a function is entered, marked and traced.
+
+        Args:
+            function: its name or symbol.
+            read_word: gives the word at an address, for the live words of a target; the image's own words otherwise.
+
+        Raises:
+            SymbolError: no such function, or several.
+            NoSiteError: the words fit no known entry shape.
+        """
+        symbol = self.symbols.one(function, functions_only=True) if isinstance(function, str) else function
+        entry = read_entry(symbol, read_word or self.word, self.sites, self.site_kind)
+        # Before relocation the immediates say nothing about the TOC.
+        return replace(entry, toc=None) if self.is_relocatable else entry
+
+    def section(self, name: str) -> Section | None:
+        """The first section called `name`, or None."""
+        return next((section for section in self.sections if section.name == name), None)
+
+    def contents(self, section: Section) -> bytes:
+        """The bytes of a section as they are in the file; zeros for NOBITS."""
+        if not section.has_contents:
+            return bytes(section.size)
+        return bytes(self._data[section.offset : section.offset + section.size])
+
+    def text(self) -> list[Text]:
+        """All executable sections, in section order."""
+        return [
+            Text(section.name, section.address, self._words(section.offset, section.size // 4))
+            for section in self.sections
+            if section.is_executable
+        ]
+
+    def read(self, address: int, size: int) -> bytes:
+        """`size` bytes of memory as the image is loaded, before relocation; zeros where the file holds none.
+
+        Raises:
+            FaultError: the image has no memory there.
+        """
+        offset, in_file = self._locate(address, size)
+        return bytes(self._data[offset : offset + in_file]).ljust(size, b"\0")
+
+    def word(self, address: int) -> int:
+        """The instruction word at an address; FaultError outside the image."""
+        return int.from_bytes(self.read(address, 4), "little")
+
+    def words(self, address: int, count: int) -> Words:
+        """`count` words from an address on, shape (count,), read-only; FaultError outside the image."""
+        offset, in_file = self._locate(address, count * 4)
+        if in_file == count * 4:
+            return self._words(offset, count)
+        return np.frombuffer(self.read(address, count * 4), "<u4")
+
+    @cached_property
+    def _sites(self) -> Sites:
+        return read_sites(self)
+
+    def _words(self, offset: int, count: int) -> Words:
+        return np.frombuffer(self._data, "<u4", count=count, offset=offset)
+
+    @cached_property
+    def _memory(self) -> list[tuple[int, int, int, int]]:
+        """Address, bytes in memory, offset in the file, bytes in the file of all that gets loaded."""
+        loaded = [s for s in self._headers.segments if s.type == PT_LOAD]
+        if loaded:
+            return [(s.address, s.memory_size, s.offset, s.file_size) for s in loaded]
+        return [
+            (s.address, s.size, s.offset, s.size if s.has_contents else 0) for s in self.sections if s.is_allocated
+        ]
+
+    def _locate(self, address: int, size: int) -> tuple[int, int]:
+        """Offset in the file of an area of memory, and how many of its bytes the file holds."""
+        for start, in_memory, offset, in_file in self._memory:
+            if start <= address and address + size <= start + in_memory and size >= 0:
+                skipped = address - start
+                return offset + skipped, max(0, min(size, in_file - skipped))
+        raise FaultError(f"{self.path} has no {size} bytes at {address:#x}", address=address, size=size)
+
+    def _find_symbol_section(self) -> Section:
+        for kind in (SectionType.SYMTAB, SectionType.DYNSYM):
+            section = next((s for s in self.sections if s.type == kind and s.size > SYMBOL.itemsize), None)
+            if section and self._has_definitions(section):
+                if section.link >= len(self.sections):
+                    raise ImageError(f"{self.path}: the symbol table names section {section.link} for its strings")
+                return section
+        raise ImageError(
+            f"{self.path} has no symbols", advice="it is stripped: give the file that it was stripped from (vmlinux)"
+        )
+
+    def _has_definitions(self, section: Section) -> bool:
+        records = table(self._data, section.offset, section.size, SYMBOL, f"{self.path}: the symbol table")
+        return bool(np.any((records["shndx"] != 0) & (records["info"] & 15 == 2)))
+
+
+def _map(path: Path) -> memoryview:
+    """The bytes of a regular file, mapped read-only."""
+    try:
+        with path.open("rb", opener=_open_without_waiting) as file:
+            if not stat.S_ISREG(path.stat().st_mode):
+                raise ImageError(f"{path} is not a regular file", advice="give a vmlinux, a module or a program")
+            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    except ValueError:
+        raise ImageError(f"{path} is empty", advice="give a vmlinux, a module, a program or a library") from None
+    except OSError as error:
+        raise ImageError(f"{path} can't be read: {error.strerror}", advice="check the path and its permissions") from error

@@ -1,0 +1,278 @@
+"""The symbols of an image, kept as numpy columns: a kernel has 130,000 of them, a patch asks for a dozen.
+
+Layouts: System V gABI, "Symbol Table"; bits 5 to 7 of st_other: ELFv2 ABI, 3.4.1.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from oddtoc.errors import AmbiguousSymbolError, ImageError, SymbolError
+from oddtoc.image.layout import SHN_LORESERVE, Section, string_at
+from oddtoc.image.suggest import close_names
+from oddtoc.isa import Addresses
+
+_TYPES: Final = {0: "notype", 1: "object", 2: "func", 3: "section", 4: "file", 5: "common", 6: "tls", 10: "ifunc"}
+_BINDINGS: Final = {0: "local", 1: "global", 2: "weak", 10: "unique"}
+_FUNC, _SECTION, _FILE, _IFUNC = 2, 3, 4, 10
+_UNDEFINED, _ABSOLUTE = 0, 0xFFF1
+
+_LOCAL_OFFSETS: Final = (0, 0, 4, 8, 16, 32, 64)
+"""Bytes from the global to the local entry for each value of st_other bits 5 to 7; 7 is reserved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Symbol:
+    """One defined symbol.
+
+    Args:
+        name: its name.
+        address: its virtual address; a function's global entry. In a relocatable object: offset in the file.
+        size: in bytes; 0 when the assembler was not told.
+        type: "func", "ifunc", "object", "notype", "tls", "common".
+        binding: "local", "global", "weak", "unique".
+        section: the name of its section, "*ABS*" for an absolute one.
+        section_index: st_shndx.
+        other: st_other, the raw byte.
+        file: the base name of the source file for a local symbol where the image tells it, otherwise None.
+    """
+
+    name: str
+    address: int
+    size: int
+    type: str
+    binding: str
+    section: str
+    section_index: int
+    other: int
+    file: str | None
+
+    @property
+    def is_function(self) -> bool:
+        """Whether its type is that of a function."""
+        return self.type in ("func", "ifunc")
+
+    @property
+    def local_entry_code(self) -> int:
+        """Bits 5 to 7 of st_other: 0 and 1 one entry (1: r2 may be clobbered), 2 to 6 two entries."""
+        return self.other >> 5
+
+    @property
+    def local_entry(self) -> int:
+        """The address of the local entry.
+
+        Raises:
+            ImageError: st_other holds the reserved value 7.
+        """
+        if self.local_entry_code >= len(_LOCAL_OFFSETS):
+            raise ImageError(
+                f"{self.name} at {self.address:#x} has the reserved local entry code 7 in st_other",
+                advice="the symbol table is damaged, or newer than the ELFv2 ABI 1.5",
+            )
+        return self.address + _LOCAL_OFFSETS[self.local_entry_code]
+
+    def describe(self) -> str:
+        """Address, binding and file in one line, for a list of candidates."""
+        return f"{self.address:#x} {self.type} {self.binding} in {self.file or self.section}"
+
+
+@dataclass(frozen=True, slots=True)
+class Functions:
+    """All functions of an image as columns of equal length (n,), sorted by address; names that share an address follow
+    each other.
+
+    Args:
+        indices: positions in the symbol table, for `SymbolTable.symbol`.
+        starts: global entries.
+        local_entries: local entries.
+        ends: first addresses behind; a function without a size reaches to the next function of its section.
+    """
+
+    indices: npt.NDArray[np.intp]
+    starts: Addresses
+    local_entries: Addresses
+    ends: Addresses
+
+
+class SymbolTable:
+    """The defined symbols of one image.
+
+    Args:
+        records: entries of .symtab or .dynsym, in `layout.SYMBOL`.
+        strings: the string table that they name.
+        sections: the sections of the image.
+        relocatable: st_value counts from the start of the symbol's section.
+    """
+
+    def __init__(
+        self, records: npt.NDArray[Any], strings: bytes, sections: Sequence[Section], *, relocatable: bool = False
+    ) -> None:
+        self._records = records
+        self._strings = strings
+        self._sections = sections
+        self._name_offsets = np.ascontiguousarray(records["name"])
+        self._types = records["info"] & 15
+        self._addresses = np.ascontiguousarray(records["value"])
+        index = records["shndx"]
+        if relocatable:
+            bases = np.array([section.address for section in sections], np.uint64)
+            known = index < len(sections)
+            self._addresses[known] += bases[index[known]]
+        self._defined = (index != _UNDEFINED) & (self._types != _FILE) & (self._types != _SECTION)
+
+    def __len__(self) -> int:
+        return int(np.count_nonzero(self._defined))
+
+    def __iter__(self) -> Iterator[Symbol]:
+        return (self.symbol(int(index)) for index in np.flatnonzero(self._defined))
+
+    def symbol(self, index: int) -> Symbol:
+        """The symbol at a position of the table (as readelf numbers them)."""
+        record = self._records[index]
+        info, section = int(record["info"]), int(record["shndx"])
+        return Symbol(
+            name=string_at(self._strings, int(record["name"])),
+            address=int(self._addresses[index]),
+            size=int(record["size"]),
+            type=_TYPES.get(info & 15, f"type {info & 15}"),
+            binding=_BINDINGS.get(info >> 4, f"binding {info >> 4}"),
+            section=self._section_name(section),
+            section_index=section,
+            other=int(record["other"]),
+            file=self._file_of(index) if info >> 4 == 0 else None,
+        )
+
+    def find(self, name: str) -> list[Symbol]:
+        """All symbols called `name`, in table order; empty when there is none."""
+        wanted = name.encode() + b"\0"
+        # A name may be the tail of a longer one: linkers share them.
+        offsets = [match.start() for match in re.finditer(re.escape(wanted), self._strings)]
+        hits = np.flatnonzero(np.isin(self._name_offsets, np.array(offsets, np.uint32)) & self._defined)
+        return [self.symbol(int(index)) for index in hits] if name else []
+
+    def one(self, name: str, which: str | None = None, *, functions_only: bool = False) -> Symbol:
+        """The one symbol called `name`.
+
+        Args:
+            name: its exact name.
+            which: picks one of several: an address ("0x...") or a source file ("seq_file.c", "seq_file").
+            functions_only: leave other types out of account.
+
+        Raises:
+            SymbolError: there is none, or none that `which` describes; the advice has similar names.
+            AmbiguousSymbolError: there are several; `candidates` lists them.
+        """
+        found = [symbol for symbol in self.find(name) if symbol.is_function or not functions_only]
+        if not found:
+            raise self._unknown(name, functions_only)
+        chosen = [symbol for symbol in found if _is_meant(symbol, which)] if which else found
+        if not chosen:
+            raise SymbolError(
+                f"no {name} is at or in {which}",
+                advice="there is " + "; ".join(symbol.describe() for symbol in found),
+            )
+        if len({symbol.address for symbol in chosen}) > 1:
+            raise AmbiguousSymbolError(
+                f"{name} stands {len(chosen)} times in the image",
+                candidates=[symbol.describe() for symbol in chosen],
+                advice="say which: " + "; ".join(symbol.describe() for symbol in chosen),
+            )
+        return chosen[0]
+
+    def functions(self) -> Functions:
+        """All functions, as sorted columns; computed once."""
+        return self._functions
+
+    @cached_property
+    def _functions(self) -> Functions:
+        is_function = self._defined & np.isin(self._types, (_FUNC, _IFUNC))
+        indices = np.flatnonzero(is_function & (self._records["shndx"] < SHN_LORESERVE))
+        order = np.lexsort((indices, self._addresses[indices]))
+        indices = indices[order]
+        starts = self._addresses[indices]
+        offsets = np.array((*_LOCAL_OFFSETS, 0), np.uint64)
+        local_entries = starts + offsets[self._records["other"][indices] >> 5]
+        sizes = self._records["size"][indices]
+        ends = np.where(sizes > 0, starts + sizes, self._next_starts(indices, starts))
+        return Functions(indices, starts, local_entries, ends)
+
+    def at(self, address: int) -> Symbol | None:
+        """The function that contains `address`, the innermost one; None when none does."""
+        index = int(self.owners(np.array([address], np.uint64))[0])
+        return None if index < 0 else self.symbol(index)
+
+    def owners(self, addresses: Addresses) -> npt.NDArray[np.intp]:
+        """For each address, shape (n,), the table position of the function that contains it, or -1."""
+        edges, owners = self._extents
+        place = np.searchsorted(edges, addresses, side="right") - 1
+        return np.where(place < 0, -1, owners[np.maximum(place, 0)])
+
+    def start_of(self, indices: npt.NDArray[np.intp]) -> Addresses:
+        """The addresses of the symbols at the given table positions, shape (n,)."""
+        return self._addresses[indices]
+
+    @cached_property
+    def _extents(self) -> tuple[Addresses, npt.NDArray[np.intp]]:
+        """Edges of the functions, sorted, and who owns the bytes from each edge to the next."""
+        functions = self._functions
+        edges = np.unique(np.concatenate((functions.starts, functions.ends, np.zeros(1, np.uint64))))
+        owners = np.full(len(edges), -1, np.intp)
+        # Outer functions first, so that inner ones and, at the same place, sized and global names paint over them.
+        local = self._records["info"][functions.indices] >> 4 == 0
+        unsized = self._records["size"][functions.indices] == 0
+        order = np.lexsort((~local, ~unsized, ~functions.ends, functions.starts))
+        first = np.searchsorted(edges, functions.starts)[order].tolist()
+        last = np.searchsorted(edges, functions.ends)[order].tolist()
+        for start, end, index in zip(first, last, functions.indices[order].tolist(), strict=True):
+            owners[start:end] = index
+        return edges, owners
+
+    def _next_starts(self, indices: npt.NDArray[np.intp], starts: Addresses) -> Addresses:
+        """The end of every function as if none had a size: the next function, or the end of its section."""
+        section_ends = np.array([section.end for section in self._sections] or [0], np.uint64)
+        limits = section_ends[np.minimum(self._records["shndx"][indices], len(section_ends) - 1)]
+        following = np.searchsorted(starts, starts, side="right")
+        padded = np.append(starts, np.uint64(2**64 - 1))
+        return np.maximum(np.minimum(padded[following], limits), starts)
+
+    @cached_property
+    def _files(self) -> npt.NDArray[np.intp]:
+        return np.flatnonzero(self._types == _FILE)
+
+    def _file_of(self, index: int) -> str | None:
+        """gABI: a FILE symbol precedes the local symbols of its file."""
+        place = int(np.searchsorted(self._files, index)) - 1
+        if place < 0:
+            return None
+        name = string_at(self._strings, int(self._name_offsets[self._files[place]]))
+        return PurePosixPath(name).name or None
+
+    def _section_name(self, index: int) -> str:
+        if index < len(self._sections):
+            return self._sections[index].name
+        return "*ABS*" if index == _ABSOLUTE else f"section {index}"
+
+    def _unknown(self, name: str, functions_only: bool) -> SymbolError:
+        kind = "function" if functions_only else "symbol"
+        chosen = self._functions.indices if functions_only else np.flatnonzero(self._defined)
+        names = {string_at(self._strings, offset) for offset in np.unique(self._name_offsets[chosen]).tolist()}
+        similar = close_names(name, names)
+        advice = "did you mean " + " or ".join(similar) + "?" if similar else "it may be inlined, or in a module"
+        return SymbolError(f"the image has no {kind} {name}", advice=advice)
+
+
+def _is_meant(symbol: Symbol, which: str) -> bool:
+    if which.startswith("0x"):
+        try:
+            return symbol.address == int(which, 16)
+        except ValueError:
+            return False
+    return symbol.file is not None and which in (symbol.file, PurePosixPath(symbol.file).stem)
