@@ -195,6 +195,8 @@ class _Linker:
         for relocation in section.relocations:
             place = f"{section.name}+{relocation.offset:#x}"
             recipe = recipe_for(relocation.type, place)
+            if recipe.base is Base.ENTRY:
+                self.shorten_entry(area, start + relocation.offset, section, relocation)
             if recipe.size == 0:
                 continue
             if relocation.offset + recipe.size > len(section.data):
@@ -221,6 +223,18 @@ class _Linker:
         if recipe.base is Base.TOC:
             return value - self.toc
         return value
+
+    def shorten_entry(self, area: Area, offset: int, section: Section, relocation: Relocation) -> None:
+        """Turn `ld r2,-8(r12); add r2,r2,r12` into addis and addi where the TOC pointer is within 2 GiB."""
+        if relocation.offset + 8 > len(section.data):
+            raise PatchError(f"{self.patch.name}: the entry at {section.name}+{relocation.offset:#x} is cut off")
+        memory = self.memory[area]
+        first, second = struct.unpack_from("<II", memory, offset)
+        distance = self.toc - (self.ground.areas[area] + offset)
+        loads = first & isa.OPCODE_AND_REGISTERS == isa.LD_R2_R12 and second == isa.ADD_R2_R2_R12
+        if loads and -(1 << 31) <= distance < (1 << 31) - 0x8000:
+            pair = isa.ADDIS_R2_R12 | isa.high_adjusted(distance), isa.ADDI_R2_R2 | isa.low(distance)
+            struct.pack_into("<II", memory, offset, *pair)
 
     def call(
         self, section: Section, area: Area, offset: int, relocation: Relocation, parameters: Mapping[str, int]

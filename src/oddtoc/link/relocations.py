@@ -24,6 +24,7 @@ class Base(Enum):
     TOC = "S + A - .TOC."
     TOC_POINTER = ".TOC."
     PLT_SLOT = "slot of S in the payload - .TOC."
+    ENTRY = "a global entry that loads its distance from the TOC pointer"
     MARKER = "nothing: a note for the linker"
 
 
@@ -114,7 +115,7 @@ RECIPES: dict[int, Recipe] = {
     60: Recipe("PLT16_LO_DS", Base.PLT_SLOT, 2, _HALF_DS, _whole, multiple=4),
     119: Recipe("PLTSEQ", Base.MARKER, 0, 0, _whole),
     120: Recipe("PLTCALL", Base.MARKER, 0, 0, _whole),
-    118: Recipe("ENTRY", Base.MARKER, 0, 0, _whole),
+    118: Recipe("ENTRY", Base.ENTRY, 0, 0, _whole),
 }
 """Relocation number to recipe: all that gcc emits for kernel code at -mcmodel=medium and large, with and without
 -mlongcall, and what hand-written assembly uses with @l, @h, @ha, @higher and @highest."""
