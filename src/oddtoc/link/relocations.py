@@ -53,7 +53,7 @@ class Recipe:
     @property
     def is_call(self) -> bool:
         """Whether it is the displacement of a branch."""
-        return self.mask in (_LOW24, _LOW14)
+        return self.size == 4 and self.mask in (_LOW24, _LOW14)
 
 
 def _whole(value: int) -> int:
@@ -90,7 +90,6 @@ RECIPES: dict[int, Recipe] = {
     0: Recipe("NONE", Base.MARKER, 0, 0, _whole),
     1: Recipe("ADDR32", Base.ABSOLUTE, 4, _32, _whole, signed_bits=33),
     38: Recipe("ADDR64", Base.ABSOLUTE, 8, _64, _whole),
-    43: Recipe("UADDR64", Base.ABSOLUTE, 8, _64, _whole),
     26: Recipe("REL32", Base.RELATIVE, 4, _32, _whole, signed_bits=32),
     44: Recipe("REL64", Base.RELATIVE, 8, _64, _whole),
     51: Recipe("TOC", Base.TOC_POINTER, 8, _64, _whole),
