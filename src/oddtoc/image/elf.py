@@ -6,25 +6,31 @@ Opening maps the file and reads its headers; symbols, notes and sites are worked
 from __future__ import annotations
 
 import mmap
+import os
 import stat
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from oddtoc.errors import FaultError, ImageError
 from oddtoc.image.entry import Entry, SiteKind, read_entry
 from oddtoc.image.layout import PT_LOAD, PT_NOTE, SYMBOL, FileType, Headers, Section, SectionType, read_headers, table
 from oddtoc.image.notes import build_id
+from oddtoc.image.pointers import Pointers, read_pointers
 from oddtoc.image.sites import Sites, read_sites
 from oddtoc.image.symbols import Symbol, SymbolTable
 from oddtoc.isa import Addresses, Words
 
 _TOC_BIAS = 0x8000
 """ELFv2 ABI, 3.3: .TOC. is 0x8000 behind the start of the .got section."""
+
+
+_ADVICE = "give a vmlinux, a module, a program or a library"
 
 
 class Text(NamedTuple):
@@ -74,9 +80,8 @@ class Image:
     def symbols(self) -> SymbolTable:
         """The symbols of .symtab, or of .dynsym in a stripped library."""
         section = self._symbol_section
-        records = table(self._data, section.offset, section.size, SYMBOL, f"{self.path}: the symbol table")
         strings = self.contents(self.sections[section.link])
-        return SymbolTable(records, strings, self.sections, relocatable=self.is_relocatable)
+        return SymbolTable(self.records(section, SYMBOL), strings, self.sections, relocatable=self.is_relocatable)
 
     @cached_property
     def toc(self) -> int | None:
@@ -118,6 +123,16 @@ class Image:
         """The kind that all sites of the image are of, None without sites."""
         return self._sites.kind
 
+    @cached_property
+    def pointers(self) -> Pointers:
+        """All doublewords that get an address by relocation."""
+        return read_pointers(self)
+
+    def references(self, address: int) -> list[int]:
+        """The addresses of all doublewords that point to `address`: tables of functions, lists, initial values."""
+        places: list[int] = np.sort(self.pointers.places[self.pointers.values == address]).tolist()
+        return places
+
     def entry(self, function: str | Symbol, read_word: Callable[[int], int] | None = None) -> Entry:
         """Where a function is entered, marked and traced.
 
@@ -137,6 +152,11 @@ class Image:
     def section(self, name: str) -> Section | None:
         """The first section called `name`, or None."""
         return next((section for section in self.sections if section.name == name), None)
+
+    def records(self, section: Section, layout: npt.DTypeLike) -> npt.NDArray[Any]:
+        """A section as an array of `layout` records, read-only, not copied; empty for NOBITS."""
+        size = section.size if section.has_contents else 0
+        return table(self._data, section.offset, size, layout, f"{self.path}: section {section.name}")
 
     def contents(self, section: Section) -> bytes:
         """The bytes of a section as they are in the file; zeros for NOBITS."""
@@ -185,9 +205,7 @@ class Image:
         loaded = [s for s in self._headers.segments if s.type == PT_LOAD]
         if loaded:
             return [(s.address, s.memory_size, s.offset, s.file_size) for s in loaded]
-        return [
-            (s.address, s.size, s.offset, s.size if s.has_contents else 0) for s in self.sections if s.is_allocated
-        ]
+        return [(s.address, s.size, s.offset, s.size if s.has_contents else 0) for s in self.sections if s.is_allocated]
 
     def _locate(self, address: int, size: int) -> tuple[int, int]:
         """Offset in the file of an area of memory, and how many of its bytes the file holds."""
@@ -209,18 +227,22 @@ class Image:
         )
 
     def _has_definitions(self, section: Section) -> bool:
-        records = table(self._data, section.offset, section.size, SYMBOL, f"{self.path}: the symbol table")
+        records = self.records(section, SYMBOL)
         return bool(np.any((records["shndx"] != 0) & (records["info"] & 15 == 2)))
 
 
 def _map(path: Path) -> memoryview:
     """The bytes of a regular file, mapped read-only."""
     try:
-        with path.open("rb", opener=_open_without_waiting) as file:
-            if not stat.S_ISREG(path.stat().st_mode):
-                raise ImageError(f"{path} is not a regular file", advice="give a vmlinux, a module or a program")
-            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-    except ValueError:
-        raise ImageError(f"{path} is empty", advice="give a vmlinux, a module, a program or a library") from None
-    except OSError as error:
-        raise ImageError(f"{path} can't be read: {error.strerror}", advice="check the path and its permissions") from error
+        # A named pipe would wait for its writer.
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(handle, "rb"):
+            status = os.fstat(handle)
+            if not stat.S_ISREG(status.st_mode):
+                raise ImageError(f"{path} is not a regular file", advice=_ADVICE)
+            if not status.st_size:
+                raise ImageError(f"{path} is empty", advice=_ADVICE)
+            return memoryview(mmap.mmap(handle, 0, access=mmap.ACCESS_READ))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ImageError(f"{path} can't be read: {reason}", advice="check the path and its permissions") from error

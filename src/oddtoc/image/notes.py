@@ -17,10 +17,16 @@ def iterate_notes(content: bytes) -> Iterator[tuple[str, int, bytes]]:
         start = name_at + (name_size + 3 & ~3)
         if start + size > len(content):
             return
-        yield content[name_at : name_at + name_size].rstrip(b"\0").decode(errors="replace"), kind, content[start : start + size]
+        yield (
+            content[name_at : name_at + name_size].rstrip(b"\0").decode(errors="replace"),
+            kind,
+            content[start : start + size],
+        )
         place = start + (size + 3 & ~3)
 
 
 def build_id(content: bytes) -> bytes | None:
     """The GNU build id in the content of a note section, or None."""
-    return next((text for name, kind, text in iterate_notes(content) if (name, kind) == ("GNU", _NT_GNU_BUILD_ID)), None)
+    return next(
+        (text for name, kind, text in iterate_notes(content) if (name, kind) == ("GNU", _NT_GNU_BUILD_ID)), None
+    )

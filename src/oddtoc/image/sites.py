@@ -9,21 +9,17 @@ record (dyn_ftrace.ip) then names the word that becomes the branch: with two nop
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from oddtoc.errors import FaultError, ImageError
 from oddtoc.image.entry import SiteKind
-from oddtoc.image.layout import RELOCATION, SYMBOL, Section, SectionType
 from oddtoc.isa import NOP, Addresses, Words, branch_targets, is_link
 
 if TYPE_CHECKING:
-    from oddtoc.image.elf import Image
+    from oddtoc.image.elf import Image, Text
 
-_R_PPC64_RELATIVE: Final = 22
-_R_PPC64_ADDR64: Final = 38
 _TABLES: Final = ("__mcount_loc", "__patchable_function_entries")
 
 
@@ -56,22 +52,62 @@ def _listed(image: Image) -> Addresses:
         found = [_relocated(image, start, stop - start)]
     else:
         tables = [section for section in image.sections if section.name in _TABLES and section.has_contents]
-        found = [_relocated(image, section.address, section.size, section) for section in tables]
+        found = [_relocated(image, section.address, section.size) for section in tables]
     return np.unique(np.concatenate([np.empty(0, np.uint64), *(values[values != 0] for values in found)]))
 
 
-def _relocated(image: Image, start: int, size: int, section: Section | None = None) -> Addresses:
+def _relocated(image: Image, start: int, size: int) -> Addresses:
     """A table of addresses with its relocations applied."""
     try:
         values = np.frombuffer(image.read(start, size - size % 8), "<u8").astype(np.uint64)
     except FaultError as error:
         raise ImageError(f"{image.path}: the table of ftrace sites at {start:#x} is not in the image") from error
-    for relocations in (s for s in image.sections if s.type == SectionType.RELA):
-        if image.is_relocatable and (section is None or relocations.info != section.index):
-            continue
-        entries = np.frombuffer(image.contents(relocations), RELOCATION, count=relocations.size // RELOCATION.itemsize)
-        offsets = entries["offset"] + np.uint64(_base(section) if image.is_relocatable else 0)
-        inside = (offsets >= start) & (offsets < start + len(values) * 8)
-        places = ((offsets[inside] - np.uint64(start)) // np.uint64(8)).astype(np.intp)
-        values[places] = _targets(image, relocations, entries[inside])
+    pointers = image.pointers.within(start, start + len(values) * 8)
+    values[((pointers.places - np.uint64(start)) >> np.uint64(3)).astype(np.intp)] = pointers.values
     return values
+
+
+def _kind_of(image: Image, listed: Addresses) -> SiteKind:
+    """Told from all words that the tables name, so that a real nop behind a single one does not mislead."""
+    texts = image.text()
+    first, second = (_words_at(image, texts, listed + np.uint64(place)) for place in (0, 4))
+    if np.all(first == NOP):
+        return SiteKind.PATCHABLE if np.all(second == NOP) else SiteKind.OUT_OF_LINE
+    is_call = (first >> 26 == 18) & is_link(first)
+    if not np.all(is_call):
+        wrong = int(listed[~is_call][0])
+        raise ImageError(
+            f"{image.path}: its table of ftrace sites names {wrong:#x}, which holds {image.word(wrong):#010x}",
+            address=wrong,
+            advice="neither a nop nor a call of _mcount; is this the image as it was built?",
+        )
+    return SiteKind.MPROFILE
+
+
+def _words_at(image: Image, texts: list[Text], addresses: Addresses) -> Words:
+    """The words at scattered addresses of the text."""
+    found = np.zeros(len(addresses), np.uint32)
+    known = np.zeros(len(addresses), np.bool_)
+    for _, start, words in texts:
+        inside = (addresses >= start) & (addresses < start + len(words) * 4)
+        found[inside] = words[((addresses[inside] - np.uint64(start)) >> np.uint64(2)).astype(np.intp)]
+        known |= inside
+    if not np.all(known):
+        outside = int(addresses[~known][0])
+        raise ImageError(
+            f"{image.path}: its table of ftrace sites names {outside:#x}, which is no code", address=outside
+        )
+    return found
+
+
+def _calls_to_mcount(image: Image) -> Addresses:
+    """The `bl _mcount` of a program that keeps no table."""
+    callees = np.array([symbol.address for symbol in image.symbols.find("_mcount")], np.uint64)
+    if image.is_relocatable or not len(callees):
+        return np.empty(0, np.uint64)
+    calls = []
+    for _, start, words in image.text():
+        places, targets = branch_targets(start, words)
+        chosen = np.isin(targets, callees) & is_link(words[places])
+        calls.append(np.uint64(start) + places[chosen].astype(np.uint64) * np.uint64(4))
+    return np.concatenate(calls)

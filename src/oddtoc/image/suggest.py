@@ -16,7 +16,11 @@ def close_names(name: str, names: Iterable[str], *, count: int = 3) -> list[str]
     if not wanted:
         return []
     longest = 2 * len(name) + 4
-    scored = ((len(wanted & _pairs(other)) * 2 / (len(wanted) + len(other)), other) for other in names if len(other) <= longest)
+    scored = (
+        (len(wanted & _pairs(other)) * 2 / (len(wanted) + len(other)), other)
+        for other in names
+        if len(other) <= longest
+    )
     likely = [other for score, other in heapq.nlargest(60, scored) if score > 0]
     return get_close_matches(name, likely, n=count, cutoff=0.6)
 

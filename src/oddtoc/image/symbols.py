@@ -6,7 +6,7 @@ Layouts: System V gABI, "Symbol Table"; bits 5 to 7 of st_other: ELFv2 ABI, 3.4.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
@@ -22,7 +22,7 @@ from oddtoc.isa import Addresses
 
 _TYPES: Final = {0: "notype", 1: "object", 2: "func", 3: "section", 4: "file", 5: "common", 6: "tls", 10: "ifunc"}
 _BINDINGS: Final = {0: "local", 1: "global", 2: "weak", 10: "unique"}
-_FUNC, _SECTION, _FILE, _IFUNC = 2, 3, 4, 10
+_OBJECT, _FUNC, _SECTION, _FILE, _IFUNC = 1, 2, 3, 4, 10
 _UNDEFINED, _ABSOLUTE = 0, 0xFFF1
 
 _LOCAL_OFFSETS: Final = (0, 0, 4, 8, 16, 32, 64)
@@ -134,6 +134,11 @@ class SymbolTable:
     def __iter__(self) -> Iterator[Symbol]:
         return (self.symbol(int(index)) for index in np.flatnonzero(self._defined))
 
+    @property
+    def record_count(self) -> int:
+        """How many entries the table in the file has, undefined ones and files included."""
+        return len(self._records)
+
     def symbol(self, index: int) -> Symbol:
         """The symbol at a position of the table (as readelf numbers them)."""
         record = self._records[index]
@@ -152,11 +157,9 @@ class SymbolTable:
 
     def find(self, name: str) -> list[Symbol]:
         """All symbols called `name`, in table order; empty when there is none."""
-        wanted = name.encode() + b"\0"
         # A name may be the tail of a longer one: linkers share them.
-        offsets = [match.start() for match in re.finditer(re.escape(wanted), self._strings)]
-        hits = np.flatnonzero(np.isin(self._name_offsets, np.array(offsets, np.uint32)) & self._defined)
-        return [self.symbol(int(index)) for index in hits] if name else []
+        pattern = re.escape(name.encode() + b"\0")
+        return self._named(match.start() for match in re.finditer(pattern, self._strings)) if name else []
 
     def one(self, name: str, which: str | None = None, *, functions_only: bool = False) -> Symbol:
         """The one symbol called `name`.
@@ -204,9 +207,16 @@ class SymbolTable:
         ends = np.where(sizes > 0, starts + sizes, self._next_starts(indices, starts))
         return Functions(indices, starts, local_entries, ends)
 
-    def at(self, address: int) -> Symbol | None:
-        """The function that contains `address`, the innermost one; None when none does."""
+    def starting_with(self, prefix: str) -> list[Symbol]:
+        """All symbols whose name starts with `prefix`, in table order."""
+        pattern = rb"(?<=\0)" + re.escape(prefix.encode())
+        return self._named(match.start() for match in re.finditer(pattern, self._strings))
+
+    def at(self, address: int, *, functions_only: bool = True) -> Symbol | None:
+        """What contains `address`: the innermost function, or also an object if not `functions_only`; or None."""
         index = int(self.owners(np.array([address], np.uint64))[0])
+        if index < 0 and not functions_only:
+            index = self._object_at(address)
         return None if index < 0 else self.symbol(index)
 
     def owners(self, addresses: Addresses) -> npt.NDArray[np.intp]:
@@ -238,10 +248,24 @@ class SymbolTable:
     def _next_starts(self, indices: npt.NDArray[np.intp], starts: Addresses) -> Addresses:
         """The end of every function as if none had a size: the next function, or the end of its section."""
         section_ends = np.array([section.end for section in self._sections] or [0], np.uint64)
-        limits = section_ends[np.minimum(self._records["shndx"][indices], len(section_ends) - 1)]
+        limits: Addresses = section_ends[np.minimum(self._records["shndx"][indices], len(section_ends) - 1)]
         following = np.searchsorted(starts, starts, side="right")
         padded = np.append(starts, np.uint64(2**64 - 1))
-        return np.maximum(np.minimum(padded[following], limits), starts)
+        ends: Addresses = np.maximum(np.minimum(padded[following], limits), starts)
+        return ends
+
+    def _named(self, name_offsets: Iterable[int]) -> list[Symbol]:
+        wanted = np.fromiter(name_offsets, np.uint32)
+        return [
+            self.symbol(int(index)) for index in np.flatnonzero(np.isin(self._name_offsets, wanted) & self._defined)
+        ]
+
+    def _object_at(self, address: int) -> int:
+        """The table position of the innermost object with a size that contains `address`, or -1."""
+        starts, sizes = self._addresses, self._records["size"]
+        inside = self._defined & (starts <= address) & (np.uint64(address) - starts < sizes)
+        hits = np.flatnonzero(inside & (self._types == _OBJECT))
+        return int(hits[np.argmax(starts[hits])]) if len(hits) else -1
 
     @cached_property
     def _files(self) -> npt.NDArray[np.intp]:
