@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from oddtoc.build.compile import build, tool
+from oddtoc.build.compile import compile_patch, tool
 from oddtoc.errors import SymbolError
 from oddtoc.image.entry import Entry, SiteKind, TocSetup
 from oddtoc.link.layout import Area, Redirect, lay_out
@@ -68,7 +68,7 @@ def ours(path, mechanism, *, text=TEXT, data=DATA):
 
 
 def build_patch(folder, **options):
-    return build(Path(__file__).parent / "mixed.c", folder / "mixed.o", **options)
+    return compile_patch(Path(__file__).parent / "mixed.c", folder / "mixed.o", **options)
 
 
 def section_addresses(patch, layout):

@@ -24,7 +24,9 @@ _LOOPS = (1, 2)
 
 
 def demo(
-    kernel: Annotated[str, typer.Option("--kernel", help="Which of Debian's kernels to boot: 6.1, 6.12 or 7.2.")] = "6.1",
+    kernel: Annotated[
+        str, typer.Option("--kernel", help="Which of Debian's kernels to boot: 6.1, 6.12 or 7.2.")
+    ] = "6.1",
 ) -> None:
     """Boot a kernel, patch it while it runs, and take the patch back."""
     from oddtoc.debian import fetch_kernel
@@ -74,11 +76,11 @@ def _build(sample: str) -> Path:
     import tempfile
 
     import oddtoc
-    from oddtoc.build.compile import build
+    from oddtoc.build.compile import compile_patch
 
     source = Path(oddtoc.__file__).parent / "samples" / f"{sample}.c"
     output = Path(tempfile.mkdtemp(prefix="oddtoc-demo-")) / f"{sample}.o"
-    build(source, output)
+    compile_patch(source, output)
     return output
 
 

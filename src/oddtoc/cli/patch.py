@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,24 +23,27 @@ class Format(StrEnum):
 
 Target = Annotated[str, typer.Option("--target", "-t", metavar="TARGET", help=TARGET_HELP)]
 Vmlinux = Annotated[
-    Optional[Path], typer.Option("--vmlinux", metavar="PATH", help="The running kernel's ELF image; guests know theirs.")
+    Path | None, typer.Option("--vmlinux", metavar="PATH", help="The running kernel's ELF image; guests know theirs.")
 ]
 Timeout = Annotated[
-    float, typer.Option("--timeout", metavar="SECONDS", help="How long to wait for vCPUs to leave the words that change.")
+    float,
+    typer.Option("--timeout", metavar="SECONDS", help="How long to wait for vCPUs to leave the words that change."),
 ]
 Output = Annotated[Format, typer.Option("--format", help="How to print the answer.")]
 
 
 def build(
-    source: Annotated[Path, typer.Argument(metavar="SOURCE.c", help="C file with #include <oddtoc.h> and ODDTOC_REPLACE.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="SOURCE.c", help="C file with #include <oddtoc.h> and ODDTOC_REPLACE.")
+    ],
     output: Annotated[
-        Optional[Path], typer.Option("--output", "-o", metavar="FILE.o", help="The patch object to write [SOURCE.o].")
+        Path | None, typer.Option("--output", "-o", metavar="FILE.o", help="The patch object to write [SOURCE.o].")
     ] = None,
     code_model: Annotated[str, typer.Option("--code-model", help="medium, or large for data beyond 2 GiB.")] = "medium",
     long_calls: Annotated[bool, typer.Option("--long-calls", help="Let every call go through a pointer.")] = False,
 ) -> None:
     """Compile a C source into a patch object."""
-    from oddtoc.build.compile import build as compile_patch
+    from oddtoc.build.compile import compile_patch
     from oddtoc.report.patches import built
 
     target = output or Path(source.stem + ".o")
@@ -55,12 +58,14 @@ def apply(
     mechanism: Annotated[
         str, typer.Option("--mechanism", "-m", help="auto, shared-toc, guarded/slot or odd-toc/cr4.")
     ] = "auto",
-    name: Annotated[Optional[str], typer.Option("--name", help="The patch's name [the file's stem].")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="The patch's name [the file's stem].")] = None,
     which: Annotated[
-        Optional[list[str]],
+        list[str] | None,
         typer.Option("--which", metavar="NAME=FILE|ADDRESS", help="For a name that stands twice: which one is meant."),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show every word that would be written; write none.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show every word that would be written; write none.")
+    ] = False,
     timeout: Timeout = 10.0,
     output: Output = Format.TEXT,
 ) -> None:
@@ -75,7 +80,9 @@ def apply(
             typer.echo(patches.plan_json(plan) if output is Format.JSON else patches.plan_text(plan))
             return
         outcome = session.apply(plan, timeout=timeout)
-    typer.echo(patches.applied_json(plan, outcome) if output is Format.JSON else patches.applied_text(plan, outcome, target))
+    typer.echo(
+        patches.applied_json(plan, outcome) if output is Format.JSON else patches.applied_text(plan, outcome, target)
+    )
 
 
 def status(target: Target, vmlinux: Vmlinux = None, output: Output = Format.TEXT) -> None:
@@ -91,7 +98,9 @@ def revert(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The patch, as oddtoc status names it.")],
     target: Target,
     vmlinux: Vmlinux = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show every word that would be written; write none.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show every word that would be written; write none.")
+    ] = False,
     timeout: Timeout = 10.0,
     output: Output = Format.TEXT,
 ) -> None:
@@ -114,7 +123,9 @@ def choices(which: list[str] | None) -> dict[str, str]:
     for one in which or []:
         name, separator, value = one.partition("=")
         if not (name and separator and value):
-            raise UsageError(f"--which {one} names no file or address", advice="write --which NAME=FILE or NAME=0xADDRESS")
+            raise UsageError(
+                f"--which {one} names no file or address", advice="write --which NAME=FILE or NAME=0xADDRESS"
+            )
         chosen[name] = value
     return chosen
 

@@ -18,7 +18,6 @@ from oddtoc.image.elf import Image
 _PAGE = 4096
 _JOURNAL_SIZE = 256 << 10
 _BLOCK = 64 << 10
-_ALLOCATED = 2
 _CACHE_LINE = 128
 
 
@@ -62,7 +61,7 @@ def rooms(image: Image) -> Rooms:
         RoomError: the image has no hole of at least 1 MiB below `__init_begin`.
     """
     high = image.symbols.one("__init_begin").address
-    occupied = [s.address + s.size for s in image.sections if s.flags & _ALLOCATED and s.address < high]
+    occupied = [section.end for section in image.sections if section.is_allocated and section.address < high]
     low = -(-max(occupied, default=high) // _PAGE) * _PAGE
     if high - low < 1 << 20:
         raise RoomError(
@@ -81,8 +80,10 @@ def _toc_block(toc: int, low: int) -> int:
 
 def _gap_before_bss(image: Image) -> Span:
     bss = image.section(".bss")
-    ends = [s.address + s.size for s in image.sections if s.flags & _ALLOCATED and s.address < bss.address and s.size]
-    return Span(-(-max(ends) // _CACHE_LINE) * _CACHE_LINE, bss.address)
+    if bss is None:
+        raise RoomError(f"{image.path.name} has no .bss")
+    ends = [s.end for s in image.sections if s.is_allocated and s.address < bss.address and s.size]
+    return Span(_align(max(ends), _CACHE_LINE), bss.address)
 
 
 def allocate(room: Span, used: Iterable[Span], size: int, alignment: int = _CACHE_LINE) -> int:

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from oddtoc.errors import MismatchError, NoSiteError, RecordError, SymbolError
 from oddtoc.image.elf import Image
-from oddtoc.image.entry import Entry, read_entry
+from oddtoc.image.entry import Entry
 from oddtoc.image.symbols import Symbol
 from oddtoc.kernel.room import Rooms, Span, rooms
 
@@ -114,7 +114,7 @@ class RunningKernel:
 
             return read_word
 
-        return [read_entry(symbol, reader(index), self.image.sites) for index, symbol in enumerate(symbols)]
+        return [self.image.entry(symbol, reader(index)) for index, symbol in enumerate(symbols)]
 
     def bpf_users(self, symbol: Symbol) -> str | None:
         """How BPF programs may call a function, in words; None where no way is known.

@@ -230,8 +230,12 @@ class _Reader:
             entries = found.setdefault(section["sh_info"], [])
             for entry in section.iter_relocations():
                 if entry["r_info_sym"] >= symbols:
-                    raise PatchError(f"{self.path}: {section.name} names symbol {entry['r_info_sym']}, which is not there")
-                entries.append(Relocation(entry["r_offset"], entry["r_info_type"], entry["r_info_sym"], entry["r_addend"]))
+                    raise PatchError(
+                        f"{self.path}: {section.name} names symbol {entry['r_info_sym']}, which is not there"
+                    )
+                entries.append(
+                    Relocation(entry["r_offset"], entry["r_info_type"], entry["r_info_sym"], entry["r_addend"])
+                )
         return found
 
     def check_fields(self, name: str, relocations: tuple[Relocation, ...], size: int) -> None:

@@ -90,7 +90,9 @@ class Payload:
     replacements: Mapping[str, int]
 
 
-def link(patch: PatchObject, redirects: Sequence[Redirect], layout: Layout, ground: Ground, resolver: Resolver) -> Payload:
+def link(
+    patch: PatchObject, redirects: Sequence[Redirect], layout: Layout, ground: Ground, resolver: Resolver
+) -> Payload:
     """Give a patch object its addresses.
 
     Args:

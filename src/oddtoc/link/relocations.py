@@ -134,7 +134,7 @@ def recipe_for(number: int, place: str) -> Recipe:
     if recipe is None:
         raise RelocationError(
             f"relocation type {number} at {place} is not supported",
-            advice="build the object with oddtoc build: -mcmodel=medium or large, no -fPIC, no -mpcrel, no thread-locals",
+            advice="build it with oddtoc build: -mcmodel=medium or large, no -fPIC, -mpcrel or thread-locals",
         )
     return recipe
 

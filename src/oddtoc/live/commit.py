@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from oddtoc.errors import BusyError, ChangedError, FaultError
@@ -67,6 +67,12 @@ def _obstacle(cpus: Iterable[Cpu], functions: Iterable[FunctionRecord]) -> BusyE
     """A vCPU that stands between a global entry and the branch, or on a word that changes."""
     windows = [(Span(function.entry + 4, function.behind + 4), function) for function in functions]
     for cpu in cpus:
+        if not cpu.is_known:
+            return BusyError(
+                f"vCPU {cpu.id} is in the kernel's entry code, where it can't be seen what it interrupted",
+                address=cpu.positions[0],
+                advice="try again, or give it longer with --timeout",
+            )
         for span, function in windows:
             for address in cpu.positions:
                 if address in span:
@@ -83,7 +89,7 @@ def _write(stopped: Stopped, commit: Commit) -> None:
     blocks = [_block(function.changes) for function in commit.functions]
     live = stopped.read_many([(block.start, block.size) for block in blocks])
     for function, block, memory in zip(commit.functions, blocks, live, strict=True):
-        _check(function, commit, lambda a, m=memory, b=block: int.from_bytes(m[a - b.start : a - b.start + 4], "little"))
+        _check(function, commit, block, memory)
     wanted = [_changed(f, b, m, commit.to_new) for f, b, m in zip(commit.functions, blocks, live, strict=True)]
     writes = [(block.start, memory) for block, memory in zip(blocks, wanted, strict=True)]
     try:
@@ -99,9 +105,10 @@ def _block(changes: Sequence[Change]) -> Span:
     return Span(min(addresses), max(addresses) + 4)
 
 
-def _check(function: FunctionRecord, commit: Commit, word_at: Callable[[int], int]) -> None:
+def _check(function: FunctionRecord, commit: Commit, block: Span, memory: bytes) -> None:
     for change in function.changes:
-        word = word_at(change.address)
+        offset = change.address - block.start
+        word = int.from_bytes(memory[offset : offset + 4], "little")
         before, after = (change.old, change.new) if commit.to_new else (change.new, change.old)
         if word != before and not (commit.accepted and word == after):
             raise ChangedError(

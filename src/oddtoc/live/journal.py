@@ -152,5 +152,7 @@ class Journal:
         """
         place = end_of_journal(self.room, self.entries)
         if place + entry_size + 128 > self.room.end:
-            raise RoomError("the journal of this target is full", address=place, advice="reboot the target to start afresh")
+            raise RoomError(
+                "the journal of this target is full", address=place, advice="reboot the target to start afresh"
+            )
         return place

@@ -114,7 +114,8 @@ def _functions(
     for replacement in patch.replacements:
         if replacement.image != "vmlinux":
             raise PatchError(
-                f"{patch.name} replaces {replacement.function} in {replacement.image}; only vmlinux can be patched so far"
+                f"{patch.name} replaces {replacement.function} in {replacement.image}, which is not vmlinux",
+                advice="modules can't be patched yet",
             )
         chosen = which.get(replacement.function) or replacement.which or None
         symbol = kernel.function(replacement.function, chosen)
@@ -162,7 +163,7 @@ def _plan_with(
         hashlib.sha256(patch.content).hexdigest(),
         int(time.time()),
         tuple(_record(kernel, functions[r.function], mechanism, payload) for r in patch.replacements),
-        {area.value: span for area, span in spans.items()},
+        {area.value: span for area, span in spans.items() if span.size},
     )
     return Plan(
         record,

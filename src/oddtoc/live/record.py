@@ -146,7 +146,9 @@ def read_journal(room: Span, read: Callable[[int, int], bytes]) -> list[JournalE
             return entries
         place = room.start + offset
         if magic != MAGIC:
-            raise RecordError(f"the journal at {place:#x} holds something that this oddtoc did not write", address=place)
+            raise RecordError(
+                f"the journal at {place:#x} holds something that this oddtoc did not write", address=place
+            )
         if capacity % ALIGNMENT or not HEADER.size + length <= capacity <= room.size - offset or length > _LONGEST_BODY:
             raise RecordError(f"the journal entry at {place:#x} is damaged: its lengths make no sense", address=place)
         memory = _extended(memory, offset + capacity, room, read)
@@ -192,8 +194,8 @@ def _function(plain: dict[str, Any]) -> FunctionRecord:
         Change(_address(one["address"]), _word(one["old"]), _word(one["new"]), _text(one["role"]))
         for one in _list(plain["changes"])
     )
-    addresses = (_address(plain[key]) for key in ("entry", "behind", "target"))
-    return FunctionRecord(_text(plain["name"]), _text(plain["mechanism"]), *addresses, changes)
+    entry, behind, target = (_address(plain[key]) for key in ("entry", "behind", "target"))
+    return FunctionRecord(_text(plain["name"]), _text(plain["mechanism"]), entry, behind, target, changes)
 
 
 def _list(value: Any) -> list[Any]:

@@ -17,7 +17,6 @@ from oddtoc.live.plan import Plan, plan_apply
 from oddtoc.live.record import STATE_OFFSET, State, state_word
 from oddtoc.mechanism.catalog import AUTO
 from oddtoc.target.connect import connect, parse_target
-from oddtoc.target.guest import Guest
 from oddtoc.target.qemu import QemuTarget
 
 DEFAULT_TIMEOUT = 10.0
@@ -77,8 +76,7 @@ class Session:
             MismatchError: another kernel runs there.
         """
         address = parse_target(target)
-        if vmlinux is None and address.guest:
-            vmlinux = Guest.find(address.guest).vmlinux
+        vmlinux = vmlinux or address.vmlinux
         if vmlinux is None:
             raise UsageError(f"which kernel runs at {target}?", advice="give its image with --vmlinux PATH")
         image = Image.open(vmlinux)

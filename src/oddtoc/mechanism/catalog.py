@@ -90,7 +90,9 @@ class Mechanism:
 MECHANISMS: dict[str, Mechanism] = {
     mechanism.name: mechanism
     for mechanism in (
-        Mechanism("shared-toc", "one branch: the payload lives on the patched object's TOC", own_toc=False, marks=False),
+        Mechanism(
+            "shared-toc", "one branch: the payload lives on the patched object's TOC", own_toc=False, marks=False
+        ),
         Mechanism("guarded/slot", "mark and word at LR; the return address waits in 24(r1)", own_toc=True, marks=True),
         Mechanism(
             "odd-toc/cr4",

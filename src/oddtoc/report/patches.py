@@ -14,10 +14,11 @@ from oddtoc.link.object import PatchObject
 from oddtoc.live.commit import Commit
 from oddtoc.live.journal import PatchStatus
 from oddtoc.live.plan import Plan
-from oddtoc.live.record import Change, FunctionRecord
+from oddtoc.live.record import HEADER, Change, FunctionRecord
 from oddtoc.live.session import Outcome
 
 _WORDS_PER_LINE = 8
+_TEXT_WIDTH = 72
 
 
 def built(patch: PatchObject, path: Path) -> str:
@@ -33,7 +34,7 @@ def plan_text(plan: Plan) -> str:
     lines = [f"patch {plan.record.name} ({plan.mechanism.name}) would write:", "", "while the target runs:"]
     for address, data, what in plan.segments:
         lines += [f"  {what}, {len(data)} bytes", *_dump(address, data)]
-    lines += [f"  record, {len(plan.journal_entry)} bytes", *_dump(plan.journal_address, plan.journal_entry)]
+    lines += [f"  record, {len(plan.journal_entry)} bytes", *_record_dump(plan.journal_address, plan.journal_entry)]
     lines += ["", "in one stop, if the old words are still there:", *_changes(plan.record.functions, to_new=True)]
     lines.append("  and the record's state: applied")
     return "\n".join(lines)
@@ -157,6 +158,15 @@ def _dump(address: int, data: bytes) -> list[str]:
     words = [int.from_bytes(padded[i : i + 4], "little") for i in range(0, len(padded), 4)]
     rows = range(0, len(words), _WORDS_PER_LINE)
     return [f"    {address + 4 * i:#x}  " + " ".join(f"{w:08x}" for w in words[i : i + _WORDS_PER_LINE]) for i in rows]
+
+
+def _record_dump(address: int, entry: bytes) -> list[str]:
+    """The header in words, the body as the text that it is, the padding counted."""
+    body = entry[HEADER.size :].rstrip(b"\0")
+    padding = len(entry) - HEADER.size - len(body)
+    text = [body[i : i + _TEXT_WIDTH].decode("ascii") for i in range(0, len(body), _TEXT_WIDTH)]
+    lines = [f"    {address + HEADER.size + _TEXT_WIDTH * i:#x}  {line}" for i, line in enumerate(text)]
+    return [*_dump(address, entry[: HEADER.size]), *lines, f"    and {padding} bytes of zero"]
 
 
 def _json(value: Any) -> str:

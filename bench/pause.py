@@ -1,0 +1,85 @@
+"""How long a guest stands still: apply and revert on a busy guest, beside the least that any stop costs.
+
+Run by `make bench`. The baseline, measured in the same run on the same guest, is one stop that writes one word.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import tempfile
+from pathlib import Path
+
+import oddtoc
+from oddtoc.build.compile import compile_patch
+from oddtoc.debian import fetch_kernel
+from oddtoc.link.object import PatchObject
+from oddtoc.live.session import Session
+from oddtoc.target.guest import boot
+
+SAMPLES = Path(oddtoc.__file__).parent / "samples"
+MECHANISMS = ("odd-toc/cr4", "guarded/slot", "shared-toc")
+
+
+def main() -> None:
+    """Print one row per kernel, mechanism and operation; milliseconds, and the ratio to the baseline."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("kernels", nargs="*", default=["6.1", "6.12", "7.2"])
+    parser.add_argument("--rounds", type=int, default=30)
+    options = parser.parse_args()
+    print(f"{'kernel':7} {'mechanism':13} {'what':20} {'median':>7} {'p95':>7} {'max':>7} ms   ratio")
+    with tempfile.TemporaryDirectory() as folder:
+        patch = PatchObject.open(_object(Path(folder)))
+        for kernel in options.kernels:
+            _measure(kernel, patch, options.rounds)
+
+
+def _object(folder: Path) -> Path:
+    compile_patch(SAMPLES / "putc.c", folder / "putc.o")
+    return folder / "putc.o"
+
+
+def _measure(kernel: str, patch: PatchObject, rounds: int) -> None:
+    image = fetch_kernel(kernel)
+    guest = boot(image.vmlinux, image.busybox, name=f"bench-{os.getpid()}", smp=2)
+    try:
+        for _ in range(2):
+            guest.run("while :; do cat /proc/mounts /proc/stat; done < /dev/null > /dev/null 2>&1 &")
+        baseline = _baseline(guest.name, rounds)
+        base = _row(kernel, "-", "stop, write, go on", baseline, statistics.median(baseline))
+        for mechanism in MECHANISMS:
+            figures: dict[str, list[float]] = {}
+            for _ in range(rounds):
+                with Session.open(f"guest:{guest.name}") as session:
+                    applied = session.apply(session.plan(patch, mechanism=mechanism))
+                    reverted = session.revert(patch.name)
+                for what, outcome in (("apply", applied), ("revert", reverted)):
+                    figures.setdefault(f"{what}, commit", []).append(outcome.commit_pause)
+                    figures.setdefault(f"{what}, longest stop", []).append(outcome.longest_pause)
+                    figures.setdefault(f"{what}, all stops", []).append(outcome.total_pause)
+            for what, seconds in figures.items():
+                _row(kernel, mechanism, what, seconds, base)
+    finally:
+        guest.stop()
+
+
+def _baseline(guest: str, rounds: int) -> list[float]:
+    with Session.open(f"guest:{guest}") as session:
+        place = session.kernel.rooms.text.end - 128
+        for _ in range(rounds):
+            with session.target.stopped() as stopped:
+                stopped.write_many([(place, bytes(4))], verify=False)
+        return [pause.seconds for pause in session.target.pauses[-rounds:]]
+
+
+def _row(kernel: str, mechanism: str, what: str, seconds: list[float], base: float) -> float:
+    middle = statistics.median(seconds)
+    high = statistics.quantiles(seconds, n=20)[-1]
+    figures = " ".join(f"{value * 1000:7.2f}" for value in (middle, high, max(seconds)))
+    print(f"{kernel:7} {mechanism:13} {what:20} {figures}      {middle / base:5.2f}", flush=True)
+    return middle
+
+
+if __name__ == "__main__":
+    main()

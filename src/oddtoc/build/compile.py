@@ -1,0 +1,123 @@
+"""C source to patch object: the cross compiler, the assembler for the trampolines, and `ld -r`."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import oddtoc.mechanism
+from oddtoc.errors import BuildError
+from oddtoc.link.object import PatchObject
+
+INCLUDE = Path(__file__).parent / "include"
+TRAMPOLINES = Path(oddtoc.mechanism.__file__).parent
+
+KERNEL_FLAGS: tuple[str, ...] = (
+    "-std=gnu11",
+    "-O2",
+    "-Wall",
+    "-m64",
+    "-mlittle-endian",
+    "-mabi=elfv2",
+    "-mcpu=power8",
+    # a kernel has no floating point or vector registers of its own
+    "-msoft-float",
+    "-mno-altivec",
+    "-mno-vsx",
+    "-mtraceback=no",
+    "-ffreestanding",
+    "-fno-pic",
+    "-fno-pie",
+    "-fno-common",
+    "-fno-strict-aliasing",
+    "-fno-strict-overflow",
+    "-fno-delete-null-pointer-checks",
+    "-fno-stack-protector",
+    "-fno-asynchronous-unwind-tables",
+    "-fno-unwind-tables",
+    # a sibling call out of a payload would return through a helper that is in use (RFC: emergency exit)
+    "-fno-optimize-sibling-calls",
+)
+CODE_MODELS = ("medium", "large")
+
+
+def tool(name: str) -> str:
+    """The path of a binutils or gcc program for ppc64le: the cross one, or the machine's own on ppc64le.
+
+    Raises:
+        BuildError: it is not installed.
+    """
+    prefixes = ("powerpc64le-linux-gnu-", "") if platform.machine() == "ppc64le" else ("powerpc64le-linux-gnu-",)
+    for prefix in prefixes:
+        if path := shutil.which(prefix + name):
+            return path
+    raise BuildError(
+        f"no {name} for ppc64le is installed",
+        advice="on Debian: apt-get install gcc-powerpc64le-linux-gnu",
+    )
+
+
+def compile_patch(
+    source: str | Path,
+    output: str | Path | None = None,
+    *,
+    name: str | None = None,
+    code_model: str = "medium",
+    long_calls: bool = False,
+    flags: Sequence[str] = (),
+) -> PatchObject:
+    """Compile a C source into a patch object.
+
+    Args:
+        source: a C file with at least one ODDTOC_REPLACE.
+        output: the object to write; the source's name with `.o` in the current folder if not given.
+        name: the patch's name; the output's stem if not given.
+        code_model: `medium` (data within 2 GiB of the TOC) or `large`.
+        long_calls: compile with -mlongcall: every call goes through a pointer.
+        flags: more flags for the compiler, behind oddtoc's own.
+
+    Returns:
+        The object, parsed and checked.
+
+    Raises:
+        BuildError: a tool is missing or refuses the source; `output` of the error holds what it said.
+        PatchError: the object replaces nothing.
+    """
+    source = Path(source)
+    output = Path(output) if output else Path(source.stem + ".o")
+    if not source.is_file():
+        raise BuildError(f"there is no source file {source}")
+    if code_model not in CODE_MODELS:
+        raise BuildError(f"unknown code model {code_model}", advice=f"known: {', '.join(CODE_MODELS)}")
+    with tempfile.TemporaryDirectory(prefix="oddtoc-build-") as folder:
+        code = Path(folder, "code.o")
+        model = [f"-mcmodel={code_model}", *(["-mlongcall"] if long_calls else [])]
+        _run([tool("gcc"), *KERNEL_FLAGS, *model, f"-I{INCLUDE}", *flags, "-c", str(source), "-o", str(code)], source)
+        trampolines = _assemble(Path(folder))
+        merged = Path(folder, "patch.o")
+        _run([tool("ld"), "-r", "-o", str(merged), str(code), *map(str, trampolines)], source)
+        patch = PatchObject.open(merged, name or output.stem)
+        try:
+            shutil.copyfile(merged, output)
+        except OSError as error:
+            raise BuildError(f"{output} can't be written: {error.strerror}") from error
+    return patch
+
+
+def _assemble(folder: Path) -> list[Path]:
+    """Assemble the trampolines of every mechanism in one run of the compiler driver."""
+    sources = sorted(TRAMPOLINES.glob("*.S"))
+    _run([tool("gcc"), "-m64", "-mlittle-endian", "-mcpu=power8", "-c", *map(str, sources)], sources[0], cwd=folder)
+    return [folder / f"{source.stem}.o" for source in sources]
+
+
+def _run(command: Sequence[str], source: Path, cwd: Path | None = None) -> None:
+    result = subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
+    if result.returncode:
+        lines = [line for line in result.stderr.splitlines() if "error" in line.lower()] or result.stderr.splitlines()
+        first = lines[0] if lines else f"{Path(command[0]).name} ended with status {result.returncode}"
+        raise BuildError(f"{source} does not compile", output=result.stderr, advice=first)

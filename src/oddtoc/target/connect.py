@@ -1,0 +1,102 @@
+"""Target addresses: what the user writes, and the connection it stands for."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from oddtoc.errors import TargetError, UsageError
+from oddtoc.target.folders import private_folder
+from oddtoc.target.guest import Guest
+from oddtoc.target.qemu import QemuTarget
+
+KNOWN = "guest:NAME, gdb://HOST:PORT, qmp:PATH or the path of a debug server's Unix socket"
+_HOST_PORT = re.compile(r"(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]/]+)):(?P<port>\d{1,5})\Z")
+
+
+@dataclass(frozen=True)
+class TargetAddress:
+    """One target.
+
+    Attributes:
+        text: as the user wrote it.
+        endpoint: of its gdb server; None for `qmp:`, which has yet to be asked for one.
+        vmlinux: the image of the kernel that runs there, where the address tells (`guest:NAME`).
+        qmp: the QMP socket, for `qmp:PATH`.
+    """
+
+    text: str
+    endpoint: Path | tuple[str, int] | None = None
+    vmlinux: Path | None = None
+    qmp: Path | None = None
+
+
+def parse_target(text: str) -> TargetAddress:
+    """Understand a target address.
+
+    Raises:
+        UsageError: it is none; the error names the forms there are.
+        GuestError: no guest has that name.
+    """
+    scheme, separator, rest = text.partition(":")
+    if separator and scheme == "guest" and rest:
+        guest = Guest.find(rest)
+        return TargetAddress(text, endpoint=guest.debug_socket, vmlinux=guest.vmlinux)
+    if separator and scheme == "qmp" and rest:
+        return TargetAddress(text, qmp=Path(rest))
+    if text.startswith("gdb://"):
+        match = _HOST_PORT.match(text.removeprefix("gdb://"))
+        if match and int(match["port"]) < 1 << 16:
+            return TargetAddress(text, endpoint=(match["v6"] or match["host"], int(match["port"])))
+        raise UsageError(f"{text} names no host and port", advice="write gdb://HOST:PORT or gdb://[V6]:PORT")
+    if Path(text).is_socket():
+        return TargetAddress(text, endpoint=Path(text))
+    if not separator or "/" in scheme:
+        raise UsageError(f"there is no socket {text}", advice=f"a target is {KNOWN}")
+    raise UsageError(f"unknown target {text}", advice=f"a target is {KNOWN}")
+
+
+def connect(address: TargetAddress) -> QemuTarget:
+    """Connect to a target.
+
+    Raises:
+        TargetError: nobody answers; TargetInUseError: somebody else is connected.
+    """
+    if address.endpoint is not None:
+        return QemuTarget.connect(address.endpoint)
+    if address.qmp is None:
+        raise UsageError(f"unknown target {address.text}", advice=f"a target is {KNOWN}")
+    return QemuTarget.connect(open_debug_server(address.qmp))
+
+
+def open_debug_server(qmp: Path) -> Path:
+    """Ask a QEMU for a gdb server, through its QMP socket.
+
+    Returns:
+        The path of the server's socket, in a folder that only the user can enter. It is the same every time.
+
+    Raises:
+        TargetError: nobody answers there, or QEMU refuses.
+    """
+    from qemu.qmp import QMPClient, QMPError
+
+    path = private_folder("debug") / f"{abs(hash(str(qmp.resolve()))):x}.gdb"
+
+    async def ask() -> str:
+        client = QMPClient("oddtoc")
+        await client.connect(str(qmp))
+        try:
+            command = f"gdbserver unix:{path},server=on,wait=off"
+            return str(await client.execute("human-monitor-command", {"command-line": command}))
+        finally:
+            await client.disconnect()
+
+    try:
+        answer = asyncio.run(asyncio.wait_for(ask(), 5))
+    except (QMPError, OSError, TimeoutError) as error:
+        raise TargetError(f"QEMU does not answer at {qmp}: {error}", advice="is that its QMP socket?") from error
+    if "rror" in answer or not path.is_socket():
+        raise TargetError(f"QEMU opens no debug server: {answer.strip()}")
+    return path
