@@ -135,3 +135,22 @@ def high_adjusted(value: int) -> int:
 def low(value: int) -> int:
     """The `@l` half of a value, 16 bits."""
     return value & 0xFFFF
+
+
+def describe(word: int, address: int) -> str:
+    """The assembly of the words that stand at entries, as objdump writes it but with blanks; empty for all others."""
+    fixed = {NOP: "nop", BLR: "blr", BCTR: "bctr", BCTRL: "bctrl", MFLR_R0: "mflr r0", ADD_R2_R2_R12: "add r2,r2,r12"}
+    if word in fixed:
+        return fixed[word]
+    if opcode(word) == 18:
+        target = branch_target(address, word)
+        return f"{'bl' if is_link(word) else 'b'} {target:#x}" if target is not None else ""
+    value = sign_extend(word, 16)
+    immediates = {ADDIS_R2_R12: "addis r2,r12,", LIS_R2: "lis r2,", ADDI_R2_R2: "addi r2,r2,"}
+    if word & OPCODE_AND_REGISTERS in immediates:
+        return f"{immediates[word & OPCODE_AND_REGISTERS]}{value}"
+    loads = {LD_R2_R12: "ld r2,{}(r12)", STD_R0_16_R1 & OPCODE_AND_REGISTERS: "std r0,{}(r1)"}
+    # DS-form: the two low bits choose the instruction (ldu, lwa, stdu).
+    if word & OPCODE_AND_REGISTERS in loads and word & 3 == 0:
+        return loads[word & OPCODE_AND_REGISTERS].format(value)
+    return ""

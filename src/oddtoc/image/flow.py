@@ -30,7 +30,8 @@ class Branches(NamedTuple):
 class SiblingCalls(NamedTuple):
     """Direct jumps from inside a function to an entry of another one, as columns of equal length (n,).
 
-    `to_local` is true where the target is a local entry, which is the only entry of a function without TOC set-up.
+    `to_local` is true where the target is a local entry behind a TOC set-up, false where it is a global entry, also
+    that of a function without another.
     """
 
     sources: Addresses
@@ -108,7 +109,8 @@ class Flow:
         """All direct jumps, conditional ones too, from inside a function to an entry of another one."""
         functions = self._symbols.functions()
         sources, targets, links = self.branches
-        to_local = np.isin(targets, functions.local_entries)
+        has_two = functions.local_entries != functions.starts
+        to_local = np.isin(targets, functions.local_entries[has_two])
         chosen = ~links & (to_local | np.isin(targets, functions.starts))
         sources, targets, to_local = sources[chosen], targets[chosen], to_local[chosen]
         source_owners, target_owners = self._symbols.owners(sources), self._symbols.owners(targets)

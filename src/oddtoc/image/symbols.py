@@ -5,7 +5,6 @@ Layouts: System V gABI, "Symbol Table"; bits 5 to 7 of st_other: ELFv2 ABI, 3.4.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -158,8 +157,7 @@ class SymbolTable:
     def find(self, name: str) -> list[Symbol]:
         """All symbols called `name`, in table order; empty when there is none."""
         # A name may be the tail of a longer one: linkers share them.
-        pattern = re.escape(name.encode() + b"\0")
-        return self._named(match.start() for match in re.finditer(pattern, self._strings)) if name else []
+        return self._named(self._occurrences(name.encode() + b"\0")) if name else []
 
     def one(self, name: str, which: str | None = None, *, functions_only: bool = False) -> Symbol:
         """The one symbol called `name`.
@@ -209,8 +207,7 @@ class SymbolTable:
 
     def starting_with(self, prefix: str) -> list[Symbol]:
         """All symbols whose name starts with `prefix`, in table order."""
-        pattern = rb"(?<=\0)" + re.escape(prefix.encode())
-        return self._named(match.start() for match in re.finditer(pattern, self._strings))
+        return self._named(place + 1 for place in self._occurrences(b"\0" + prefix.encode()))
 
     def at(self, address: int, *, functions_only: bool = True) -> Symbol | None:
         """What contains `address`: the innermost function, or also an object if not `functions_only`; or None."""
@@ -233,7 +230,7 @@ class SymbolTable:
     def _extents(self) -> tuple[Addresses, npt.NDArray[np.intp]]:
         """Edges of the functions, sorted, and who owns the bytes from each edge to the next."""
         functions = self._functions
-        edges = np.unique(np.concatenate((functions.starts, functions.ends, np.zeros(1, np.uint64))))
+        edges = np.sort(np.concatenate((functions.starts, functions.ends)))
         owners = np.full(len(edges), -1, np.intp)
         # Outer functions first, so that inner ones and, at the same place, sized and global names paint over them.
         local = self._records["info"][functions.indices] >> 4 == 0
@@ -259,6 +256,12 @@ class SymbolTable:
         return [
             self.symbol(int(index)) for index in np.flatnonzero(np.isin(self._name_offsets, wanted) & self._defined)
         ]
+
+    def _occurrences(self, wanted: bytes) -> Iterator[int]:
+        place = self._strings.find(wanted)
+        while place >= 0:
+            yield place
+            place = self._strings.find(wanted, place + 1)
 
     def _object_at(self, address: int) -> int:
         """The table position of the innermost object with a size that contains `address`, or -1."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from oddtoc.errors import ChangedError, StateError, UsageError
+from oddtoc.errors import BusyError, ChangedError, FaultError, StateError, UsageError
 from oddtoc.image.elf import Image
 from oddtoc.kernel.running import RunningKernel
 from oddtoc.link.object import PatchObject
@@ -136,7 +136,7 @@ class Session:
         commit = Commit(plan.record.functions, to_new=True, accepted=False, state=state)
         try:
             pause = carry_out(self.target, commit, timeout=timeout)
-        except (ChangedError, TimeoutError):
+        except (BusyError, ChangedError, FaultError):
             self.target.write_many([(plan.journal_address + STATE_OFFSET, state_word(State.REVERTED))])
             raise
         return self._outcome(plan.record.name, pause.seconds, pause.round_trips, first)

@@ -94,7 +94,9 @@ def _table(entries: Sequence[Entry]) -> str:
         ).rstrip()
         for row in rows
     ]
-    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:], "", _LEGEND])
+    tocs = sorted({f"{entry.toc:#x}" for entry in entries if entry.toc is not None})
+    legend = [_LEGEND, *([f"TOC: {', '.join(tocs)}"] if tocs else [])]
+    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:], "", *legend])
 
 
 def _row(entry: Entry) -> tuple[str, ...]:

@@ -1,0 +1,282 @@
+"""Apply, status and revert on real kernels that run."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from oddtoc.build.compile import compile_patch
+from oddtoc.errors import (
+    AmbiguousSymbolError,
+    MechanismError,
+    MismatchError,
+    NoSiteError,
+    PatchError,
+    StateError,
+    SymbolError,
+)
+from oddtoc.image.elf import Image
+from oddtoc.live.journal import Condition
+from oddtoc.live.session import Session
+
+HERE = Path(__file__).parent
+SAMPLES = HERE.parent.parent / "src/oddtoc/samples"
+KERNELS = ["6.1", "6.12", "7.2"]
+MECHANISMS = ["shared-toc", "guarded/slot", "odd-toc/cr4"]
+PATCHED = b"this has been live patched\n"
+
+every_kernel = pytest.mark.parametrize("series", KERNELS)
+every_mechanism = pytest.mark.parametrize("mechanism", MECHANISMS)
+
+
+@pytest.fixture(scope="session")
+def objects(tmp_path_factory):
+    """Builds a patch object from a source, once."""
+    folder = tmp_path_factory.mktemp("objects")
+    built = {}
+
+    def get(source, **options):
+        key = source, tuple(sorted(options.items()))
+        if key not in built:
+            path = SAMPLES / source if (SAMPLES / source).exists() else HERE / "patches" / source
+            built[key] = compile_patch(path, folder / f"{path.stem}.o", **options)
+        return built[key]
+
+    return get
+
+
+@pytest.fixture
+def session(guest, series):
+    with Session.open(f"guest:{guest(series).name}") as session:
+        before = count_complaints(guest(series))
+        yield session
+        for status in reversed(session.status()):
+            if status.present:
+                session.revert(status.record.name)
+    assert count_complaints(guest(series)) == before
+
+
+def count_complaints(guest):
+    log = "dmesg | grep -ciE 'oops|bug:|warning:|call trace|unable to handle|bad page' || true"
+    return int(guest.run(log).stdout)
+
+
+def output(guest, command):
+    result = guest.run(command)
+    assert result.status == 0, result
+    return result.stdout
+
+
+@every_kernel
+@every_mechanism
+def test_the_basic_sample_says_so_and_the_old_text_comes_back(guest, series, session, objects, mechanism):
+    machine = guest(series)
+    before = output(machine, "cat /proc/cmdline")
+    assert before != PATCHED
+    plan = session.plan(objects("cmdline.c"), mechanism=mechanism)
+    outcome = session.apply(plan)
+    assert output(machine, "cat /proc/cmdline") == PATCHED
+    assert [status.condition for status in session.status()] == [Condition.APPLIED]
+    assert 0 < outcome.commit_pause <= outcome.longest_pause <= outcome.total_pause
+    assert outcome.round_trips <= 3 + 1  # at most three beyond reading the registers
+    session.revert("cmdline")
+    assert output(machine, "cat /proc/cmdline") == before
+    assert session.status() == []
+
+
+LOOP = """
+want=$(cat /proc/mounts); reads=0; wrong=0
+while [ ! -e /tmp/stop ]; do
+    got=$(tr '|' ' ' < /proc/mounts); reads=$((reads + 1)); [ "$got" = "$want" ] || wrong=$((wrong + 1))
+done
+echo $reads $wrong > /tmp/loop-{number}
+"""
+
+
+@every_kernel
+def test_a_locally_called_function_changes_under_load(guest, series, session, objects):
+    machine = guest(series)
+    output(machine, "rm -f /tmp/stop /tmp/loop-*")
+    for number in "12":
+        script = LOOP.replace("{number}", number)
+        output(machine, f"cat > /tmp/script-{number} <<'END'\n{script}\nEND\nsh /tmp/script-{number} > /dev/null 2>&1 &")
+    plain = output(machine, "cat /proc/mounts")
+    for mechanism in MECHANISMS * 2:
+        session.apply(session.plan(objects("putc.c"), mechanism=mechanism))
+        assert output(machine, "cat /proc/mounts") == plain.replace(b" ", b"|").replace(b"|0|0\n", b" 0 0\n")
+        session.revert("putc")
+        assert output(machine, "cat /proc/mounts") == plain
+    output(machine, "touch /tmp/stop; sleep 2")
+    for number in "12":
+        reads, wrong = map(int, output(machine, f"cat /tmp/loop-{number}").split())
+        assert reads > 0 and wrong == 0
+
+
+@every_kernel
+@every_mechanism
+def test_a_module_calls_globally_and_the_kernel_locally(guest, series, session, objects, mechanism):
+    """A caller in another object must get its own TOC pointer back."""
+    machine = guest(series)
+    module, kernel = "cat /sys/block/loop0/loop/sizelimit", "cat /sys/kernel/profiling /sys/kernel/uevent_seqnum"
+    output(machine, "[ -e /tmp/disk ] || { dd if=/dev/zero of=/tmp/disk bs=64k count=1 2>&1; losetup /dev/loop0 /tmp/disk; }")
+    before = output(machine, module), output(machine, kernel)
+    session.apply(session.plan(objects("emit.c"), mechanism=mechanism))
+    for _ in range(20):
+        assert output(machine, module) == b"patched 1\n"
+        assert set(output(machine, kernel).splitlines()) == {b"patched 1"}
+    session.revert("emit")
+    assert (output(machine, module), output(machine, kernel)) == before
+
+
+@every_kernel
+@pytest.mark.parametrize("mechanism", ["shared-toc", "guarded/slot"])
+def test_bpf_programs_call_from_far_away_and_reload_nothing(guest, series, session, objects, mechanism):
+    machine = guest(series)
+    assert output(machine, "bpf_caller 1000") != b"0ddba115\n"
+    session.apply(session.plan(objects("ktime.c"), mechanism=mechanism))
+    assert output(machine, "bpf_caller 100000") == b"0ddba115\n"
+    session.revert("ktime")
+    assert output(machine, "bpf_caller 1000") != b"0ddba115\n"
+
+
+@every_kernel
+def test_odd_toc_is_refused_for_helpers_of_bpf(session, objects):
+    with pytest.raises(MechanismError, match="BPF"):
+        session.plan(objects("ktime.c"), mechanism="odd-toc/cr4")
+
+
+@every_kernel
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+@pytest.mark.parametrize("options", [{"code_model": "large"}, {"long_calls": True}], ids=str)
+def test_other_code_models_run_too(guest, series, session, objects, mechanism, options):
+    machine = guest(series)
+    output(machine, "[ -e /tmp/disk ] || { dd if=/dev/zero of=/tmp/disk bs=64k count=1 2>&1; losetup /dev/loop0 /tmp/disk; }")
+    session.apply(session.plan(objects("emit.c", **options), mechanism=mechanism))
+    assert output(machine, "cat /sys/block/loop0/loop/sizelimit") == b"patched 1\n"
+
+
+@every_kernel
+def test_another_process_lists_and_reverts(guest, series, session, objects):
+    machine = guest(series)
+    session.apply(session.plan(objects("cmdline.c")))
+    session.close()
+    target = f"guest:{machine.name}"
+    listed = json.loads(oddtoc("status", "--target", target, "--format", "json").stdout)
+    assert [(one["patch"], one["condition"]) for one in listed] == [("cmdline", "applied")]
+    assert listed[0]["functions"][0]["mechanism"] == "shared-toc"
+    oddtoc("revert", "cmdline", "--target", target)
+    assert output(machine, "cat /proc/cmdline") != PATCHED
+    with Session.open(target) as again:
+        assert again.status() == []
+        session.target = again.target
+        session.kernel.read_many = again.target.read_many
+        yield_back(session)
+
+
+def yield_back(session):
+    """The fixture looks once more through the new connection."""
+    assert session.journal().patches == []
+
+
+def oddtoc(*arguments, status=0):
+    result = subprocess.run([sys.executable, "-m", "oddtoc", *arguments], capture_output=True, text=True)
+    assert result.returncode == status, result
+    return result
+
+
+@every_kernel
+def test_nothing_is_written_that_the_dry_run_did_not_show(guest, series, session, objects, tmp_path):
+    """The whole read-only part of the kernel, before and after, against the plan."""
+    image = Image.open(guest(series).vmlinux)
+    start, end = image.symbols.one("_stext").address, image.symbols.one("__init_begin").address
+    for mechanism in MECHANISMS:
+        before = bytearray(session.target.read(start, end - start))
+        plan = session.plan(objects("cmdline.c"), mechanism=mechanism)
+        assert session.target.read(start, end - start) == before, "a plan writes nothing"
+        session.apply(plan)
+        expected = bytearray(before)
+        for address, data, _ in [*plan.segments, (plan.journal_address, plan.journal_entry, "")]:
+            expected[address - start : address - start + len(data)] = data
+        for change in plan.changes:
+            place = change.address - start
+            assert int.from_bytes(expected[place : place + 4], "little") == change.old
+            expected[place : place + 4] = change.new.to_bytes(4, "little")
+        expected[plan.journal_address - start + 8] = 2
+        assert session.target.read(start, end - start) == expected
+        session.revert("cmdline")
+
+
+@every_kernel
+def test_patches_stack_and_come_off_in_order(guest, series, session, objects, tmp_path):
+    machine = guest(series)
+    before = output(machine, "cat /proc/cmdline")
+    second = tmp_path / "second.c"
+    second.write_text((SAMPLES / "cmdline.c").read_text().replace("this has been live patched", "twice"))
+    over = compile_patch(second, tmp_path / "second.o")
+    for lower, upper in [(a, b) for a in MECHANISMS for b in MECHANISMS]:
+        session.apply(session.plan(objects("cmdline.c"), mechanism=lower))
+        session.apply(session.plan(over, mechanism=upper))
+        assert output(machine, "cat /proc/cmdline") == b"twice\n"
+        assert [s.condition for s in session.status()] == [Condition.COVERED, Condition.APPLIED]
+        with pytest.raises(StateError, match="covered by second"):
+            session.revert("cmdline")
+        session.revert("second")
+        assert output(machine, "cat /proc/cmdline") == PATCHED
+        session.revert("cmdline")
+        assert output(machine, "cat /proc/cmdline") == before
+
+
+@every_kernel
+def test_what_can_not_be_done_is_refused(guest, series, session, objects, tmp_path):
+    def plan(function, **options):
+        source = tmp_path / "refused.c"
+        source.write_text(
+            f"#include <oddtoc.h>\nstatic int mine(void) {{ return 0; }}\nODDTOC_REPLACE(vmlinux, {function}, mine);\n"
+        )
+        return session.plan(compile_patch(source, tmp_path / "refused.o"), **options)
+
+    with pytest.raises(SymbolError, match="cmdline_proc_shaw"):
+        plan("cmdline_proc_shaw")
+    with pytest.raises(NoSiteError, match="no ftrace site"):
+        plan("ftrace_caller" if series == "6.1" else "arch_cpu_idle")
+    with pytest.raises(StateError, match="no patch named nothing"):
+        session.revert("nothing")
+    session.apply(session.plan(objects("cmdline.c")))
+    with pytest.raises(StateError, match="applied already"):
+        session.plan(objects("cmdline.c"))
+    other = {"6.1": "6.12", "6.12": "7.2", "7.2": "6.1"}[series]
+    image = Image.open(guest(other).vmlinux)
+    with pytest.raises(MismatchError, match="build id"):
+        Session(session.target, image)
+
+
+@every_kernel
+def test_a_name_that_stands_twice_needs_a_choice(series, session, guest, tmp_path):
+    table = session.kernel.image.symbols
+    twice = next(s for s in table if s.is_function and s.size and len(table.find(s.name)) == 2 and s.name.isidentifier())
+    first, second = table.find(twice.name)
+    source = tmp_path / "twice.c"
+    source.write_text(
+        f"#include <oddtoc.h>\nstatic int mine(void) {{ return 0; }}\nODDTOC_REPLACE(vmlinux, {twice.name}, mine);\n"
+    )
+    patch = compile_patch(source, tmp_path / "twice.o")
+    with pytest.raises(AmbiguousSymbolError) as caught:
+        session.plan(patch)
+    assert len(caught.value.candidates) == 2
+    try:
+        plan = session.plan(patch, which={twice.name: hex(second.address)})
+    except NoSiteError as error:
+        assert error.function == twice.name
+    else:
+        assert plan.record.functions[0].entry == second.address
+    assert first.address != second.address
+
+
+@every_kernel
+def test_only_vmlinux_is_patched(session, tmp_path):
+    source = tmp_path / "module.c"
+    source.write_text("#include <oddtoc.h>\nstatic int mine(void) { return 0; }\nODDTOC_REPLACE(loop, lo_open, mine);\n")
+    with pytest.raises(PatchError, match="not vmlinux"):
+        session.plan(compile_patch(source, tmp_path / "module.o"))
