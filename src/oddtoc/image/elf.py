@@ -6,7 +6,6 @@ Opening maps the file and reads its headers; symbols, notes and sites are worked
 from __future__ import annotations
 
 import mmap
-import os
 import stat
 from collections.abc import Callable
 from dataclasses import replace
@@ -234,15 +233,14 @@ class Image:
 def _map(path: Path) -> memoryview:
     """The bytes of a regular file, mapped read-only."""
     try:
-        # A named pipe would wait for its writer.
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(handle, "rb"):
-            status = os.fstat(handle)
-            if not stat.S_ISREG(status.st_mode):
-                raise ImageError(f"{path} is not a regular file", advice=_ADVICE)
-            if not status.st_size:
-                raise ImageError(f"{path} is empty", advice=_ADVICE)
-            return memoryview(mmap.mmap(handle, 0, access=mmap.ACCESS_READ))
+        status = path.stat()
+        # Asked before opening: a named pipe would wait for its writer.
+        if not stat.S_ISREG(status.st_mode):
+            raise ImageError(f"{path} is not a regular file", advice=_ADVICE)
+        if not status.st_size:
+            raise ImageError(f"{path} is empty", advice=_ADVICE)
+        with path.open("rb") as file:
+            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ImageError(f"{path} can't be read: {reason}", advice="check the path and its permissions") from error
