@@ -1,0 +1,195 @@
+"""Debian's ppc64el kernels: which suite has which series, and what a fetched one consists of."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from oddtoc.debian.apt import Found, PrivateApt, Report
+from oddtoc.errors import FetchError, UsageError
+
+SERIES: dict[str, tuple[str, ...]] = {
+    "6.1": ("bookworm", "bookworm-security"),
+    "6.12": ("trixie", "trixie-security"),
+    "7.2": ("sid",),
+}
+"""Each series that oddtoc knows, and the suites that carry it."""
+FLAVOURS = ("", "-64k")
+"""Page sizes: the series' default, and 64 KiB where that is another one."""
+_MANIFEST = "kernel.json"
+
+
+@dataclass(frozen=True)
+class DebianKernel:
+    """A fetched kernel.
+
+    Attributes:
+        series: as asked for, ``6.1`` or ``6.12-64k``.
+        release: what `uname -r` says in it.
+        version: of the Debian package.
+        vmlinux: the kernel's ELF image with symbols.
+        modules: the folder with its modules.
+        config: the configuration it was built with.
+        busybox: a static busybox of the same suite.
+    """
+
+    series: str
+    release: str
+    version: str
+    vmlinux: Path
+    modules: Path
+    config: Path
+    busybox: Path
+
+
+def cache_folder() -> Path:
+    """Where fetched things are kept: oddtoc in $XDG_CACHE_HOME or ~/.cache."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "oddtoc"
+
+
+def find_kernel(series: str) -> DebianKernel | None:
+    """The kernel of a series that was fetched before; None if none was. No network is used.
+
+    Raises:
+        UsageError: the series is unknown.
+    """
+    _suites(series)
+    manifest = cache_folder() / "kernels" / series / _MANIFEST
+    try:
+        plain = json.loads(manifest.read_text())
+        paths = {key: manifest.parent / plain[key] for key in ("vmlinux", "modules", "config", "busybox")}
+        kernel = DebianKernel(plain["series"], plain["release"], plain["version"], **paths)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return kernel if all(path.exists() for path in paths.values()) else None
+
+
+def fetched_kernels() -> list[DebianKernel]:
+    """Every kernel that was fetched before."""
+    labels = [series + flavour for series in SERIES for flavour in FLAVOURS]
+    return [kernel for kernel in map(find_kernel, labels) if kernel]
+
+
+def fetch_kernel(series: str, *, refresh: bool = False, report: Report | None = None) -> DebianKernel:
+    """Get Debian's newest kernel of a series, with its modules and a static busybox.
+
+    Args:
+        series: ``6.1``, ``6.12`` or ``7.2``; with ``-64k`` behind for 64 KiB pages.
+        refresh: look for a newer one although one was fetched before.
+        report: is told what is going on and how far it is, in per cent.
+
+    Raises:
+        UsageError: the series is unknown; the error names those that are known.
+        FetchError: there is no apt, no network, no room, or no such package.
+    """
+    suites = _suites(series)
+    known = find_kernel(series)
+    if known and not refresh:
+        return known
+    tell = report or (lambda _what, _percent: None)
+    folder = cache_folder() / "kernels" / series
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(folder.parent / f"{series}.lock"):
+            # another process may have fetched it while this one waited
+            waited_for = None if known else find_kernel(series)
+            return waited_for or _fetch(series, suites, folder, tell)
+    except OSError as error:
+        raise FetchError(f"the kernel can't be kept in {folder}: {error.strerror}") from error
+
+
+def _suites(series: str) -> tuple[str, ...]:
+    base, *flavour = series.partition("-64k")
+    if base not in SERIES or flavour[1]:
+        raise UsageError(f"unknown kernel series {series}", advice=f"known: {', '.join(SERIES)}, each also with -64k")
+    return SERIES[base]
+
+
+def _fetch(series: str, suites: Sequence[str], folder: Path, tell: Report) -> DebianKernel:
+    tell("reading package lists", 0)
+    apt = PrivateApt(cache_folder() / "apt" / series, suites)
+    complaint = apt.update()
+    packages = _packages(apt, series)
+    if not packages:
+        raise FetchError(
+            f"no ppc64el kernel {series} is in {', '.join(suites)}" + (f": {complaint}" if complaint else ""),
+            advice="is the network there? run it again",
+        )
+    if complaint:
+        tell(f"going on without a list ({complaint[:80]})", 0)
+    archives = apt.download(packages, tell)
+    tell("unpacking", 100)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{series}-") as unpacked:
+        for archive in archives:
+            subprocess.run(["dpkg-deb", "-x", str(archive), unpacked], check=True)
+        kernel = _describe(series, packages[0], Path(unpacked))
+        plain = {key: str(value) for key, value in asdict(kernel).items()}
+        Path(unpacked, _MANIFEST).write_text(json.dumps(plain, indent=2) + "\n")
+        shutil.rmtree(folder, ignore_errors=True)
+        Path(unpacked).rename(folder)
+        # the context manager wants something to remove
+        Path(unpacked).mkdir()
+    for archive in archives:
+        archive.unlink()
+    found = find_kernel(series)
+    if found is None:
+        raise FetchError(f"{folder} is incomplete", advice="run it again")
+    return found
+
+
+def _packages(apt: PrivateApt, series: str) -> list[Found]:
+    """The packages that make up a kernel: newer series keep image and modules apart."""
+    base = series.removesuffix("-64k")
+    name = rf"{re.escape(base)}[.+-][^ ]*-powerpc64le{'-64k' if series != base else ''}"
+    split = apt.newest(f"linux-binary-{name}")
+    if split:
+        release = re.escape(split.name.removeprefix("linux-binary-"))
+        others = (apt.newest(f"linux-{part}-{release}") for part in ("modules", "base"))
+        kernel = [split, *(package for package in others if package)]
+    else:
+        image = apt.newest(f"linux-image-{name}")
+        kernel = [image] if image else []
+    busybox = apt.newest("busybox-static")
+    return [*kernel, busybox] if kernel and busybox else []
+
+
+def _describe(series: str, package: Found, root: Path) -> DebianKernel:
+    """Find the parts in an unpacked tree; paths are relative to it."""
+
+    def one(what: str, *patterns: str) -> Path:
+        for pattern in patterns:
+            for path in sorted(root.glob(pattern)):
+                return path.relative_to(root)
+        raise FetchError(f"{package.name} {package.version} holds no {what}")
+
+    vmlinux = one("vmlinux", "boot/vmlinux-*", "usr/lib/modules/*/vmlinu[xz]")
+    with (root / vmlinux).open("rb") as file:
+        if file.read(4) != b"\x7fELF":
+            raise FetchError(f"{vmlinux} of {package.name} is no ELF image")
+    return DebianKernel(
+        series,
+        package.name.split("-", 2)[2],
+        package.version,
+        vmlinux,
+        one("modules", "lib/modules/*/kernel", "usr/lib/modules/*/kernel"),
+        one("config", "boot/config-*", "usr/lib/modules/*/config"),
+        one("busybox", "bin/busybox", "usr/bin/busybox"),
+    )
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Keep a second fetch of the same series waiting."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
