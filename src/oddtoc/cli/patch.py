@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from oddtoc.cli.options import DryRun, Format, Output, Target, Timeout, Vmlinux
+
 if TYPE_CHECKING:
     from oddtoc.live.session import Session
-
-TARGET_HELP = "Where the kernel runs: guest:NAME, gdb://HOST:PORT, qmp:PATH, or a debug server's Unix socket."
-
-
-class Format(StrEnum):
-    """How answers are printed."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
-Target = Annotated[str, typer.Option("--target", "-t", metavar="TARGET", help=TARGET_HELP)]
-Vmlinux = Annotated[
-    Path | None, typer.Option("--vmlinux", metavar="PATH", help="The running kernel's ELF image; guests know theirs.")
-]
-Timeout = Annotated[
-    float,
-    typer.Option("--timeout", metavar="SECONDS", help="How long to wait for vCPUs to leave the words that change."),
-]
-Output = Annotated[Format, typer.Option("--format", help="How to print the answer.")]
 
 
 def build(
@@ -63,9 +44,7 @@ def apply(
         list[str] | None,
         typer.Option("--which", metavar="NAME=FILE|ADDRESS", help="For a name that stands twice: which one is meant."),
     ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show every word that would be written; write none.")
-    ] = False,
+    dry_run: DryRun = False,
     timeout: Timeout = 10.0,
     output: Output = Format.TEXT,
 ) -> None:
@@ -98,9 +77,7 @@ def revert(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The patch, as oddtoc status names it.")],
     target: Target,
     vmlinux: Vmlinux = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show every word that would be written; write none.")
-    ] = False,
+    dry_run: DryRun = False,
     timeout: Timeout = 10.0,
     output: Output = Format.TEXT,
 ) -> None:

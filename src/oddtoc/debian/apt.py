@@ -1,4 +1,4 @@
-"""Debian's apt with a private state: another architecture and other suites, without root and without touching the system.
+"""Debian's apt with a private state: another architecture and other suites, without root, the system left alone.
 
 apt itself finds the mirror (that of the machine's own configuration), checks signatures and checksums, resumes and
 retries. Only the release files' expiry date is not enforced: mirrors that lag behind keep old ones for weeks, and what

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# make demo, make test and make bench do all the set-up they need on a fresh Debian machine.
+
+KERNEL ?= 6.1
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help setup demo test lint bench clean
+
+help:
+	@echo "make demo [KERNEL=6.1]  boot a kernel, patch it while it runs, take the patch back (6.1, 6.12, 7.2)"
+	@echo "make test               everything that is tested, on real kernels"
+	@echo "make lint               ruff and mypy"
+	@echo "make bench              how long a guest stands still"
+	@echo "make setup              install what the others need, and nothing else"
+	@echo "make clean              remove the virtual environment"
+
+setup: .stamps/venv
+
+.stamps/packages: tools/packages
+	@tools/packages
+	@mkdir -p .stamps && touch $@
+
+.stamps/venv: pyproject.toml constraints.txt | .stamps/packages
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "oddtoc needs Python 3.11 or newer; $(PYTHON) is older: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@mkdir -p .stamps && touch $@
+
+demo: setup
+	@$(BIN)/oddtoc demo --kernel $(KERNEL)
+
+test: lint
+	$(BIN)/pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: setup
+	$(BIN)/python bench/pause.py
+
+clean:
+	rm -rf .venv .stamps

@@ -1,0 +1,27 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Format(StrEnum):
+    """How answers are printed."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+_TARGET = "Where the kernel runs: guest:NAME, gdb://HOST:PORT, qmp:PATH, or a debug server's Unix socket."
+_VMLINUX = "The running kernel's ELF image; guests know theirs."
+_TIMEOUT = "How long to wait for vCPUs to leave the words that change."
+
+Output = Annotated[Format, typer.Option("--format", help="How to print the answer.")]
+Target = Annotated[str, typer.Option("--target", "-t", metavar="TARGET", help=_TARGET)]
+Vmlinux = Annotated[Path | None, typer.Option("--vmlinux", metavar="PATH", help=_VMLINUX)]
+Timeout = Annotated[float, typer.Option("--timeout", metavar="SECONDS", help=_TIMEOUT)]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show every word that would be written; write none.")]
