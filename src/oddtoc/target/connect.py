@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from oddtoc.errors import TargetError, UsageError
-from oddtoc.target.folders import private_folder
+from oddtoc.errors import UsageError
 from oddtoc.target.guest import Guest
 from oddtoc.target.qemu import QemuTarget
 
@@ -51,11 +49,18 @@ def parse_target(text: str) -> TargetAddress:
         if match and int(match["port"]) < 1 << 16:
             return TargetAddress(text, endpoint=(match["v6"] or match["host"], int(match["port"])))
         raise UsageError(f"{text} names no host and port", advice="write gdb://HOST:PORT or gdb://[V6]:PORT")
-    if Path(text).is_socket():
+    if _is_socket(text):
         return TargetAddress(text, endpoint=Path(text))
     if not separator or "/" in scheme:
         raise UsageError(f"there is no socket {text}", advice=f"a target is {KNOWN}")
     raise UsageError(f"unknown target {text}", advice=f"a target is {KNOWN}")
+
+
+def _is_socket(text: str) -> bool:
+    try:
+        return Path(text).is_socket()
+    except OSError:  # too long for a path, say
+        return False
 
 
 def connect(address: TargetAddress) -> QemuTarget:
@@ -68,35 +73,6 @@ def connect(address: TargetAddress) -> QemuTarget:
         return QemuTarget.connect(address.endpoint)
     if address.qmp is None:
         raise UsageError(f"unknown target {address.text}", advice=f"a target is {KNOWN}")
+    from oddtoc.target.qmp import open_debug_server  # slow to load, and seldom needed
+
     return QemuTarget.connect(open_debug_server(address.qmp))
-
-
-def open_debug_server(qmp: Path) -> Path:
-    """Ask a QEMU for a gdb server, through its QMP socket.
-
-    Returns:
-        The path of the server's socket, in a folder that only the user can enter. It is the same every time.
-
-    Raises:
-        TargetError: nobody answers there, or QEMU refuses.
-    """
-    from qemu.qmp import QMPClient, QMPError
-
-    path = private_folder("debug") / f"{abs(hash(str(qmp.resolve()))):x}.gdb"
-
-    async def ask() -> str:
-        client = QMPClient("oddtoc")
-        await client.connect(str(qmp))
-        try:
-            command = f"gdbserver unix:{path},server=on,wait=off"
-            return str(await client.execute("human-monitor-command", {"command-line": command}))
-        finally:
-            await client.disconnect()
-
-    try:
-        answer = asyncio.run(asyncio.wait_for(ask(), 5))
-    except (QMPError, OSError, TimeoutError) as error:
-        raise TargetError(f"QEMU does not answer at {qmp}: {error}", advice="is that its QMP socket?") from error
-    if "rror" in answer or not path.is_socket():
-        raise TargetError(f"QEMU opens no debug server: {answer.strip()}")
-    return path

@@ -7,8 +7,10 @@ import hashlib
 import os
 from pathlib import Path
 
-from oddtoc.errors import TargetInUseError
+from oddtoc.errors import TargetError, TargetInUseError
 from oddtoc.target.folders import private_folder
+
+_LONGEST_NUMBER = 32
 
 
 class TargetLock:
@@ -19,21 +21,28 @@ class TargetLock:
 
     Raises:
         TargetInUseError: another oddtoc holds it; names its process.
+        TargetError: the lock can't be taken at all.
     """
 
     def __init__(self, key: str) -> None:
         path = private_folder("locks") / hashlib.sha256(key.encode()).hexdigest()[:32]
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise TargetError(f"{path} can't be opened: {error.strerror}", advice="remove it") from error
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            holder = os.read(self._file, 32).decode(errors="replace").strip() or "unknown"
-            os.close(self._file)
+            os.ftruncate(self._file, 0)
+            os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
+        except BlockingIOError:
+            holder = os.read(self._file, _LONGEST_NUMBER).decode(errors="replace").strip() or "unknown"
+            self.release()
             raise TargetInUseError(
                 f"another oddtoc (process {holder}) is using the target at {key}", advice="wait until it has finished"
             ) from None
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            self.release()
+            raise TargetError(f"{path} can't be locked: {error.strerror}") from error
 
     def release(self) -> None:
         """Let others use the target."""
@@ -43,5 +52,5 @@ class TargetLock:
 
 
 def lock_key(endpoint: Path | tuple[str, int]) -> str:
-    """The name of a target: the same for every way to write its address."""
-    return str(endpoint.resolve()) if isinstance(endpoint, Path) else f"{endpoint[0]}:{endpoint[1]}"
+    """The name of a target: the same for every way to write a socket's path. Two names of one host make two targets."""
+    return str(endpoint.resolve()) if isinstance(endpoint, Path) else f"{endpoint[0].lower()}:{endpoint[1]}"

@@ -1,86 +1,206 @@
 """The gdb remote serial protocol: packets on a socket, many at a time.
 
-Layout of a packet and its escapes: "Remote Protocol, Overview" in the gdb manual. Requests are pipelined: all are sent,
-then all replies are read, so that a stopped target waits for one round trip and not for one per word. Replies are never
-acknowledged: QEMU takes the next `$` for an acknowledgement, and any byte that reaches it while the guest runs stops
-the guest.
+Layout of a packet and its escapes: "Remote Protocol, Overview" in the gdb manual. Requests are pipelined: many are
+sent, then their replies are read, so that a stopped target waits for one round trip and not for one per word. Replies
+are never acknowledged: QEMU takes the next `$` for an acknowledgement, and any byte that reaches it while the guest
+runs stops the guest.
 """
 
 from __future__ import annotations
 
+import math
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
+from typing import TypeVar
 
 from oddtoc.errors import TargetError, TargetGoneError, TargetInUseError
 
+_Reply = TypeVar("_Reply")
 _BIGGEST_REPLY = 1 << 20
+_MOST_PACKETS = 1 << 12
+"""Packets that may come for one reply: stop packets before a handshake's, or printed text before the OK."""
 _CHUNK = 1 << 16
-INTERRUPT = b"\x03"
+_WINDOW = 64
+"""Requests on their way at once. With more, their replies fill the socket: QEMU waits for us and we for QEMU."""
+_CONNECT_TIMEOUT = 1.5
+_CLOSE_TIMEOUT = 1.0
+_INTERRUPT = b"\x03"
+_ESCAPE, _REPEAT = b"}*"
+_FEWEST_REPEATS, _MOST_REPEATS, _REPEATS_BASE = 32, 126, 29
+
+
+class NoAnswerError(TargetGoneError):
+    """Nothing came in time."""
 
 
 class Connection:
-    """One connection to a debug server.
+    """One connection to a debug server whose target is taken to stand still: QEMU stops it for every client.
+
+    After an error, an interrupt by the user among them, the two sides may disagree about which reply belongs to which
+    request: then `stop` and `exchange` refuse, while `resume` and `close` still let the target run on.
 
     Args:
         endpoint: the path of a Unix socket, or (host, port).
-        timeout: seconds to wait for any one reply.
+        timeout: seconds to wait for the replies to any one round trip.
 
     Raises:
         TargetError: nobody listens there.
+        TargetInUseError: it takes no more clients.
     """
 
     def __init__(self, endpoint: Path | tuple[str, int], timeout: float) -> None:
         self.name = str(endpoint) if isinstance(endpoint, Path) else f"{endpoint[0]}:{endpoint[1]}"
-        self.timeout = timeout
-        self._socket = _connect(endpoint, timeout, self.name)
+        self._timeout = timeout
+        self._last_moment = math.inf
+        self._in_step = True
+        self._may_stand_still = True
+        self._socket = _connect(endpoint, min(timeout, _CONNECT_TIMEOUT), self.name)
         self._received = bytearray()
 
-    def __enter__(self) -> Connection:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
-
     def close(self) -> None:
-        """Close the socket; says nothing to the server."""
-        self._socket.close()
+        """Close the socket, and if need be let the target run on. Never fails.
 
-    def send(self, *payloads: bytes) -> None:
-        """Send packets without waiting for replies."""
-        self.send_raw(b"".join(packet(payload) for payload in payloads))
-
-    def send_raw(self, data: bytes) -> None:
-        """Send bytes that are no packet, as the interrupt is."""
+        A server that serves somebody else will look at this connection when they have gone, and stop its target for
+        it: the packets that let it run on wait there together with it.
+        """
         try:
-            self._socket.sendall(data)
-        except OSError as error:
-            raise self._gone(str(error)) from error
+            self._in_step = False
+            with suppress(TargetError), self.within(_CLOSE_TIMEOUT):
+                self.resume()
+        finally:
+            self._socket.close()
 
-    def receive(self, timeout: float | None = None) -> bytes:
-        """The payload of the next packet, decoded.
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """A time limit for all that is sent and received in a block."""
+        before, self._last_moment = self._last_moment, min(self._last_moment, time.monotonic() + seconds)
+        try:
+            yield
+        finally:
+            self._last_moment = before
+
+    def stop(self) -> None:
+        """Stop the running target, and return when it stands still.
 
         Raises:
-            TargetGoneError: the connection ended, or nothing came in time.
-            TargetError: what came is no packet, or its checksum is wrong.
+            TargetGoneError: the connection broke, the target has ended, or does not stop in time.
+            TargetError: the server answers something else.
         """
-        deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
+        with self._step():
+            self._may_stand_still = True
+            deadline = self._deadline()
+            self._send(_INTERRUPT, deadline)
+            reply = self._receive(deadline)
+            if reply[:1] in (b"W", b"X"):
+                raise self._gone("it has ended")
+            if reply[:1] not in (b"T", b"S"):
+                raise TargetError(f"the target at {self.name} did not stop but says {reply[:40]!r}")
+
+    def resume(self) -> None:
+        """Let the target run on, if it may stand still.
+
+        Raises:
+            TargetGoneError: the connection broke.
+        """
+        if not self._may_stand_still:
+            return
+        going_on = packet(b"c")
+        # Out of step it may stand still, run, or wait for the rest of a packet. A byte that is no packet stops a
+        # running one, and the first copy ends a broken packet.
+        self._send(going_on if self._in_step else (b"+" + going_on) * 2, self._deadline())
+        self._may_stand_still = False
+
+    def exchange(self, requests: Sequence[bytes]) -> list[bytes]:
+        """Send requests, pipelined, and give a reply for each, in order: one round trip for every 64.
+
+        Raises:
+            TargetGoneError: the connection broke, or replies did not come in time.
+            TargetError: what came is no packet, or one without end.
+        """
+        return self._pipeline(requests, self._receive)
+
+    def monitor(self, commands: Sequence[str]) -> list[str]:
+        """Give commands to QEMU's monitor, pipelined, and return what each printed.
+
+        Raises:
+            TargetGoneError: the connection broke, or replies did not come in time.
+            TargetError: the server has no monitor.
+        """
+        return self._pipeline([b"qRcmd," + command.encode().hex().encode() for command in commands], self._printed)
+
+    def hello(self, request: bytes) -> bytes:
+        """Send the first request, and give its reply: stop packets that come before it are passed over.
+
+        Raises:
+            NoAnswerError: there was none in time.
+            TargetError: what came is no packet of the protocol.
+        """
+        with self._step():
+            deadline = self._deadline()
+            self._send(packet(request), deadline)
+            for _ in range(_MOST_PACKETS):
+                reply = self._receive(deadline)
+                if reply[:1] not in (b"T", b"S"):
+                    return reply
+            raise self._endless()
+
+    def _pipeline(self, requests: Sequence[bytes], receive: Callable[[float], _Reply]) -> list[_Reply]:
+        replies: list[_Reply] = []
+        for start in range(0, len(requests), _WINDOW):
+            window = requests[start : start + _WINDOW]
+            with self._step():
+                deadline = self._deadline()
+                self._send(b"".join(packet(request) for request in window), deadline)
+                replies += [receive(deadline) for _ in window]
+        return replies
+
+    def _printed(self, deadline: float) -> str:
+        text = bytearray()
+        for _ in range(_MOST_PACKETS):
+            reply = self._receive(deadline)
+            if reply == b"OK":
+                return text.decode("utf-8", "replace")
+            if reply[:1] != b"O":
+                raise TargetError(f"{self.name} has no monitor", advice="is it a QEMU guest?")
+            try:
+                text += bytes.fromhex(reply[1:].decode("ascii"))
+            except ValueError as error:
+                raise TargetError(f"{self.name} prints {reply[:40]!r}, which is not hexadecimal") from error
+        raise self._endless()
+
+    @contextmanager
+    def _step(self) -> Iterator[None]:
+        """A request and its replies: whatever ends it early leaves the two sides out of step."""
+        if not self._in_step:
+            raise self._gone("it was left in the middle of a request")
+        self._in_step = False
+        yield
+        self._in_step = True
+
+    def _deadline(self) -> float:
+        return min(time.monotonic() + self._timeout, self._last_moment)
+
+    def _send(self, data: bytes, deadline: float) -> None:
+        self._limit(deadline)
+        try:
+            self._socket.sendall(data)
+        except TimeoutError:
+            raise self._silent() from None
+        except OSError as error:
+            raise self._gone(error.strerror or str(error)) from error
+
+    def _receive(self, deadline: float) -> bytes:
+        """The payload of the next packet, decoded."""
         while True:
             payload = self._next_packet()
             if payload is not None:
                 return payload
             if len(self._received) > _BIGGEST_REPLY:
-                raise TargetError(f"{self.name} sends a reply without end")
+                raise self._endless()
             self._fill(deadline)
-
-    def exchange(self, payloads: Sequence[bytes]) -> list[bytes]:
-        """Send packets in one go and give a reply for each, in order: one round trip."""
-        if not payloads:
-            return []
-        self.send(*payloads)
-        return [self.receive() for _ in payloads]
 
     def _next_packet(self) -> bytes | None:
         start = self._received.find(b"$")
@@ -97,24 +217,34 @@ class Connection:
         return _decode(body)
 
     def _fill(self, deadline: float) -> None:
-        remaining = deadline - time.monotonic()
-        if remaining <= 0:
-            raise self._gone("it does not answer")
-        self._socket.settimeout(remaining)
+        self._limit(deadline)
         try:
             data = self._socket.recv(_CHUNK)
         except TimeoutError:
-            raise self._gone("it does not answer") from None
+            raise self._silent() from None
         except OSError as error:
-            raise self._gone(str(error)) from error
+            raise self._gone(error.strerror or str(error)) from error
         if not data:
             raise self._gone("it closed the connection")
         self._received += data
 
+    def _limit(self, deadline: float) -> None:
+        remaining = deadline - time.monotonic()
+        if remaining <= 0:
+            raise self._silent()
+        self._socket.settimeout(remaining)
+
+    def _silent(self) -> NoAnswerError:
+        return NoAnswerError(f"the target at {self.name} is gone: it does not answer", advice=_AFTERWARDS)
+
     def _gone(self, why: str) -> TargetGoneError:
-        return TargetGoneError(
-            f"the target at {self.name} is gone: {why}", advice="look whether it still runs, then ask oddtoc status"
-        )
+        return TargetGoneError(f"the target at {self.name} is gone: {why}", advice=_AFTERWARDS)
+
+    def _endless(self) -> TargetError:
+        return TargetError(f"{self.name} sends a reply without end")
+
+
+_AFTERWARDS = "look whether it still runs, then ask oddtoc status"
 
 
 def packet(payload: bytes) -> bytes:
@@ -123,16 +253,19 @@ def packet(payload: bytes) -> bytes:
 
 
 def _decode(body: bytes) -> bytes:
-    """Undo escapes (`}` and the byte xor 0x20) and run lengths (`*` and the count + 29)."""
+    """Undo escapes (`}` and the byte xor 0x20) and run lengths (a byte, `*`, further repeats + 29)."""
     if b"}" not in body and b"*" not in body:
         return body
     decoded = bytearray()
     bytes_left = iter(body)
     for byte in bytes_left:
-        if byte == ord("}"):
-            decoded.append(next(bytes_left, 0x20) ^ 0x20)
-        elif byte == ord("*") and decoded:
-            decoded += decoded[-1:] * max(next(bytes_left, 29) - 29, 0)
+        if byte == _ESCAPE:
+            decoded.append(_operand(next(bytes_left, None)) ^ 0x20)
+        elif byte == _REPEAT:
+            count = _operand(next(bytes_left, None))
+            if not decoded or not _FEWEST_REPEATS <= count <= _MOST_REPEATS:
+                raise TargetError("the target sends a malformed run length")
+            decoded += decoded[-1:] * (count - _REPEATS_BASE)
         else:
             decoded.append(byte)
         if len(decoded) > _BIGGEST_REPLY:
@@ -140,19 +273,28 @@ def _decode(body: bytes) -> bytes:
     return bytes(decoded)
 
 
+def _operand(byte: int | None) -> int:
+    if byte is None:
+        raise TargetError("the target sends a packet that ends in the middle of an escape")
+    return byte
+
+
 def _connect(endpoint: Path | tuple[str, int], timeout: float, name: str) -> socket.socket:
     try:
-        if isinstance(endpoint, Path):
-            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            connection.settimeout(timeout)
-            connection.connect(str(endpoint))
-        else:
+        if not isinstance(endpoint, Path):
             connection = socket.create_connection(endpoint, timeout)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return connection
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.settimeout(timeout)
+        try:
+            connection.connect(str(endpoint))
+        except BaseException:
+            connection.close()
+            raise
     except BlockingIOError as error:
         raise TargetInUseError(f"{name} takes no further client", advice="close the other debugger") from error
-    except OSError as error:
-        raise TargetError(
-            f"nobody answers at {name}: {error.strerror or error}", advice="is the guest up? oddtoc guest list"
-        ) from error
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise TargetError(f"nobody answers at {name}: {why}", advice="is the guest up? oddtoc guest list") from error
     return connection

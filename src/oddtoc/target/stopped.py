@@ -1,0 +1,139 @@
+"""A QEMU guest while it stands still: its vCPUs, and its memory by physical address."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from oddtoc.errors import FaultError, TargetError, WriteFaultError
+from oddtoc.target.handshake import Server
+from oddtoc.target.memory import pieces, pieces_of_data
+from oddtoc.target.registers import decode_core
+from oddtoc.target.rsp import Connection
+
+_MSR_RI = 1 << 1
+_SAVED_PC = ("srr0", "hsrr0")
+_VALUE = re.compile(r"\A(?:0x)?([0-9a-f]{1,16})\s*\Z")
+
+
+@dataclass(frozen=True)
+class Cpu:
+    """A stopped vCPU: its thread id in the protocol, and registers by name.
+
+    `srr0` and `hsrr0` are there only `in_entry_code`: nobody needs them elsewhere.
+    """
+
+    id: str
+    registers: Mapping[str, int]
+
+    @property
+    def positions(self) -> tuple[int, ...]:
+        """Where it stands: its pc, and in entry or exit code of the kernel (MSR[RI] clear) the interrupted pc too."""
+        saved = (self.registers[name] & ~3 for name in _SAVED_PC if name in self.registers)
+        return (self.registers["pc"], *saved) if self.in_entry_code else (self.registers["pc"],)
+
+    @property
+    def in_entry_code(self) -> bool:
+        """Whether it stands in entry or exit code (MSR[RI] clear): the interrupted pc is in SRR0 or HSRR0 alone."""
+        return not self.registers["msr"] & _MSR_RI
+
+    @property
+    def is_known(self) -> bool:
+        """Whether `positions` is all there is: False when the server doesn't tell SRR0 of a vCPU in entry code."""
+        return not self.in_entry_code or _SAVED_PC[0] in self.registers
+
+
+class Stopped:
+    """The target while it stands still; valid only inside its `stopped` block.
+
+    Attributes:
+        round_trips: how many were made so far.
+    """
+
+    def __init__(self, connection: Connection, server: Server) -> None:
+        self._connection = connection
+        self._server = server
+        self.round_trips = 0
+
+    def read_many(self, requests: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Several (address, size in bytes), in one round trip (64 KiB or 64 requests; more of them take more).
+
+        Raises:
+            FaultError: an address is outside of the linear map, or has no memory; nothing was read.
+        """
+        most = self._server.most_bytes
+        parts = [part for address, size in requests for part in pieces(address, size, most)]
+        replies = iter(self._exchange([self._read_request(*part) for part in parts]))
+        return [
+            b"".join(_bytes_read(next(replies), *part) for part in pieces(address, size, most))
+            for address, size in requests
+        ]
+
+    def write_many(self, writes: Sequence[tuple[int, bytes]], *, verify: bool = True) -> None:
+        """Write several (address, bytes) in order, and read them back, in one round trip like `read_many`.
+
+        Raises:
+            WriteFaultError: an address is outside of the linear map or has no memory (nothing was written), or what
+                is read back differs (all that could be written was).
+        """
+        parts = [part for address, data in writes for part in pieces_of_data(address, data, self._server.most_bytes)]
+        requests = [self._write_request(*part) for part in parts]
+        if verify:
+            requests += [self._read_request(address, len(data)) for address, data in parts]
+        replies = self._exchange(requests)
+        for (address, data), reply in zip(parts, replies, strict=False):
+            if reply != b"OK":
+                raise WriteFaultError(f"{address:#x} can't be written", address=address, size=len(data))
+        for (address, data), reply in zip(parts, replies[len(parts) :], strict=False):
+            if _bytes_read(reply, address, len(data)) != data:
+                message = f"{address:#x} did not take what was written to it"
+                raise WriteFaultError(message, address=address, size=len(data))
+
+    def cpus(self) -> list[Cpu]:
+        """All vCPUs with their general registers, in one round trip, or two when one is in entry code."""
+        threads = self._server.threads
+        replies = self._exchange([request for thread in threads for request in (b"Hg" + thread.encode(), b"g")])
+        found = []
+        for thread, selected, core in zip(threads, replies[::2], replies[1::2], strict=True):
+            if selected != b"OK":
+                raise TargetError(f"vCPU {thread} can't be selected: {selected[:20]!r}")
+            found.append(Cpu(thread, decode_core(self._server.layout, core)))
+        return self._with_saved_pc(found)
+
+    def _with_saved_pc(self, cpus: Sequence[Cpu]) -> list[Cpu]:
+        """Add SRR0 and HSRR0 where they matter. The gdb server of QEMU 7.2 shows those of its first vCPU only."""
+        asked = [cpu for cpu in cpus if cpu.in_entry_code] if self._server.has_monitor else []
+        if not asked:
+            return list(cpus)
+        self.round_trips += 1
+        # vCPU n is thread n + 1 (gdbstub.c of QEMU, cpu_gdb_index)
+        selecting = [[f"cpu {int(cpu.id, 16) - 1}", *(f"print/x ${name}" for name in _SAVED_PC)] for cpu in asked]
+        printed = self._connection.monitor([command for commands in selecting for command in commands])
+        step = 1 + len(_SAVED_PC)
+        saved = {}
+        for index, cpu in enumerate(asked):
+            refused, *values = printed[index * step : (index + 1) * step]
+            shown = [(name, _VALUE.match(value)) for name, value in zip(_SAVED_PC, values, strict=True)]
+            saved[cpu.id] = {name: int(match[1], 16) for name, match in shown if match and not refused}
+        return [Cpu(cpu.id, {**cpu.registers, **saved.get(cpu.id, {})}) for cpu in cpus]
+
+    def _read_request(self, address: int, size: int) -> bytes:
+        return b"m%x,%x" % (self._server.memory.to_read(address, size), size)
+
+    def _write_request(self, address: int, data: bytes) -> bytes:
+        return b"M%x,%x:%b" % (self._server.memory.to_write(address, len(data)), len(data), data.hex().encode())
+
+    def _exchange(self, requests: Sequence[bytes]) -> list[bytes]:
+        self.round_trips += 1
+        return self._connection.exchange(requests)
+
+
+def _bytes_read(reply: bytes, address: int, size: int) -> bytes:
+    try:
+        data = bytes.fromhex(reply.decode("ascii"))
+    except ValueError:
+        data = b""
+    if len(data) != size:
+        raise FaultError(f"{size} bytes at {address:#x} can't be read", address=address, size=size)
+    return data
