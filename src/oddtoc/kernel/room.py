@@ -74,7 +74,7 @@ def rooms(image: Image) -> Rooms:
 
 
 def _toc_block(toc: int, low: int) -> int:
-    """The first address from `low` on where TOC - address has a new upper half (see mechanism/odd_toc_cr4.S)."""
+    """The first address from `low` on where TOC - address has a new upper half (see mechanism/storage/cr4.S)."""
     return low + (toc + 1 - low) % _BLOCK
 
 

@@ -63,7 +63,7 @@ class Ground:
         areas: start address of each area that the layout uses.
         own_toc: whether the payload gets a TOC pointer of its own.
         helpers: start of the block of return helpers: 64 KiB, aligned so that TOC - LR, for an LR in the block, has
-            one upper half (see odd_toc_cr4.S).
+            one upper half (see mechanism/storage/cr4.S).
     """
 
     toc: int

@@ -19,7 +19,7 @@ from oddtoc.link.object import PatchObject
 from oddtoc.link.payload import Ground, Payload, link
 from oddtoc.live.journal import Journal
 from oddtoc.live.record import Change, FunctionRecord, Record, State, entry_bytes
-from oddtoc.mechanism.catalog import AUTO, MECHANISMS, Mechanism, by_name
+from oddtoc.mechanism.catalog import AUTO, AUTOMATIC, Mechanism, by_name
 from oddtoc.mechanism.mark import is_marked, marked, unmarked
 
 
@@ -90,7 +90,7 @@ def plan_apply(
         StateError: a patch of this name is applied already.
         OddtocError: the narrow kinds that say why the patch can't be applied.
     """
-    candidates = list(MECHANISMS.values()) if mechanism == AUTO else [by_name(mechanism)]
+    candidates = list(AUTOMATIC) if mechanism == AUTO else [by_name(mechanism)]
     if journal.is_applied(patch.name):
         raise StateError(
             f"a patch named {patch.name} is applied already", advice=f"oddtoc revert {patch.name}, or give it a --name"

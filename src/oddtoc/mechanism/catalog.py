@@ -1,4 +1,4 @@
-"""The mechanisms by name: detection (who restores r2) x storage (where the return state waits).
+"""The mechanisms by name: detection (who restores r2) x storage (where the return state waits), and shared-toc.
 
 A mechanism is plain data: which trampoline template it takes for which entry, whether the payload has a TOC of its
 own, and whether the global entry is marked.
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from oddtoc.errors import MechanismError, UsageError
 from oddtoc.image.entry import Entry, TocSetup
 from oddtoc.mechanism.mark import odd_toc_mark
+from oddtoc.mechanism.parts import ALWAYS, DETECTIONS, STORAGES, Detection, Storage
 
 AUTO = "auto"
 
@@ -23,20 +24,46 @@ class Mechanism:
     Attributes:
         name: what the user writes: ``odd-toc/cr4``, ``guarded/slot``, ``shared-toc``.
         summary: one line for help texts.
-        own_toc: the payload is linked against a TOC pointer of its own.
-        marks: the global entry is marked while the function is redirected.
-        helper_block: its trampolines must stand in the block that the emergency exit recognises.
-        rfc_guards: the mark is found by the RFC's search, with its guards.
-        far_callers: it carries callers whose return address is farther than 2 GiB from the TOC pointer.
+        detection: who restores r2; None for shared-toc, where nobody has to.
+        storage: where the return state waits; None for shared-toc, which has none.
     """
 
     name: str
     summary: str
-    own_toc: bool
-    marks: bool
-    helper_block: bool = False
-    rfc_guards: bool = False
-    far_callers: bool = True
+    detection: Detection | None = None
+    storage: Storage | None = None
+
+    @property
+    def own_toc(self) -> bool:
+        """Whether the payload is linked against a TOC pointer of its own."""
+        return self.storage is not None
+
+    @property
+    def marks(self) -> bool:
+        """Whether the global entry is marked while the function is redirected."""
+        return self.detection is not None and self.detection.marks
+
+    @property
+    def rfc_guards(self) -> bool:
+        """Whether the mark is found by the RFC's search, with its guards."""
+        return self.detection is not None and self.detection.rfc_guards
+
+    @property
+    def helper_block(self) -> bool:
+        """Whether its trampolines must stand in the block that the emergency exit recognises."""
+        return self.storage is not None and self.storage.helper_block
+
+    @property
+    def far_callers(self) -> bool:
+        """Whether it carries callers whose return address is farther than 2 GiB from the TOC pointer."""
+        return self.storage is None or self.storage.far_callers
+
+    @property
+    def caveat(self) -> str | None:
+        """What nobody can tell from the binary, so that whoever asks for the mechanism by name has to know it."""
+        if self.storage is None or not self.storage.moves_arguments:
+            return None
+        return f"{self.name} loses arguments in memory: use it for functions with at most 8, none of them variable"
 
     def template(self, entry: Entry, *, replacement_uses_toc: bool) -> str | None:
         """The name of the trampoline template for a function; None where the site branches to the replacement.
@@ -64,12 +91,13 @@ class Mechanism:
             return None
         return odd_toc_mark(entry, read_word) if self.rfc_guards else entry.mark
 
-    def check(self, entry: Entry, *, far_callers: str | None) -> None:
+    def check(self, entry: Entry, *, far_callers: str | None, thread_stack: bool = False) -> None:
         """Whether the mechanism can carry calls of this function at all.
 
         Args:
             entry: the function to be redirected.
             far_callers: who calls the function from farther than 2 GiB away; None where nobody is known to.
+            thread_stack: whether the target has a stack of return states for each thread.
 
         Raises:
             MechanismError: it can't, and why.
@@ -79,32 +107,63 @@ class Mechanism:
                 f"{entry.function} keeps no TOC pointer (pcrel), which no mechanism carries yet",
                 function=entry.function,
             )
+        if self.detection is None or self.storage is None:
+            return
+        if self.storage.thread_stack and not thread_stack:
+            raise MechanismError(
+                f"{self.name} needs a stack of return states for each thread, and this target has no room for one",
+                function=entry.function,
+                advice="a kernel reserves it with CONFIG_LIVEPATCH; use guarded/slot or shared-toc",
+            )
         if far_callers and not self.far_callers:
             raise MechanismError(
                 f"{self.name} can't carry {entry.function}: {far_callers} calls it from beyond 2 GiB",
                 function=entry.function,
                 advice="r2 - LR does not fit 32 bits there; use guarded/slot or shared-toc",
             )
+        blind = self.detection.needs_mark and entry.toc_setup is TocSetup.NONE
+        if blind and self.storage.overwrites_toc_save:
+            raise MechanismError(
+                f"{self.name} can't carry {entry.function}: without TOC set-up there is nothing to mark",
+                function=entry.function,
+                advice="a caller in another object would reload a wrong r2; use guarded/slot or shared-toc",
+            )
 
 
-MECHANISMS: dict[str, Mechanism] = {
+def _combinations() -> list[Mechanism]:
+    return [
+        Mechanism(f"{detection.name}/{storage.name}", f"{detection.summary}; {storage.summary}", detection, storage)
+        for detection in DETECTIONS
+        for storage in STORAGES
+        if _obstacle(detection, storage) is None
+    ]
+
+
+def _obstacle(detection: Detection, storage: Storage) -> str | None:
+    """Why two halves do not go together, for any function; None where they do."""
+    if detection is not ALWAYS:
+        return None
+    if storage.overwrites_toc_save:
+        return "the return address would overwrite the r2 of every caller in another object"
+    if storage.helper_block:
+        return "it stores r2 in 24(r1), over the r2 of every caller in another object"
+    return None
+
+
+_IN_USE = ("shared-toc", "guarded/slot", "odd-toc/cr4")
+
+_ALL = {
     mechanism.name: mechanism
     for mechanism in (
-        Mechanism(
-            "shared-toc", "one branch: the payload lives on the patched object's TOC", own_toc=False, marks=False
-        ),
-        Mechanism("guarded/slot", "mark and word at LR; the return address waits in 24(r1)", own_toc=True, marks=True),
-        Mechanism(
-            "odd-toc/cr4",
-            "the RFC of 2016: mark; r2 in 24(r1), r2 - LR in 12(r1)",
-            own_toc=True,
-            marks=True,
-            helper_block=True,
-            rfc_guards=True,
-            far_callers=False,
-        ),
+        Mechanism("shared-toc", "one branch: the payload lives on the patched object's TOC"),
+        *_combinations(),
     )
 }
+
+MECHANISMS: dict[str, Mechanism] = {name: _ALL[name] for name in dict.fromkeys((*_IN_USE, *_ALL))}
+"""All that can be asked for by name; the three in general use first."""
+
+AUTOMATIC: tuple[Mechanism, ...] = (MECHANISMS["shared-toc"], MECHANISMS["guarded/slot"])
 """Cheapest first: `auto` takes the first whose conditions hold."""
 
 
@@ -112,9 +171,14 @@ def by_name(name: str) -> Mechanism:
     """The mechanism of that name.
 
     Raises:
+        MechanismError: its halves exist, but do not go together.
         UsageError: there is none; the error names those that are known.
     """
     mechanism = MECHANISMS.get(name)
-    if mechanism is None:
-        raise UsageError(f"unknown mechanism {name}", advice=f"known: {AUTO}, {', '.join(MECHANISMS)}")
-    return mechanism
+    if mechanism is not None:
+        return mechanism
+    for detection in DETECTIONS:
+        for storage in STORAGES:
+            if name == f"{detection.name}/{storage.name}":
+                raise MechanismError(f"there is no {name}: {_obstacle(detection, storage)}")
+    raise UsageError(f"unknown mechanism {name}", advice=f"known: {AUTO}, {', '.join(MECHANISMS)}")
