@@ -6,12 +6,18 @@ is only reached by entering the function, and that nobody else rewrites.
 
 from __future__ import annotations
 
+import numpy as np
+
 from oddtoc.errors import NoSiteError
 from oddtoc.image.elf import Image
 from oddtoc.image.entry import Entry
 from oddtoc.image.flow import flow_of
 from oddtoc.image.symbols import Symbol
+from oddtoc.isa import Words
 from oddtoc.kernel.jumplabel import jump_label_sites
+
+_LONGEST_TABLE = 64 << 10
+"""Bytes; a switch with more than 16,000 cases would be longer."""
 
 
 def branch_place(image: Image, symbol: Symbol, entry: Entry) -> int:
@@ -44,8 +50,38 @@ def _obstacle(image: Image, symbol: Symbol, behind: int) -> str | None:
     flow = flow_of(image)
     if flow.is_branch_target(behind):
         return "is jumped to from inside (a loop)"
-    if flow.has_jump_table(symbol):
+    if flow.has_jump_table(symbol) and _is_in_a_jump_table(image, symbol, behind):
         return "may be in the function's jump table"
     if behind in jump_label_sites(image):
         return "is a jump label, which the kernel rewrites"
     return None
+
+
+def _is_in_a_jump_table(image: Image, symbol: Symbol, address: int) -> bool:
+    """Whether a word is an entry of one of the function's jump tables and leads to an address.
+
+    gcc puts tables behind the jump, in the text, or into .rodata (JUMP_TABLES_IN_TEXT_SECTION in
+    gcc/config/rs6000); an entry is 32 bits, the distance of its target from the table's start.
+    """
+    rodata = image.section(".rodata")
+    areas = [(symbol.address, symbol.size // 4)]
+    if rodata:
+        start = -(-rodata.address // 4) * 4
+        areas.append((start, (rodata.end - start) // 4))
+    return any(_leads_to(start, image.words(start, count), symbol, address) for start, count in areas)
+
+
+def _leads_to(start: int, words: Words, symbol: Symbol, address: int) -> bool:
+    """Whether an area holds an entry that leads to an address.
+
+    Every word counts whose distance is measured from a start within reach before it, if the entry at that start
+    leads into the function too.
+    """
+    distances = words.view("<i4").astype(np.int64)
+    # counted from the area's start, addresses of a kernel fit a signed doubleword
+    places = np.arange(len(words), dtype=np.int64) * 4
+    tables = (address - start) - distances
+    tables = tables[(tables >= 0) & (tables <= places) & (places - tables < _LONGEST_TABLE) & (tables % 4 == 0)]
+    first_targets = tables + distances[tables // 4]
+    inside = (first_targets >= symbol.address - start) & (first_targets < symbol.address + symbol.size - start)
+    return bool(inside.any())
