@@ -6,17 +6,20 @@ also takes the constants), the block of return helpers (`helpers`), writable mem
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
+from oddtoc.errors import PatchError
 from oddtoc.image.entry import Entry
 from oddtoc.link.object import PatchObject, Replacement, Section
+from oddtoc.link.original import can_move, displaced_word, original_of
 from oddtoc.link.relocations import RECIPES, Base
 from oddtoc.mechanism.catalog import Mechanism
 
 STUB_SIZE = 20
 SLOT_SIZE = 8
+STRAIGHTEN = "straighten"
 BASE_ALIGNMENT = 128
 """Areas start at a multiple of this many bytes: a cache line, and enough for what gcc asks for."""
 
@@ -37,17 +40,26 @@ class Redirect:
         replacement: the record in the patch object.
         entry: the function's entry in the target.
         mechanism: how calls get there and back.
+        displaced: the word of the original function that the branch takes the place of; None where nobody needs it.
+        process: the target is a process and not a kernel.
     """
 
     replacement: Replacement
     entry: Entry
     mechanism: Mechanism
+    displaced: int | None = None
+    process: bool = False
 
     @property
     def template(self) -> str | None:
         """The trampoline template, None where the site branches straight to the replacement."""
         uses_toc = self.replacement.symbol.local_offset > 0
-        return self.mechanism.template(self.entry, replacement_uses_toc=uses_toc)
+        name = self.mechanism.template(self.entry, replacement_uses_toc=uses_toc)
+        return None if name is None else self.flavoured(name)
+
+    def flavoured(self, template: str) -> str:
+        """The name of a template in the target's flavour (mechanism/trampoline.h)."""
+        return f"process.{template}" if self.process else template
 
 
 @dataclass
@@ -57,6 +69,8 @@ class Layout:
     Attributes:
         sections: section index to its area and offset.
         trampolines: function name to its area and offset.
+        originals: function name to the offset, in the text area, of the stub that enters its original.
+        straighteners: function name to the offset, in the text area, of what its trampoline becomes during a revert.
         stubs: name of a function outside to the offset of its call stub, in the text area.
         slots: symbol index to the offset of the doubleword that holds its address, in the text area.
         sizes: bytes that each area needs.
@@ -64,6 +78,8 @@ class Layout:
 
     sections: dict[int, tuple[Area, int]] = field(default_factory=dict)
     trampolines: dict[str, tuple[Area, int]] = field(default_factory=dict)
+    originals: dict[str, int] = field(default_factory=dict)
+    straighteners: dict[str, int] = field(default_factory=dict)
     stubs: dict[str, int] = field(default_factory=dict)
     slots: dict[int, int] = field(default_factory=dict)
     sizes: dict[Area, int] = field(default_factory=lambda: dict.fromkeys(Area, 0))
@@ -75,20 +91,30 @@ class Layout:
         return start
 
 
-def lay_out(patch: PatchObject, redirects: Iterable[Redirect], *, own_toc: bool) -> Layout:
+def lay_out(patch: PatchObject, redirects: Sequence[Redirect], *, own_toc: bool) -> Layout:
     """Decide where everything goes, from nothing but the object: addresses come later.
 
     Args:
         patch: the object.
         redirects: its functions, each with its mechanism.
         own_toc: the payload has a TOC pointer of its own, so calls to the outside need stubs.
+
+    Raises:
+        PatchError: a trampoline is missing in the object; an original is called that can't be.
     """
     layout = Layout()
     for redirect in redirects:
+        function = redirect.entry.function
         if template := redirect.template:
             area = Area.HELPERS if redirect.mechanism.helper_block else Area.TEXT
             offset = layout.reserve(area, len(patch.template(template).data), 4)
-            layout.trampolines[redirect.entry.function] = area, offset
+            layout.trampolines[function] = area, offset
+        if template and redirect.displaced is not None and can_move(redirect):
+            size = len(patch.template(redirect.flavoured(STRAIGHTEN)).data)
+            layout.straighteners[function] = layout.reserve(Area.TEXT, size, 4)
+    for redirect in _originals(patch, redirects):
+        size = len(patch.template(redirect.flavoured(original_template(own_toc))).data)
+        layout.originals[redirect.entry.function] = layout.reserve(Area.TEXT, size, 4)
     if own_toc:
         for name in dict.fromkeys(_outside_calls(patch)):
             layout.stubs[name] = layout.reserve(Area.TEXT, STUB_SIZE, 4)
@@ -98,6 +124,27 @@ def lay_out(patch: PatchObject, redirects: Iterable[Redirect], *, own_toc: bool)
     for symbol in dict.fromkeys(_slot_symbols(patch)):
         layout.slots[symbol] = layout.reserve(Area.TEXT, SLOT_SIZE, SLOT_SIZE)
     return layout
+
+
+def original_template(own_toc: bool) -> str:
+    """The template of the stub that enters an original."""
+    return "original" if own_toc else "original.shared"
+
+
+def _originals(patch: PatchObject, redirects: Sequence[Redirect]) -> Iterator[Redirect]:
+    """The functions whose originals the object refers to."""
+    known = {redirect.entry.function: redirect for redirect in redirects}
+    used = (patch.symbols[relocation.symbol] for section in patch.loaded for relocation in section.relocations)
+    names = dict.fromkeys(original_of(symbol.name) for symbol in used if not symbol.defined)
+    for function in names:
+        if function is None:
+            continue
+        if function not in known:
+            raise PatchError(
+                f"{patch.name} calls the original of {function}, which it does not replace", function=function
+            )
+        displaced_word(known[function])
+        yield known[function]
 
 
 def _order(section: Section) -> tuple[bool, bool, int]:
@@ -110,7 +157,8 @@ def _outside_calls(patch: PatchObject) -> Iterator[str]:
         for relocation in section.relocations:
             recipe = RECIPES.get(relocation.type)
             symbol = patch.symbols[relocation.symbol]
-            if recipe is not None and recipe.is_call and not symbol.defined:
+            outside = not symbol.defined and original_of(symbol.name) is None
+            if recipe is not None and recipe.is_call and outside:
                 yield symbol.name
 
 

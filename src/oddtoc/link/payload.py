@@ -14,8 +14,9 @@ from typing import Protocol
 
 from oddtoc import isa
 from oddtoc.errors import PatchError, RelocationError, SymbolError
-from oddtoc.link.layout import Area, Layout, Redirect
+from oddtoc.link.layout import STRAIGHTEN, Area, Layout, Redirect, original_template
 from oddtoc.link.object import ObjectSymbol, PatchObject, Relocation, Section
+from oddtoc.link.original import original_of
 from oddtoc.link.relocations import Base, Recipe, apply, recipe_for
 
 TOC_ALIGNMENT = 1 << 16
@@ -64,6 +65,9 @@ class Ground:
         own_toc: whether the payload gets a TOC pointer of its own.
         helpers: start of the block of return helpers: 64 KiB, aligned so that TOC - LR, for an LR in the block, has
             one upper half (see mechanism/storage/cr4.S).
+        thread_stack: offset of the pointer to the thread's stack of return states: from r13 in a process, from the
+            running task in a kernel (see mechanism/storage/thread_stack.S). Only the templates that use one need it.
+        current: offset from r13 of the pointer to the running task, in a kernel; needed with `thread_stack`.
     """
 
     toc: int
@@ -71,6 +75,8 @@ class Ground:
     areas: Mapping[Area, int]
     own_toc: bool
     helpers: int
+    thread_stack: int = 0
+    current: int = 0
 
 
 @dataclass(frozen=True)
@@ -82,12 +88,15 @@ class Payload:
         toc: the TOC pointer that its code runs on.
         targets: function name to the address that its site branches to.
         replacements: function name to the address of the replacement's local entry.
+        straighteners: function name to the address that its trampoline has to branch to during a revert; only where
+            the word that the branch displaced was given.
     """
 
     segments: Mapping[Area, tuple[int, bytes]]
     toc: int
     targets: Mapping[str, int]
     replacements: Mapping[str, int]
+    straighteners: Mapping[str, int]
 
 
 def link(
@@ -128,8 +137,10 @@ class _Linker:
         self.write_slots()
         replacements = {r.entry.function: self.local_entry(r) for r in redirects}
         targets = {r.entry.function: self.write_trampoline(r, replacements[r.entry.function]) for r in redirects}
+        self.write_passages(redirects)
+        straighteners = {name: self.address((Area.TEXT, at)) for name, at in self.layout.straighteners.items()}
         segments = {area: (self.ground.areas[area], bytes(memory)) for area, memory in self.memory.items()}
-        return Payload(segments, self.toc, targets, replacements)
+        return Payload(segments, self.toc, targets, replacements, straighteners)
 
     def address(self, place: tuple[Area, int]) -> int:
         return self.ground.areas[place[0]] + place[1]
@@ -144,18 +155,42 @@ class _Linker:
         if name is None:
             return new
         place = self.layout.trampolines[redirect.entry.function]
+        self.write_template(redirect, name, place, new)
+        return self.address(place)
+
+    def write_passages(self, redirects: Sequence[Redirect]) -> None:
+        """The ways into originals, for replacements that call them and for threads that arrive during a revert."""
+        templates = {STRAIGHTEN: self.layout.straighteners}
+        templates[original_template(self.ground.own_toc)] = self.layout.originals
+        for redirect in redirects:
+            for name, places in templates.items():
+                if redirect.entry.function in places:
+                    place = Area.TEXT, places[redirect.entry.function]
+                    self.write_template(redirect, redirect.flavoured(name), place, 0)
+
+    def write_template(self, redirect: Redirect, name: str, place: tuple[Area, int], new: int) -> None:
         template = self.patch.template(name)
         area, offset = place
         self.memory[area][offset : offset + len(template.data)] = template.data
+        self.relocate(template, area, offset, self.parameters(redirect, new))
+
+    def parameters(self, redirect: Redirect, new: int) -> dict[str, int]:
+        """What the symbols of a template stand for (mechanism/trampoline.h)."""
+        ground, entry = self.ground, redirect.entry
         uses_toc = redirect.replacement.symbol.local_offset > 0
         parameters = {
             "oddtoc_new": new,
-            "oddtoc_toc_delta": self.toc - self.ground.toc if uses_toc else 0,
-            "oddtoc_toc_slot": self.ground.toc_slot,
-            "oddtoc_helpers": helper_distance(self.ground),
+            "oddtoc_toc": ground.toc,
+            "oddtoc_toc_delta": self.toc - ground.toc if uses_toc else 0,
+            "oddtoc_toc_slot": ground.toc_slot,
+            "oddtoc_toc_above_entry": ground.toc - entry.global_entry,
+            "oddtoc_helpers": helper_distance(ground),
+            "oddtoc_current": ground.current,
+            "oddtoc_thread_stack": ground.thread_stack,
         }
-        self.relocate(template, area, offset, parameters)
-        return self.address(place)
+        if redirect.displaced is not None and entry.behind is not None:
+            parameters |= {"oddtoc_displaced": redirect.displaced, "oddtoc_resume": entry.behind + 4}
+        return parameters
 
     def write_stubs(self) -> None:
         for name, offset in self.layout.stubs.items():
@@ -186,6 +221,8 @@ class _Linker:
             return self.address(self.layout.sections[symbol.section]) + symbol.value
         if symbol.defined:
             return symbol.value
+        if (function := original_of(symbol.name)) is not None:
+            return self.address((Area.TEXT, self.layout.originals[function]))
         try:
             return self.resolver.resolve(symbol.name).address
         except SymbolError:
@@ -248,6 +285,10 @@ class _Linker:
             return parameters[symbol.name] + relocation.addend - place
         if symbol.defined:
             return self.value(symbol, parameters) + symbol.local_offset + relocation.addend - place
+        if original_of(symbol.name) is not None:
+            if self.ground.own_toc:
+                self.reload_behind(section, area, offset, relocation, symbol)
+            return self.value(symbol, parameters) + relocation.addend - place
         if not self.ground.own_toc:
             outside = self.resolver.resolve(symbol.name)
             if outside.other >> 5 == 1:

@@ -147,7 +147,8 @@ def _plan_with(
 ) -> Plan:
     for function in functions.values():
         mechanism.check(function.entry, far_callers=kernel.bpf_users(function.symbol))
-    redirects = [Redirect(r, functions[r.function].entry, mechanism) for r in patch.replacements]
+    found = [(replacement, functions[replacement.function]) for replacement in patch.replacements]
+    redirects = [Redirect(r, f.entry, mechanism, displaced=kernel.image.word(f.behind)) for r, f in found]
     layout = lay_out(patch, redirects, own_toc=mechanism.own_toc)
     spans = _allocate(kernel.rooms, journal, layout)
     ground = Ground(

@@ -43,4 +43,11 @@ _Static_assert(sizeof(struct oddtoc_replacement) == 264, "the record's layout is
 		__attribute__((section(".oddtoc.replace"), used, aligned(8))) = {               \
 			#image, #function, where, (const void *)(replacement) }
 
+/*
+ * The original of a replaced function, as if it had never been patched. Its replacement may call it or take its address:
+ *
+ *     typeof(seq_putc) ODDTOC_ORIGINAL(seq_putc);
+ */
+#define ODDTOC_ORIGINAL(function) oddtoc_original_##function
+
 #endif
