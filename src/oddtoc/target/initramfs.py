@@ -92,7 +92,6 @@ def initramfs(
     archive.file("bin/busybox", _read(busybox), 0o755)
     archive.file("init", _script("guest_init.sh"), 0o755)
     archive.file("sbin/agent", _script("guest_agent.sh"), 0o755)
-    archive.file("etc/inittab", _script("guest_inittab"), 0o644)
     for position, (name, content) in enumerate(modules):
         archive.file(f"lib/modules/{position:03}/{name}.ko", content)
     for path, source in (files or {}).items():
