@@ -136,7 +136,13 @@ def kernels():
     from types import SimpleNamespace
 
     return {
-        "6.1": SimpleNamespace(vmlinux="/tmp/k/x/boot/vmlinux-6.1.0-50-powerpc64le"),
-        "6.12": SimpleNamespace(vmlinux="/tmp/k/x/boot/vmlinux-6.12.107+deb13-powerpc64le"),
+        "6.1": SimpleNamespace(
+            vmlinux="/tmp/k/x/boot/vmlinux-6.1.0-50-powerpc64le",
+            modules="/tmp/k/x/lib/modules/6.1.0-50-powerpc64le/kernel",
+        ),
+        "6.12": SimpleNamespace(
+            vmlinux="/tmp/k/x/boot/vmlinux-6.12.107+deb13-powerpc64le",
+            modules="/tmp/k/x/usr/lib/modules/6.12.107+deb13-powerpc64le/kernel",
+        ),
         "7.2": SimpleNamespace(vmlinux="/tmp/k/x/usr/lib/modules/7.2.13+deb14-powerpc64le/vmlinuz"),
     }

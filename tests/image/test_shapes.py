@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from oddtoc.errors import FaultError, ImageError, NoSiteError
+from oddtoc.errors import AmbiguousSymbolError, FaultError, ImageError, NoSiteError, SymbolError
 from oddtoc.image import Image, SiteKind, Symbol, TocSetup, entry_range, entry_words, read_entry
 from oddtoc.image.flow import Flow, flow_of
 
@@ -253,3 +253,30 @@ def test_stripped_library_is_read_by_its_dynamic_symbols(build):
     assert stripped.entry("uses_toc") == full
     assert stripped.toc == image.toc
     assert stripped.build_id == image.build_id and image.build_id
+
+
+def test_functions_of_one_name_are_chosen_by_file_or_address(tmp_path: Path):
+    for name in ("first", "second"):
+        text = f"static int __attribute__((noinline)) twice(int x) {{ return x * {len(name)}; }}"
+        (tmp_path / f"{name}.c").write_text(f"{text} int {name}(int x) {{ return twice(x) + 1; }}")
+    run(f"{PREFIX}gcc", "-O2", "-fPIC", "-shared", "-nostdlib", *tmp_path.glob("*.c"), "-o", tmp_path / "both.so")
+    image = Image.open(tmp_path / "both.so")
+    theirs = {Path(s.file).stem: s.value for s in read_symbols(image.path) if s.name == "twice"}
+    assert len(theirs) == 2
+    for stem, address in theirs.items():
+        for which in (stem, f"{stem}.c", f"{address:#x}"):
+            assert image.symbols.one("twice", which).address == address
+    with pytest.raises(AmbiguousSymbolError) as caught:
+        image.symbols.one("twice")
+    assert sorted(caught.value.candidates) == sorted(f"{address:#x} ({stem}.c)" for stem, address in theirs.items())
+    with pytest.raises(SymbolError, match=r"no twice is at or in third\.c") as refused:
+        image.symbols.one("twice", "third.c")
+    assert "first.c" in refused.value.advice
+
+
+def test_names_that_end_like_others_are_told_apart(build):
+    """The linker lets a name share the tail of a longer one."""
+    image = build(source=PROGRAM.replace("leaf", "toc").replace("uses_toc", "b_toc").replace("counter", "lib_toc"))
+    assert [symbol.name for symbol in image.symbols.find("toc")] == ["toc"]
+    assert [symbol.name for symbol in image.symbols.find("oc")] == []
+    assert sorted(symbol.name for symbol in image.symbols.starting_with("b_t")) == ["b_toc"]

@@ -53,10 +53,10 @@ def open_image(image: str) -> Image:
     """The image at a path, or that of a kernel series, which is fetched if it is not there yet."""
     from oddtoc.image.elf import Image
 
-    if re.fullmatch(r"\d+\.\d+", image) and not Path(image).exists():
-        from oddtoc.debian import fetch_kernel
+    if re.fullmatch(r"\d+\.\d+(-\w+)?", image) and not Path(image).exists():
+        from oddtoc.debian import fetch_kernel, find_kernel
 
-        return Image.open(fetch_kernel(image).vmlinux)
+        return Image.open((find_kernel(image) or fetch_kernel(image)).vmlinux)
     return Image.open(image)
 
 

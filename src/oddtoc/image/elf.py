@@ -22,7 +22,7 @@ from oddtoc.image.layout import PT_LOAD, PT_NOTE, SYMBOL, FileType, Headers, Sec
 from oddtoc.image.notes import build_id
 from oddtoc.image.pointers import Pointers, read_pointers
 from oddtoc.image.sites import Sites, read_sites
-from oddtoc.image.symbols import Symbol, SymbolTable
+from oddtoc.image.symbols import Symbol, SymbolTable, is_definition
 from oddtoc.isa import Addresses, Words
 
 _TOC_BIAS = 0x8000
@@ -227,7 +227,7 @@ class Image:
 
     def _has_definitions(self, section: Section) -> bool:
         records = self.records(section, SYMBOL)
-        return bool(np.any((records["shndx"] != 0) & (records["info"] & 15 == 2)))
+        return bool(np.any(is_definition(records)))
 
 
 def _map(path: Path) -> memoryview:

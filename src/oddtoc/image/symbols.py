@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from oddtoc.errors import AmbiguousSymbolError, ImageError, SymbolError
+from oddtoc.image.functions import LOCAL_OFFSETS, Functions, function_extents, read_functions
 from oddtoc.image.layout import SHN_LORESERVE, Section, string_at
 from oddtoc.image.suggest import close_names
 from oddtoc.isa import Addresses
@@ -24,8 +25,8 @@ _BINDINGS: Final = {0: "local", 1: "global", 2: "weak", 10: "unique"}
 _OBJECT, _FUNC, _SECTION, _FILE, _IFUNC = 1, 2, 3, 4, 10
 _UNDEFINED, _ABSOLUTE = 0, 0xFFF1
 
-_LOCAL_OFFSETS: Final = (0, 0, 4, 8, 16, 32, 64)
-"""Bytes from the global to the local entry for each value of st_other bits 5 to 7; 7 is reserved."""
+_MOST_LISTED: Final = 8
+"""How many of several symbols an error shows; its `candidates` has them all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,34 +72,12 @@ class Symbol:
         Raises:
             ImageError: st_other holds the reserved value 7.
         """
-        if self.local_entry_code >= len(_LOCAL_OFFSETS):
+        if self.local_entry_code >= len(LOCAL_OFFSETS):
             raise ImageError(
                 f"{self.name} at {self.address:#x} has the reserved local entry code 7 in st_other",
                 advice="the symbol table is damaged, or newer than the ELFv2 ABI 1.5",
             )
-        return self.address + _LOCAL_OFFSETS[self.local_entry_code]
-
-    def describe(self) -> str:
-        """Address, binding and file in one line, for a list of candidates."""
-        return f"{self.address:#x} {self.type} {self.binding} in {self.file or self.section}"
-
-
-@dataclass(frozen=True, slots=True)
-class Functions:
-    """All functions of an image as columns of equal length (n,), sorted by address; names that share an address follow
-    each other.
-
-    Args:
-        indices: positions in the symbol table, for `SymbolTable.symbol`.
-        starts: global entries.
-        local_entries: local entries.
-        ends: first addresses behind; a function without a size reaches to the next function of its section.
-    """
-
-    indices: npt.NDArray[np.intp]
-    starts: Addresses
-    local_entries: Addresses
-    ends: Addresses
+        return self.address + LOCAL_OFFSETS[self.local_entry_code]
 
 
 class SymbolTable:
@@ -125,7 +104,7 @@ class SymbolTable:
             bases = np.array([section.address for section in sections], np.uint64)
             known = index < len(sections)
             self._addresses[known] += bases[index[known]]
-        self._defined = (index != _UNDEFINED) & (self._types != _FILE) & (self._types != _SECTION)
+        self._defined = is_definition(records)
 
     def __len__(self) -> int:
         return int(np.count_nonzero(self._defined))
@@ -176,15 +155,12 @@ class SymbolTable:
             raise self._unknown(name, functions_only)
         chosen = [symbol for symbol in found if _is_meant(symbol, which)] if which else found
         if not chosen:
-            raise SymbolError(
-                f"no {name} is at or in {which}",
-                advice="there is " + "; ".join(symbol.describe() for symbol in found),
-            )
+            raise SymbolError(f"no {name} is at or in {which}", advice=f"there is {self._listed(found)}")
         if len({symbol.address for symbol in chosen}) > 1:
             raise AmbiguousSymbolError(
                 f"{name} stands {len(chosen)} times in the image",
-                candidates=[symbol.describe() for symbol in chosen],
-                advice="say which: " + "; ".join(symbol.describe() for symbol in chosen),
+                candidates=[self.describe(symbol) for symbol in chosen],
+                advice=f"say which, by address or file: {self._listed(chosen)}",
             )
         return chosen[0]
 
@@ -194,20 +170,12 @@ class SymbolTable:
 
     @cached_property
     def _functions(self) -> Functions:
-        is_function = self._defined & np.isin(self._types, (_FUNC, _IFUNC))
-        indices = np.flatnonzero(is_function & (self._records["shndx"] < SHN_LORESERVE))
-        order = np.lexsort((indices, self._addresses[indices]))
-        indices = indices[order]
-        starts = self._addresses[indices]
-        offsets = np.array((*_LOCAL_OFFSETS, 0), np.uint64)
-        local_entries = starts + offsets[self._records["other"][indices] >> 5]
-        sizes = self._records["size"][indices]
-        ends = np.where(sizes > 0, starts + sizes, self._next_starts(indices, starts))
-        return Functions(indices, starts, local_entries, ends)
+        chosen = self._defined & np.isin(self._types, (_FUNC, _IFUNC)) & (self._records["shndx"] < SHN_LORESERVE)
+        return read_functions(np.flatnonzero(chosen), self._records, self._addresses, self._sections)
 
     def starting_with(self, prefix: str) -> list[Symbol]:
-        """All symbols whose name starts with `prefix`, in table order."""
-        return self._named(place + 1 for place in self._occurrences(b"\0" + prefix.encode()))
+        """All symbols whose name starts with `prefix`, in table order; empty for an empty prefix."""
+        return self._named(self._occurrences(prefix.encode())) if prefix else []
 
     def at(self, address: int, *, functions_only: bool = True) -> Symbol | None:
         """What contains `address`: the innermost function, or also an object if not `functions_only`; or None."""
@@ -228,28 +196,25 @@ class SymbolTable:
 
     @cached_property
     def _extents(self) -> tuple[Addresses, npt.NDArray[np.intp]]:
-        """Edges of the functions, sorted, and who owns the bytes from each edge to the next."""
-        functions = self._functions
-        edges = np.sort(np.concatenate((functions.starts, functions.ends)))
-        owners = np.full(len(edges), -1, np.intp)
-        # Outer functions first, so that inner ones and, at the same place, sized and global names paint over them.
-        local = self._records["info"][functions.indices] >> 4 == 0
-        unsized = self._records["size"][functions.indices] == 0
-        order = np.lexsort((~local, ~unsized, ~functions.ends, functions.starts))
-        first = np.searchsorted(edges, functions.starts)[order].tolist()
-        last = np.searchsorted(edges, functions.ends)[order].tolist()
-        for start, end, index in zip(first, last, functions.indices[order].tolist(), strict=True):
-            owners[start:end] = index
-        return edges, owners
+        return function_extents(self._functions, self._records)
 
-    def _next_starts(self, indices: npt.NDArray[np.intp], starts: Addresses) -> Addresses:
-        """The end of every function as if none had a size: the next function, or the end of its section."""
-        section_ends = np.array([section.end for section in self._sections] or [0], np.uint64)
-        limits: Addresses = section_ends[np.minimum(self._records["shndx"][indices], len(section_ends) - 1)]
-        following = np.searchsorted(starts, starts, side="right")
-        padded = np.append(starts, np.uint64(2**64 - 1))
-        ends: Addresses = np.maximum(np.minimum(padded[following], limits), starts)
-        return ends
+    def describe(self, symbol: Symbol) -> str:
+        """Where a symbol is, in one line, to choose by: its address and file, or the global function before it.
+
+        Debian's kernels keep no file names; functions of a file stay together, so a neighbour tells it as well.
+        """
+        if symbol.file or symbol.binding != "local":
+            return f"{symbol.address:#x} ({symbol.file or symbol.binding})"
+        functions = self._functions
+        is_global = self._records["info"][functions.indices] >> 4 != 0
+        before = np.flatnonzero(is_global & (functions.starts < symbol.address))
+        if not len(before):
+            return f"{symbol.address:#x} ({symbol.section})"
+        return f"{symbol.address:#x} (behind {self.symbol(int(functions.indices[before[-1]])).name})"
+
+    def _listed(self, symbols: Sequence[Symbol]) -> str:
+        shown = "; ".join(self.describe(symbol) for symbol in symbols[:_MOST_LISTED])
+        return f"{shown}; and {len(symbols) - _MOST_LISTED} more" if len(symbols) > _MOST_LISTED else shown
 
     def _named(self, name_offsets: Iterable[int]) -> list[Symbol]:
         wanted = np.fromiter(name_offsets, np.uint32)
@@ -294,6 +259,13 @@ class SymbolTable:
         similar = close_names(name, names)
         advice = "did you mean " + " or ".join(similar) + "?" if similar else "it may be inlined, or in a module"
         return SymbolError(f"the image has no {kind} {name}", advice=advice)
+
+
+def is_definition(records: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Which entries of a symbol table, shape (n,), define something by name: no undefined ones, sections or files."""
+    types = records["info"] & 15
+    defined: npt.NDArray[np.bool_] = (records["shndx"] != _UNDEFINED) & (types != _FILE) & (types != _SECTION)
+    return defined
 
 
 def _is_meant(symbol: Symbol, which: str) -> bool:
