@@ -12,7 +12,7 @@ import selectors
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
@@ -30,9 +30,11 @@ _RUN_LOCK = "run.lock"
 _RUNNING = "running"
 _SHORT = 2000
 """Bytes: the agent reads a line one byte at a time, which is quicker than starting a program up to about here."""
+_STUCK = "is it stopped by a debugger, or has it ended? `oddtoc guest list` and its console log tell"
 _KILL_AGAIN = 0.3
 _KILL_WAIT = 10.0
-_SAFE = re.compile(rb"[^A-Za-z0-9 _./=:,;|&<>(){}@+#~^?!'\"$*\[\]-]")
+_UNSAFE = re.compile(rb"^ |[^A-Za-z0-9 _./=:,;|&<>(){}@+#~^?!'\"$*\[\]-]")
+"""What a line of the agent's can't carry as it is; it takes a first blank for the end of the field before."""
 
 
 @dataclass(frozen=True)
@@ -122,9 +124,7 @@ def _connected(path: Path) -> socket.socket:
         connection.connect(str(path))
     except OSError as error:
         connection.close()
-        raise GuestError(
-            f"the guest does not answer at {path}: {error.strerror}", advice="`oddtoc guest list` says whether it runs."
-        ) from error
+        raise GuestError(f"the guest does not answer at {path}: {error.strerror}", advice=_STUCK) from error
     return connection
 
 
@@ -197,13 +197,14 @@ class _Run:
         self._end_interrupted_run()
         running = self._folder / _RUNNING
         running.write_text(self._id)
+        self._agent.settimeout(timeout)
         try:
             self._send(self._agent, self._request(script))
             if not self._receive(time.monotonic() + timeout):
                 self._kill()
                 raise GuestError(f"the command was killed: it did not end within {timeout:g} seconds")
         except BaseException:
-            if self._status is None:
+            with suppress(GuestError):
                 self._send_kill(self._id)
             raise
         running.unlink(missing_ok=True)
@@ -220,11 +221,7 @@ class _Run:
         head = f"{self._id} {self._token.decode()}"
         if len(script) > _SHORT:
             return f"\nlong {head} {len(script)}\n".encode() + script
-        # the first blank of the script would be taken for the end of the token's field, the last one be stripped
-        escaped = _SAFE.sub(_octal, b" " + script + b"\n").removeprefix(b" ")
-        if escaped.startswith(b" "):
-            escaped = rb"\0040" + escaped[1:]
-        return f"\nshort {head} ".encode() + escaped + b"\n"
+        return f"\nshort {head} ".encode() + _UNSAFE.sub(_octal, script + b"\n") + b"\n"
 
     def _answer(self, data: bytes) -> None:
         *lines, self._answers = (self._answers + data).split(b"\n")
@@ -253,7 +250,7 @@ class _Run:
             if self._receive(time.monotonic() + _KILL_AGAIN):
                 (self._folder / _RUNNING).unlink(missing_ok=True)
                 return
-        raise GuestError("the guest does not answer", advice="Is it stopped by a debugger, or stuck? See its console.")
+        raise GuestError("the guest does not answer", advice=_STUCK)
 
     def _send_kill(self, identifier: str) -> None:
         self._send(self._stdout_channel, f"\nkill {identifier}\n".encode())
@@ -262,7 +259,7 @@ class _Run:
         try:
             channel.sendall(data)
         except OSError as error:
-            raise GuestError(f"the guest does not answer: {error.strerror}") from error
+            raise GuestError(f"the guest does not answer: {error.strerror or error}", advice=_STUCK) from error
 
 
 def _octal(match: re.Match[bytes]) -> bytes:

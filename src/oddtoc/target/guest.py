@@ -128,7 +128,7 @@ class Guest:
         return console.run(self.folder, command, timeout=timeout, stdout=stdout, stderr=stderr)
 
     def console_end(self) -> list[str]:
-        """The last lines that its kernel printed."""
+        """The last lines that its kernel printed, or the first of its panic."""
         return _console_end(self.folder)
 
     def stop(self) -> None:
@@ -240,7 +240,7 @@ def _await(guest: Guest, timeout: float) -> None:
         if failed:
             raise GuestError(f"the guest could not load {', '.join(failed)}")
     except GuestError as error:
-        last = "\n".join(["its console ends:", *(guest.console_end() or ["(nothing)"])])
+        last = "\n".join(["its console:", *(guest.console_end() or ["(nothing)"])])
         raise GuestError(f"{guest.name}: {error.message} (after {timeout:g} s at most)", advice=last) from error
 
 
@@ -250,7 +250,9 @@ def _console_end(folder: Path) -> list[str]:
     except OSError:
         return []
     lines = [_ESCAPES.sub("", line).rstrip() for line in text.splitlines()]
-    return [line for line in lines if line][-_CONSOLE_LINES:]
+    said = [line for line in lines if line]
+    panic = next((number for number, line in enumerate(said) if "Kernel panic" in line), None)
+    return said[-_CONSOLE_LINES:] if panic is None else said[panic:][:_CONSOLE_LINES]
 
 
 def _store(guest: Guest) -> None:

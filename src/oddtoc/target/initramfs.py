@@ -56,7 +56,8 @@ class Archive:
 
 
 def _name(path: str) -> str:
-    return path.strip("/").removeprefix(".")
+    name = path.strip("/")
+    return "" if name == "." else name
 
 
 def _entry(inode: int, name: str, mode: int, content: bytes, device: tuple[int, int]) -> bytes:

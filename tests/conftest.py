@@ -1,0 +1,61 @@
+"""Real kernels and guests, shared by all tests of a run."""
+
+import os
+from itertools import count
+
+import pytest
+
+from oddtoc.debian import SERIES, fetch_kernel
+from oddtoc.target.guest import boot
+
+BOOT_SECONDS = 300
+"""A limit for machines that are busy with other things; a guest that is lost says so much earlier."""
+
+
+@pytest.fixture(scope="session")
+def kernels():
+    """Series -> DebianKernel, for all series; fetched when missing."""
+    return {series: fetch_kernel(series) for series in SERIES}
+
+
+@pytest.fixture(scope="session", params=SERIES)
+def series(request):
+    """Each series in turn."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def vmlinux(kernels, series):
+    """The image of each kernel in turn."""
+    return kernels[series].vmlinux
+
+
+@pytest.fixture(scope="session")
+def guest_factory(kernels):
+    """Boots a guest of its own: `guest_factory("6.1", smp=1)`. What still runs at the end is stopped."""
+    numbers = count(1)
+    guests = []
+
+    def start(series, **options):
+        kernel = kernels[series]
+        name = f"test-{series}-{os.getpid()}-{next(numbers)}"
+        options = {"timeout": BOOT_SECONDS, "kernel_label": kernel.release, **options}
+        guests.append(boot(kernel.vmlinux, kernel.busybox, name=name, **options))
+        return guests[-1]
+
+    yield start
+    for guest in guests:
+        guest.stop()
+
+
+@pytest.fixture(scope="session")
+def guest(guest_factory):
+    """The guest of a series that all tests share: `guest("6.1")`. It boots when the first test asks for it."""
+    guests = {}
+
+    def get(series):
+        if series not in guests:
+            guests[series] = guest_factory(series)
+        return guests[series]
+
+    return get
