@@ -1,11 +1,13 @@
 """Apply, status and revert on real kernels that run."""
 
+import asyncio
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from qemu.qmp import QMPClient
 
 from oddtoc.build.compile import compile_patch
 from oddtoc.errors import (
@@ -101,11 +103,14 @@ def test_a_locally_called_function_changes_under_load(guest, series, session, ob
     output(machine, "rm -f /tmp/stop /tmp/loop-*")
     for number in "12":
         script = LOOP.replace("{number}", number)
-        output(machine, f"cat > /tmp/script-{number} <<'END'\n{script}\nEND\nsh /tmp/script-{number} > /dev/null 2>&1 &")
+        output(
+            machine, f"cat > /tmp/script-{number} <<'END'\n{script}\nEND\nsh /tmp/script-{number} > /dev/null 2>&1 &"
+        )
     plain = output(machine, "cat /proc/mounts")
     for mechanism in MECHANISMS * 2:
         session.apply(session.plan(objects("putc.c"), mechanism=mechanism))
-        assert output(machine, "cat /proc/mounts") == plain.replace(b" ", b"|").replace(b"|0|0\n", b" 0 0\n")
+        changed = output(machine, "cat /proc/mounts")
+        assert changed.startswith(b"rootfs|/|rootfs ") and changed.replace(b"|", b" ") == plain
         session.revert("putc")
         assert output(machine, "cat /proc/mounts") == plain
     output(machine, "touch /tmp/stop; sleep 2")
@@ -119,13 +124,15 @@ def test_a_locally_called_function_changes_under_load(guest, series, session, ob
 def test_a_module_calls_globally_and_the_kernel_locally(guest, series, session, objects, mechanism):
     """A caller in another object must get its own TOC pointer back."""
     machine = guest(series)
-    module, kernel = "cat /sys/block/loop0/loop/sizelimit", "cat /sys/kernel/profiling /sys/kernel/uevent_seqnum"
-    output(machine, "[ -e /tmp/disk ] || { dd if=/dev/zero of=/tmp/disk bs=64k count=1 2>&1; losetup /dev/loop0 /tmp/disk; }")
+    module, kernel = "cat /sys/block/loop0/loop/sizelimit", "cat /sys/class/net/lo/addr_len /sys/class/net/lo/ifindex"
+    output(
+        machine,
+        "[ -e /tmp/disk ] || { dd if=/dev/zero of=/tmp/disk bs=64k count=1 2>&1; losetup /dev/loop0 /tmp/disk; }",
+    )
     before = output(machine, module), output(machine, kernel)
     session.apply(session.plan(objects("emit.c"), mechanism=mechanism))
-    for _ in range(20):
-        assert output(machine, module) == b"patched 1\n"
-        assert set(output(machine, kernel).splitlines()) == {b"patched 1"}
+    looped = f"for i in $(seq 20); do {module}; {kernel}; done"
+    assert set(output(machine, looped).splitlines()) == {b"patched 1"}
     session.revert("emit")
     assert (output(machine, module), output(machine, kernel)) == before
 
@@ -152,32 +159,26 @@ def test_odd_toc_is_refused_for_helpers_of_bpf(session, objects):
 @pytest.mark.parametrize("options", [{"code_model": "large"}, {"long_calls": True}], ids=str)
 def test_other_code_models_run_too(guest, series, session, objects, mechanism, options):
     machine = guest(series)
-    output(machine, "[ -e /tmp/disk ] || { dd if=/dev/zero of=/tmp/disk bs=64k count=1 2>&1; losetup /dev/loop0 /tmp/disk; }")
+    output(
+        machine,
+        "[ -e /tmp/disk ] || { dd if=/dev/zero of=/tmp/disk bs=64k count=1 2>&1; losetup /dev/loop0 /tmp/disk; }",
+    )
     session.apply(session.plan(objects("emit.c", **options), mechanism=mechanism))
     assert output(machine, "cat /sys/block/loop0/loop/sizelimit") == b"patched 1\n"
 
 
 @every_kernel
-def test_another_process_lists_and_reverts(guest, series, session, objects):
+def test_another_process_lists_and_reverts(guest, series, objects):
     machine = guest(series)
-    session.apply(session.plan(objects("cmdline.c")))
-    session.close()
     target = f"guest:{machine.name}"
+    with Session.open(target) as session:
+        session.apply(session.plan(objects("cmdline.c")))
     listed = json.loads(oddtoc("status", "--target", target, "--format", "json").stdout)
     assert [(one["patch"], one["condition"]) for one in listed] == [("cmdline", "applied")]
     assert listed[0]["functions"][0]["mechanism"] == "shared-toc"
     oddtoc("revert", "cmdline", "--target", target)
     assert output(machine, "cat /proc/cmdline") != PATCHED
-    with Session.open(target) as again:
-        assert again.status() == []
-        session.target = again.target
-        session.kernel.read_many = again.target.read_many
-        yield_back(session)
-
-
-def yield_back(session):
-    """The fixture looks once more through the new connection."""
-    assert session.journal().patches == []
+    assert "nothing is applied" in oddtoc("status", "--target", target).stdout
 
 
 def oddtoc(*arguments, status=0):
@@ -191,10 +192,14 @@ def test_nothing_is_written_that_the_dry_run_did_not_show(guest, series, session
     """The whole read-only part of the kernel, before and after, against the plan."""
     image = Image.open(guest(series).vmlinux)
     start, end = image.symbols.one("_stext").address, image.symbols.one("__init_begin").address
+
+    def memory():
+        return physical_memory(guest(series), start & 0x0FFFFFFFFFFFFFFF, end - start, tmp_path / "memory")
+
     for mechanism in MECHANISMS:
-        before = bytearray(session.target.read(start, end - start))
+        before = memory()
         plan = session.plan(objects("cmdline.c"), mechanism=mechanism)
-        assert session.target.read(start, end - start) == before, "a plan writes nothing"
+        assert memory() == before, "a plan writes nothing"
         session.apply(plan)
         expected = bytearray(before)
         for address, data, _ in [*plan.segments, (plan.journal_address, plan.journal_entry, "")]:
@@ -204,8 +209,21 @@ def test_nothing_is_written_that_the_dry_run_did_not_show(guest, series, session
             assert int.from_bytes(expected[place : place + 4], "little") == change.old
             expected[place : place + 4] = change.new.to_bytes(4, "little")
         expected[plan.journal_address - start + 8] = 2
-        assert session.target.read(start, end - start) == expected
+        assert memory() == expected
         session.revert("cmdline")
+
+
+def physical_memory(guest, address, size, file):
+    """Memory as QEMU itself saves it, past the debug protocol."""
+
+    async def save():
+        client = QMPClient("test")
+        await client.connect(str(guest.qmp_socket))
+        await client.execute("pmemsave", {"val": address, "size": size, "filename": str(file)})
+        await client.disconnect()
+
+    asyncio.run(save())
+    return file.read_bytes()
 
 
 @every_kernel
@@ -240,7 +258,7 @@ def test_what_can_not_be_done_is_refused(guest, series, session, objects, tmp_pa
     with pytest.raises(SymbolError, match="cmdline_proc_shaw"):
         plan("cmdline_proc_shaw")
     with pytest.raises(NoSiteError, match="no ftrace site"):
-        plan("ftrace_caller" if series == "6.1" else "arch_cpu_idle")
+        plan("memcpy")
     with pytest.raises(StateError, match="no patch named nothing"):
         session.revert("nothing")
     session.apply(session.plan(objects("cmdline.c")))
@@ -255,7 +273,9 @@ def test_what_can_not_be_done_is_refused(guest, series, session, objects, tmp_pa
 @every_kernel
 def test_a_name_that_stands_twice_needs_a_choice(series, session, guest, tmp_path):
     table = session.kernel.image.symbols
-    twice = next(s for s in table if s.is_function and s.size and len(table.find(s.name)) == 2 and s.name.isidentifier())
+    twice = next(
+        s for s in table if s.is_function and s.size and len(table.find(s.name)) == 2 and s.name.isidentifier()
+    )
     first, second = table.find(twice.name)
     source = tmp_path / "twice.c"
     source.write_text(
@@ -277,6 +297,8 @@ def test_a_name_that_stands_twice_needs_a_choice(series, session, guest, tmp_pat
 @every_kernel
 def test_only_vmlinux_is_patched(session, tmp_path):
     source = tmp_path / "module.c"
-    source.write_text("#include <oddtoc.h>\nstatic int mine(void) { return 0; }\nODDTOC_REPLACE(loop, lo_open, mine);\n")
+    source.write_text(
+        "#include <oddtoc.h>\nstatic int mine(void) { return 0; }\nODDTOC_REPLACE(loop, lo_open, mine);\n"
+    )
     with pytest.raises(PatchError, match="not vmlinux"):
         session.plan(compile_patch(source, tmp_path / "module.o"))

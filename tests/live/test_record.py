@@ -36,7 +36,7 @@ def record(name="cmdline", functions=1):
 def reader(memory):
     def read(address, size):
         offset = address - START
-        assert 0 <= offset and offset + size <= ROOM.size
+        assert offset >= 0 and offset + size <= ROOM.size
         return bytes(memory[offset : offset + size]).ljust(size, b"\0")
 
     return read

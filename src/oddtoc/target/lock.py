@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import io
 import os
 from pathlib import Path
 
@@ -27,15 +28,16 @@ class TargetLock:
     def __init__(self, key: str) -> None:
         path = private_folder("locks") / hashlib.sha256(key.encode()).hexdigest()[:32]
         try:
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            # a file object closes itself, also when the user interrupts before anybody holds this
+            self._file = os.fdopen(_open(path), "r+b", buffering=0)
         except OSError as error:
             raise TargetError(f"{path} can't be opened: {error.strerror}", advice="remove it") from error
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.ftruncate(self._file, 0)
-            os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
+            self._file.truncate(0)
+            self._file.write(f"{os.getpid()}\n".encode())
         except BlockingIOError:
-            holder = os.read(self._file, _LONGEST_NUMBER).decode(errors="replace").strip() or "unknown"
+            holder = self._file.read(_LONGEST_NUMBER).decode(errors="replace").strip() or "unknown"
             self.release()
             raise TargetInUseError(
                 f"another oddtoc (process {holder}) is using the target at {key}", advice="wait until it has finished"
@@ -46,9 +48,11 @@ class TargetLock:
 
     def release(self) -> None:
         """Let others use the target."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        self._file.close()
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 
 def lock_key(endpoint: Path | tuple[str, int]) -> str:
