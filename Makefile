@@ -11,7 +11,7 @@ help:
 	@echo "make demo [KERNEL=6.1]  boot a kernel, patch it while it runs, take the patch back (6.1, 6.12, 7.2)"
 	@echo "make test               everything that is tested, on real kernels"
 	@echo "make lint               ruff and mypy"
-	@echo "make bench              how long a guest stands still"
+	@echo "make bench              how long a guest stands still, and what a patched call costs"
 	@echo "make setup              install what the others need, and nothing else"
 	@echo "make clean              remove the virtual environment"
 
@@ -41,6 +41,7 @@ lint: setup
 
 bench: setup
 	$(BIN)/python bench/pause.py
+	$(BIN)/python -m bench.cost
 
 clean:
 	rm -rf .venv .stamps

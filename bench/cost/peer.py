@@ -30,7 +30,7 @@ MECHANISM = "upstream livepatch"
 KERNEL = "peer"
 SAMPLE = "livepatch-sample"
 _SOURCE = "linux-source-6.1"
-_NEEDED = ("flex", "bison", "bc", "make", "xz", "powerpc64le-linux-gnu-gcc")
+_NEEDED = ("gcc", "flex", "bison", "bc", "make", "xz", "powerpc64le-linux-gnu-gcc")
 _MODULES = Span(0xC008000000000000, 0xC00A000000000000)
 """Where modules are with the radix MMU (arch/powerpc/include/asm/book3s/64/radix.h, RADIX_VMALLOC_START)."""
 
@@ -71,8 +71,7 @@ def build_peer(tell: Tell) -> Peer:
     if missing:
         raise BuildError(
             f"missing to build a kernel: {', '.join(missing)}",
-            advice="on Debian: apt-get install flex bison bc make xz-utils libelf-dev libssl-dev "
-            "gcc-powerpc64le-linux-gnu",
+            advice="on Debian: apt-get install gcc libc6-dev flex bison bc make xz-utils gcc-powerpc64le-linux-gnu",
         )
     folder = cache_folder() / "peer"
     folder.mkdir(parents=True, exist_ok=True)
