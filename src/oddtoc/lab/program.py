@@ -23,7 +23,6 @@ from oddtoc.mechanism.catalog import Mechanism
 from oddtoc.mechanism.mark import marked
 
 CLOSING, AGAIN, INTERRUPTED = "closing", "again", "interrupted_"
-_FIRST_INTERRUPTED = 10
 
 _PATCH_SPACING = 1 << 20
 _TEXT_AT = PATCHED_AT + (16 << 20)
@@ -119,7 +118,7 @@ def build_program(objects: Objects, mechanism: Mechanism, *, process: bool = Tru
         helpers = max(helpers, _end(payload, Area.HELPERS))
         again = again or payload.targets.get(AGAIN, 0)
     closing = _close(program, objects.patched)
-    traps = _set_traps(program)
+    traps = _set_traps(program, _trampoline_size(objects, mechanism, process=process))
     facts = [_toc(objects.patched), _toc(objects.other), _toc(objects.near), *(p.toc for p in program.payloads)]
     program.image = _pack(program.memory, [*facts, again, closing, int(mechanism.marks)], traps)
     return program
@@ -223,7 +222,15 @@ def _close(program: Program, image: Image) -> int:
     return place
 
 
-def _set_traps(program: Program) -> list[tuple[int, int, int]]:
+def _trampoline_size(objects: Objects, mechanism: Mechanism, *, process: bool) -> int:
+    """Bytes of the trampoline of an interrupted function; 0 where sites lead straight to replacements."""
+    patch, image = objects.patches[0], objects.patched
+    replacement = next(r for r in patch.replacements if r.function.startswith(INTERRUPTED))
+    template = Redirect(replacement, _entry(image, replacement.function), mechanism, process=process).template
+    return len(patch.template(template).data) if template else 0
+
+
+def _set_traps(program: Program, size: int) -> list[tuple[int, int, int]]:
     """Trap the instruction n of the n-th interrupted function's trampoline.
 
     Returns:
@@ -231,11 +238,10 @@ def _set_traps(program: Program) -> list[tuple[int, int, int]]:
     """
     places = program.payloads[0].targets
     names = sorted(name for name in places if name.startswith(INTERRUPTED))
-    template = _trampoline_size(program, names)
-    if template // 4 > len(names):
+    if size // 4 > len(names):
         raise OddtocError(f"{program.mechanism.name} is longer than the laboratory has functions to interrupt")
     traps = []
-    for number in range(template // 4):
+    for number in range(size // 4):
         address = places[names[number]] + 4 * number
         slot = _SLOTS_AT + 8 * number
         word = program.memory.word(address)
@@ -244,13 +250,6 @@ def _set_traps(program: Program) -> list[tuple[int, int, int]]:
         program.memory.put(slot + 4, isa.branch(slot + 4, address + 4))
         traps.append((address, word, slot))
     return traps
-
-
-def _trampoline_size(program: Program, names: list[str]) -> int:
-    """Bytes of one trampoline: they stand one behind the other. 0 where sites lead straight to replacements."""
-    payload = program.payloads[0]
-    first, second = (payload.targets[name] for name in names[:2])
-    return second - first if CLOSING in payload.straighteners else 0
 
 
 def _pack(memory: Memory, facts: list[int], traps: list[tuple[int, int, int]]) -> bytes:

@@ -56,20 +56,24 @@ static void forever(int signal, void *info, struct moment *moment)
 	finish("wrong return", "the call never comes back; it is at", moment->nip, 0);
 }
 
-extern u64 call_plain(u64 value);
+extern u64 call_plain(u64 value), bare(u64 value);
 
-/* A handler may do what any function may: here a local call of a patched function. */
+/*
+ * A handler may do what any function may: here a local call of a patched function, and then one with another r2, the
+ * laboratory's own.
+ */
 static void interrupt(void)
 {
 	struct registers seen = context->seen;
 	u64 observed = context->observed[0], calls = context->calls;
-	u64 (*volatile function)(u64) = call_plain;
+	u64 (*volatile local)(u64) = call_plain, (*volatile global)(u64) = bare;
 
 	context->observed[0] = image.fact[K_TOC];
-	function(calls);
+	local(calls);
 	check_observed(0, "in a signal handler");
 	if (context->calls != calls + 1)
 		finish("wrong return", "a call in a signal handler", context->calls, calls + 1);
+	global(calls);
 	interruptions++;
 	context->calls = calls;
 	context->observed[0] = observed;
