@@ -100,7 +100,7 @@ def compile_patch(
         trampolines = _assemble(Path(folder))
         merged = Path(folder, "patch.o")
         _run([tool("ld"), "-r", "-o", str(merged), str(code), *map(str, trampolines)], source)
-        patch = PatchObject.open(merged, name or output.stem)
+        patch = PatchObject.open(merged, name or output.stem, shown_as=source)
         try:
             shutil.copyfile(merged, output)
         except OSError as error:

@@ -45,6 +45,7 @@ def boot(
     from time import monotonic
 
     from oddtoc.target import guest as guests
+    from oddtoc.target.guest_qemu import Machine
     from oddtoc.target.modules import load_order
 
     if bool(series) == bool(vmlinux):
@@ -57,7 +58,7 @@ def boot(
     if dry_run:
         from shlex import join
 
-        typer.echo(join(guests.planned_command(guests.Machine(image.resolve(), smp, memory, append), name)))
+        typer.echo(join(guests.planned_command(Machine(image.resolve(), smp, memory, append), name)))
         return
     started = monotonic()
     guest = guests.boot(

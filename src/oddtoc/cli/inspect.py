@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import re
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from oddtoc.cli.options import Format, Output, Which, choices
 from oddtoc.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from oddtoc.image.elf import Image
+    from oddtoc.image.entry import Entry
     from oddtoc.image.symbols import Symbol
 
-
-class Format(StrEnum):
-    """How entries are printed."""
-
-    TEXT = "text"
-    JSON = "json"
+_TARGET = "Show the live words of the kernel that runs there; IMAGE is its image."
 
 
 def inspect(
@@ -31,19 +27,16 @@ def inspect(
         typer.Argument(metavar="IMAGE", help="A vmlinux, module, program or library, or a kernel series such as 6.1."),
     ],
     functions: Annotated[list[str], typer.Argument(metavar="FUNCTION...", help="Names of functions.")],
-    which: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--which", metavar="NAME=FILE|ADDRESS", help="Picks one of several functions of a name; repeatable."
-        ),
-    ] = None,
-    output: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TEXT,
+    which: Which = None,
+    target: Annotated[str, typer.Option("--target", "-t", metavar="TARGET", help=_TARGET)] = "",
+    output: Output = Format.TEXT,
 ) -> None:
     """Show how functions are entered, marked and traced: entries, TOC set-up, mark, ftrace site."""
     from oddtoc.report.entries import entries_as_json, entries_as_text
 
     opened = open_image(image)
-    entries = [opened.entry(symbol) for symbol in chosen_functions(opened, functions, which or ())]
+    symbols = chosen_functions(opened, functions, choices(which))
+    entries = _live_entries(target, opened, symbols) if target else [opened.entry(symbol) for symbol in symbols]
     typer.echo(entries_as_json(entries) if output is Format.JSON else entries_as_text(entries))
     if opened.is_relocatable and output is Format.TEXT:
         typer.echo("\nnot linked yet: addresses are offsets in the file, and words are those before relocation")
@@ -60,22 +53,21 @@ def open_image(image: str) -> Image:
     return Image.open(image)
 
 
-def chosen_functions(image: Image, names: Sequence[str], which: Sequence[str]) -> list[Symbol]:
-    """The symbols of functions, with the choices of `--which NAME=FILE|ADDRESS` made.
+def chosen_functions(image: Image, names: Sequence[str], which: Mapping[str, str]) -> list[Symbol]:
+    """The symbols of functions, with the user's choices made.
 
     Raises:
-        UsageError: a choice is malformed, or is about a function that was not asked for.
+        UsageError: a choice is about a function that was not asked for.
         SymbolError: a name is unknown, or stands several times.
     """
-    choices = dict(_choice(text) for text in which)
-    strangers = [name for name in choices if name not in names]
+    strangers = [name for name in which if name not in names]
     if strangers:
         raise UsageError(f"--which is about {strangers[0]}, but that function is not among those asked for")
-    return [image.symbols.one(name, choices.get(name), functions_only=True) for name in names]
+    return [image.symbols.one(name, which.get(name), functions_only=True) for name in names]
 
 
-def _choice(text: str) -> tuple[str, str]:
-    name, equals, place = text.partition("=")
-    if not (name and equals and place):
-        raise UsageError(f"--which {text} is not NAME=FILE or NAME=ADDRESS", advice="for example --which show=cpu.c")
-    return name, place
+def _live_entries(target: str, image: Image, symbols: list[Symbol]) -> list[Entry]:
+    from oddtoc.live.session import Session
+
+    with Session.open(target, vmlinux=image.path) as session:
+        return session.kernel.entries(symbols)

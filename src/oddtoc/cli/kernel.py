@@ -28,7 +28,7 @@ def fetch(
     from oddtoc.debian import fetch_kernel
 
     with progress(series) as report:
-        kernel = fetch_kernel(series, refresh=True, report=report)
+        kernel = fetch_kernel(series, refresh=True, report=report, note=lambda line: typer.echo(line, err=True))
     typer.echo(json.dumps([_plain(kernel)], indent=2) if output is Format.JSON else _describe(kernel))
 
 

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from oddtoc.errors import UsageError
+
 
 class Format(StrEnum):
     """How answers are printed."""
@@ -25,3 +27,20 @@ Target = Annotated[str, typer.Option("--target", "-t", metavar="TARGET", help=_T
 Vmlinux = Annotated[Path | None, typer.Option("--vmlinux", metavar="PATH", help=_VMLINUX)]
 Timeout = Annotated[float, typer.Option("--timeout", metavar="SECONDS", help=_TIMEOUT)]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show every word that would be written; write none.")]
+_WHICH = "For a name that stands more than once: which one is meant; repeatable."
+Which = Annotated[list[str] | None, typer.Option("--which", metavar="NAME=FILE|ADDRESS", help=_WHICH)]
+
+
+def choices(which: list[str] | None) -> dict[str, str]:
+    """The values of --which by name.
+
+    Raises:
+        UsageError: one is no NAME=FILE or NAME=ADDRESS.
+    """
+    chosen = {}
+    for one in which or []:
+        name, separator, value = one.partition("=")
+        if not (name and separator and value):
+            raise UsageError(f"--which {one} names no file or address", advice="write NAME=FILE or NAME=0xADDRESS")
+        chosen[name] = value
+    return chosen

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from oddtoc.cli.options import DryRun, Format, Output, Target, Timeout, Vmlinux
+from oddtoc.cli.options import DryRun, Format, Output, Target, Timeout, Vmlinux, Which, choices
 
 if TYPE_CHECKING:
     from oddtoc.live.session import Session
@@ -40,10 +40,7 @@ def apply(
         str, typer.Option("--mechanism", "-m", help="auto, shared-toc, guarded/slot or odd-toc/cr4.")
     ] = "auto",
     name: Annotated[str | None, typer.Option("--name", help="The patch's name [the file's stem].")] = None,
-    which: Annotated[
-        list[str] | None,
-        typer.Option("--which", metavar="NAME=FILE|ADDRESS", help="For a name that stands twice: which one is meant."),
-    ] = None,
+    which: Which = None,
     dry_run: DryRun = False,
     timeout: Timeout = 10.0,
     output: Output = Format.TEXT,
@@ -90,21 +87,6 @@ def revert(
             return
         outcome = session.revert(name, timeout=timeout)
     typer.echo(patches.reverted_json(outcome) if output is Format.JSON else patches.reverted_text(outcome, target))
-
-
-def choices(which: list[str] | None) -> dict[str, str]:
-    """NAME=FILE or NAME=ADDRESS options, by name."""
-    from oddtoc.errors import UsageError
-
-    chosen = {}
-    for one in which or []:
-        name, separator, value = one.partition("=")
-        if not (name and separator and value):
-            raise UsageError(
-                f"--which {one} names no file or address", advice="write --which NAME=FILE or NAME=0xADDRESS"
-            )
-        chosen[name] = value
-    return chosen
 
 
 def _session(target: str, vmlinux: Path | None) -> Session:

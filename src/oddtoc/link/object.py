@@ -119,8 +119,13 @@ class PatchObject:
     replacements: tuple[Replacement, ...] = ()
 
     @classmethod
-    def open(cls, path: str | Path, name: str | None = None) -> PatchObject:
+    def open(cls, path: str | Path, name: str | None = None, *, shown_as: str | Path | None = None) -> PatchObject:
         """Read and check a patch object.
+
+        Args:
+            path: the file.
+            name: the patch's name; the file's stem if not given.
+            shown_as: what errors call it, where the file is a temporary one.
 
         Raises:
             ImageError: the file can't be read, is not ELF, not for ppc64le with ABI v2, or not relocatable.
@@ -131,7 +136,7 @@ class PatchObject:
             with path.open("rb") as file:
                 content = file.read()
                 file.seek(0)
-                return _Reader(path, ELFFile(file)).read(name or path.stem, content)
+                return _Reader(Path(shown_as or path), ELFFile(file)).read(name or path.stem, content)
         except OddtocError:
             raise
         except OSError as error:

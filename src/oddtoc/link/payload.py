@@ -14,13 +14,12 @@ from typing import Protocol
 
 from oddtoc import isa
 from oddtoc.errors import PatchError, RelocationError, SymbolError
+from oddtoc.link.ground import Ground as Ground
+from oddtoc.link.ground import template_parameters
 from oddtoc.link.layout import STRAIGHTEN, Area, Layout, Redirect, original_template
 from oddtoc.link.object import ObjectSymbol, PatchObject, Relocation, Section
 from oddtoc.link.original import original_of
 from oddtoc.link.relocations import Base, Recipe, apply, recipe_for
-
-TOC_ALIGNMENT = 1 << 16
-"""An own TOC pointer lies this many bytes, or a multiple, from the patched object's: one addis leads there."""
 
 _STUB = (
     isa.TOC_SAVE,
@@ -52,31 +51,6 @@ class Resolver(Protocol):
 
     def resolve(self, name: str) -> Outside:
         """The symbol of that name; SymbolError where there is none or more than one."""
-
-
-@dataclass(frozen=True)
-class Ground:
-    """What the payload stands on.
-
-    Attributes:
-        toc: TOC pointer of the patched object.
-        toc_slot: offset from r13 where it can be loaded from (PACATOC in a kernel).
-        areas: start address of each area that the layout uses.
-        own_toc: whether the payload gets a TOC pointer of its own.
-        helpers: start of the block of return helpers: 64 KiB, aligned so that TOC - LR, for an LR in the block, has
-            one upper half (see mechanism/storage/cr4.S).
-        thread_stack: offset of the pointer to the thread's stack of return states: from r13 in a process, from the
-            running task in a kernel (see mechanism/storage/thread_stack.S). Only the templates that use one need it.
-        current: offset from r13 of the pointer to the running task, in a kernel; needed with `thread_stack`.
-    """
-
-    toc: int
-    toc_slot: int
-    areas: Mapping[Area, int]
-    own_toc: bool
-    helpers: int
-    thread_stack: int = 0
-    current: int = 0
 
 
 @dataclass(frozen=True)
@@ -125,7 +99,7 @@ class _Linker:
         self.layout = layout
         self.ground = ground
         self.resolver = resolver
-        self.toc = _own_toc(ground) if ground.own_toc else ground.toc
+        self.toc = ground.payload_toc
         self.memory = {area: bytearray(size) for area, size in layout.sizes.items() if size}
 
     def link(self, redirects: Sequence[Redirect]) -> Payload:
@@ -172,25 +146,7 @@ class _Linker:
         template = self.patch.template(name)
         area, offset = place
         self.memory[area][offset : offset + len(template.data)] = template.data
-        self.relocate(template, area, offset, self.parameters(redirect, new))
-
-    def parameters(self, redirect: Redirect, new: int) -> dict[str, int]:
-        """What the symbols of a template stand for (mechanism/trampoline.h)."""
-        ground, entry = self.ground, redirect.entry
-        uses_toc = redirect.replacement.symbol.local_offset > 0
-        parameters = {
-            "oddtoc_new": new,
-            "oddtoc_toc": ground.toc,
-            "oddtoc_toc_delta": self.toc - ground.toc if uses_toc else 0,
-            "oddtoc_toc_slot": ground.toc_slot,
-            "oddtoc_toc_above_entry": ground.toc - entry.global_entry,
-            "oddtoc_helpers": helper_distance(ground),
-            "oddtoc_current": ground.current,
-            "oddtoc_thread_stack": ground.thread_stack,
-        }
-        if redirect.displaced is not None and entry.behind is not None:
-            parameters |= {"oddtoc_displaced": redirect.displaced, "oddtoc_resume": entry.behind + 4}
-        return parameters
+        self.relocate(template, area, offset, template_parameters(redirect, self.ground, self.toc, new))
 
     def write_stubs(self) -> None:
         for name, offset in self.layout.stubs.items():
@@ -322,14 +278,3 @@ class _Linker:
                 advice="compile with -mlongcall, or use --mechanism shared-toc",
             )
         struct.pack_into("<I", memory, behind, isa.TOC_RELOAD)
-
-
-def _own_toc(ground: Ground) -> int:
-    """A TOC pointer near the payload, a multiple of 64 KiB away from the patched object's and not equal to it."""
-    distance = round((ground.areas[Area.TEXT] - ground.toc) / TOC_ALIGNMENT) * TOC_ALIGNMENT
-    return ground.toc + (distance or TOC_ALIGNMENT)
-
-
-def helper_distance(ground: Ground) -> int:
-    """The value of oddtoc_helpers: it moves TOC - LR into 0..0xffff for an LR in the block of helpers."""
-    return ground.helpers + TOC_ALIGNMENT - 1 - ground.toc
