@@ -16,9 +16,10 @@ from oddtoc.image.elf import Image
 from oddtoc.image.entry import Entry, read_entry
 from oddtoc.image.symbols import Symbol
 from oddtoc.lab.objects import PATCHED_AT, Objects
+from oddtoc.link.ground import TOC_ALIGNMENT, Ground
 from oddtoc.link.layout import Area, Redirect, lay_out
 from oddtoc.link.object import PatchObject
-from oddtoc.link.payload import TOC_ALIGNMENT, Ground, Payload, link
+from oddtoc.link.payload import Payload, link
 from oddtoc.mechanism.catalog import Mechanism
 from oddtoc.mechanism.mark import marked
 

@@ -55,7 +55,7 @@ def template_parameters(redirect: Redirect, ground: Ground, payload_toc: int, ne
     Args:
         redirect: the function and its replacement.
         ground: what the payload stands on.
-        payload_toc: its TOC pointer.
+        payload_toc: the TOC pointer of the payload.
         new: the address of the replacement's local entry; any number for a template that does not go there.
     """
     entry = redirect.entry
