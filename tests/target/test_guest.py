@@ -67,7 +67,7 @@ def test_a_megabyte_each_way_at_once(guest, series):
 
 
 def test_a_script_longer_than_any_buffer(guest):
-    script = "".join(f": {number} {'x' * 90}\n" for number in range(3000)) + "echo end"
+    script = "".join(f": {number} {'x' * 90}\n" for number in range(600)) + "echo end"
     assert guest("6.1").run(script).stdout == b"end\n"
 
 

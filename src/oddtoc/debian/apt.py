@@ -22,6 +22,9 @@ KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _RELEASE_FILE = re.compile(r"^'(?P<site>[^']+)/dists/(?P<suite>[^'/]+)/InRelease'")
 _DEBIAN_SUITE = re.compile(r"(?:(?:old)*stable|testing|unstable|sid|bookworm|trixie|forky|duke)(?:-\w+)?\Z")
 _SECURITY = "-security"
+_FAILED = re.compile(r"E: |W: Failed to fetch ")
+"""With none of the lists to be had, apt only warns."""
+_FIELD = re.compile(r"^(Package|Version): (\S+)$", re.MULTILINE)
 
 Report = Callable[[str, float], None]
 """Told what is going on, and how far it is (0 to 100)."""
@@ -57,6 +60,8 @@ class PrivateApt:
             (folder / part).mkdir(parents=True, exist_ok=True)
         (folder / "status").touch()
         (folder / "sources.list").write_text("".join(self._sources(suites)))
+        self._configuration = folder / "apt.conf"
+        self._configuration.write_text(self._settings())
 
     def _sources(self, suites: Sequence[str]) -> list[str]:
         sites = mirrors()
@@ -75,20 +80,19 @@ class PrivateApt:
             stop the others.
         """
         result = self._run("apt-get", "update")
-        complaints = [line for line in result.stderr.splitlines() if line.startswith("E: ")]
-        return complaints[0].removeprefix("E: ") if complaints else ""
+        lines = sorted(line for line in result.stderr.splitlines() if _FAILED.match(line))
+        return lines[0][len("E: ") :].strip() if lines else ""
 
     def newest(self, pattern: str) -> Found | None:
         """The newest package whose whole name matches a regular expression; None if there is none."""
-        names = self._run("apt-cache", "pkgnames").stdout.split()
-        found = [self._candidate(name) for name in names if re.fullmatch(pattern, name)]
-        known = [one for one in found if one is not None]
-        return max(known, key=functools.cmp_to_key(_compare), default=None)
+        names = [name for name in self._names() if re.fullmatch(pattern, name)]
+        shown = self._run("apt-cache", "show", "--no-all-versions", *names).stdout if names else ""
+        records = (dict(_FIELD.findall(record)) for record in shown.split("\n\n"))
+        found = [Found(record["Package"], record["Version"]) for record in records if record]
+        return max(found, key=functools.cmp_to_key(_compare), default=None)
 
-    def _candidate(self, name: str) -> Found | None:
-        shown = self._run("apt-cache", "show", "--no-all-versions", name).stdout
-        versions = [line.removeprefix("Version: ") for line in shown.splitlines() if line.startswith("Version: ")]
-        return Found(name, versions[0]) if versions else None
+    def _names(self) -> list[str]:
+        return self._run("apt-cache", "pkgnames").stdout.split()
 
     def download(self, packages: Sequence[Found], report: Report) -> list[Path]:
         """Download packages, checked by apt, and give their files.
@@ -123,6 +127,10 @@ class PrivateApt:
         return subprocess.run(self._command(*command), capture_output=True, text=True, check=False)
 
     def _command(self, program: str, *arguments: str) -> list[str]:
+        return [program, "-c", str(self._configuration), *arguments]
+
+    def _settings(self) -> str:
+        """Ours on top of the machine's: proxies stay, what the machine does after an update of its own does not."""
         state = {
             "Dir::State": self.folder,
             "Dir::State::Lists": self.folder / "lists",
@@ -131,15 +139,18 @@ class PrivateApt:
             "Dir::Cache::Archives": self.folder / "archives",
             "Dir::Etc::SourceList": self.folder / "sources.list",
             "Dir::Etc::SourceParts": "-",
+            "Dir::Etc::Preferences": "-",
+            "Dir::Etc::PreferencesParts": "-",
             "APT::Architecture": ARCHITECTURE,
-            "APT::Architectures": ARCHITECTURE,
             # root's cache can't be entered by apt's own user
             "APT::Sandbox::User": "root",
             "Acquire::Languages": "none",
             "Acquire::Check-Valid-Until": "false",
             "Acquire::Retries": "3",
         }
-        return [program, *(f"-o{key}={value}" for key, value in state.items()), *arguments]
+        lines = [f"#clear {name};" for name in ("APT::Update", "APT::Architectures", "APT::Default-Release")]
+        lines += [f'{key} "{value}";' for key, value in state.items()]
+        return "\n".join([*lines, f'APT::Architectures {{"{ARCHITECTURE}";}};', ""])
 
 
 _ELSEWHERE = "elsewhere, give the kernel's ELF image with --vmlinux"

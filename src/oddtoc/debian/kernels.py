@@ -6,10 +6,9 @@ import fcntl
 import json
 import os
 import re
-import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ SERIES: dict[str, tuple[str, ...]] = {
 """Each series that oddtoc knows, and the suites that carry it."""
 FLAVOURS = ("", "-64k")
 """Page sizes: the series' default, and 64 KiB where that is another one."""
+Note = Callable[[str], None]
 _MANIFEST = "kernel.json"
 
 
@@ -80,13 +80,16 @@ def fetched_kernels() -> list[DebianKernel]:
     return [kernel for kernel in map(find_kernel, labels) if kernel]
 
 
-def fetch_kernel(series: str, *, refresh: bool = False, report: Report | None = None) -> DebianKernel:
+def fetch_kernel(
+    series: str, *, refresh: bool = False, report: Report | None = None, note: Note | None = None
+) -> DebianKernel:
     """Get Debian's newest kernel of a series, with its modules and a static busybox.
 
     Args:
         series: ``6.1``, ``6.12`` or ``7.2``; with ``-64k`` behind for 64 KiB pages.
         refresh: look for a newer one although one was fetched before.
         report: is told what is going on and how far it is, in per cent.
+        note: is told, in a line each, what went wrong without being in the way: a suite that could not be asked.
 
     Raises:
         UsageError: the series is unknown; the error names those that are known.
@@ -97,13 +100,14 @@ def fetch_kernel(series: str, *, refresh: bool = False, report: Report | None = 
     if known and not refresh:
         return known
     tell = report or (lambda _what, _percent: None)
+    warn = note or (lambda _line: None)
     folder = cache_folder() / "kernels" / series
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with _locked(folder.parent / f"{series}.lock"):
             # another process may have fetched it while this one waited
             waited_for = None if known else find_kernel(series)
-            return waited_for or _fetch(series, suites, folder, tell)
+            return waited_for or _fetch(series, suites, folder, tell, warn)
     except OSError as error:
         raise FetchError(f"the kernel can't be kept in {folder}: {error.strerror}") from error
 
@@ -115,7 +119,7 @@ def _suites(series: str) -> tuple[str, ...]:
     return SERIES[base]
 
 
-def _fetch(series: str, suites: Sequence[str], folder: Path, tell: Report) -> DebianKernel:
+def _fetch(series: str, suites: Sequence[str], folder: Path, tell: Report, warn: Note) -> DebianKernel:
     tell("reading package lists", 0)
     apt = PrivateApt(cache_folder() / "apt" / series, suites)
     complaint = apt.update()
@@ -126,25 +130,41 @@ def _fetch(series: str, suites: Sequence[str], folder: Path, tell: Report) -> De
             advice="is the network there? run it again",
         )
     if complaint:
-        tell(f"going on without a list ({complaint[:80]})", 0)
+        warn(f"going on without one of the package lists: {complaint}")
+    known = find_kernel(series)
+    if known and (known.release, known.version) == (_release(packages[0]), packages[0].version):
+        return known
     archives = apt.download(packages, tell)
     tell("unpacking", 100)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{series}-") as unpacked:
-        for archive in archives:
-            subprocess.run(["dpkg-deb", "-x", str(archive), unpacked], check=True)
-        kernel = _describe(series, packages[0], Path(unpacked))
-        plain = {key: str(value) for key, value in asdict(kernel).items()}
-        Path(unpacked, _MANIFEST).write_text(json.dumps(plain, indent=2) + "\n")
-        shutil.rmtree(folder, ignore_errors=True)
-        Path(unpacked).rename(folder)
-        # the context manager wants something to remove
-        Path(unpacked).mkdir()
+    _install(series, packages[0], archives, folder)
     for archive in archives:
         archive.unlink()
     found = find_kernel(series)
     if found is None:
         raise FetchError(f"{folder} is incomplete", advice="run it again")
     return found
+
+
+def _install(series: str, package: Found, archives: Sequence[Path], folder: Path) -> None:
+    """Unpack archives into a new folder that then, all at once, takes the place of the old one."""
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{series}-") as temporary:
+        root = Path(temporary, "root")
+        for archive in archives:
+            unpacked = subprocess.run(["dpkg-deb", "-x", archive, root], capture_output=True, text=True, check=False)
+            if unpacked.returncode:
+                reason = unpacked.stderr.strip().splitlines()[-1:] or ["no reason given"]
+                raise FetchError(f"{archive.name} can't be unpacked: {reason[0]}", advice=f"is there room in {folder}?")
+        kernel = _describe(series, package, root)
+        plain = {key: str(value) for key, value in asdict(kernel).items()}
+        (root / _MANIFEST).write_text(json.dumps(plain, indent=2) + "\n")
+        if folder.exists():
+            folder.rename(Path(temporary, "old"))
+        root.rename(folder)
+
+
+def _release(package: Found) -> str:
+    """What `uname -r` will say: linux-image-RELEASE, linux-binary-RELEASE."""
+    return package.name.split("-", 2)[2]
 
 
 def _packages(apt: PrivateApt, series: str) -> list[Found]:
@@ -178,7 +198,7 @@ def _describe(series: str, package: Found, root: Path) -> DebianKernel:
             raise FetchError(f"{vmlinux} of {package.name} is no ELF image")
     return DebianKernel(
         series,
-        package.name.split("-", 2)[2],
+        _release(package),
         package.version,
         vmlinux,
         one("modules", "lib/modules/*/kernel", "usr/lib/modules/*/kernel"),
