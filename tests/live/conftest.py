@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from oddtoc.build.compile import tool
+from oddtoc.build.compile import compile_patch, tool
 from oddtoc.target.modules import load_order
+
+_HERE = Path(__file__).parent
+_SAMPLES = _HERE.parent.parent / "src/oddtoc/samples"
 
 
 @pytest.fixture(scope="session")
@@ -28,5 +31,21 @@ def guest(guest_factory, kernels, bpf_caller):
             modules = load_order(kernels[series].modules, ["loop"])
             guests[series] = guest_factory(series, modules=modules, files={"bin/bpf_caller": bpf_caller})
         return guests[series]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def objects(tmp_path_factory):
+    """Builds a patch object from a source, once."""
+    folder = tmp_path_factory.mktemp("objects")
+    built = {}
+
+    def get(source, **options):
+        key = source, tuple(sorted(options.items()))
+        if key not in built:
+            path = _SAMPLES / source if (_SAMPLES / source).exists() else _HERE / "patches" / source
+            built[key] = compile_patch(path, folder / f"{path.stem}.o", **options)
+        return built[key]
 
     return get

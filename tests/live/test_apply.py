@@ -33,22 +33,6 @@ every_kernel = pytest.mark.parametrize("series", KERNELS)
 every_mechanism = pytest.mark.parametrize("mechanism", MECHANISMS)
 
 
-@pytest.fixture(scope="session")
-def objects(tmp_path_factory):
-    """Builds a patch object from a source, once."""
-    folder = tmp_path_factory.mktemp("objects")
-    built = {}
-
-    def get(source, **options):
-        key = source, tuple(sorted(options.items()))
-        if key not in built:
-            path = SAMPLES / source if (SAMPLES / source).exists() else HERE / "patches" / source
-            built[key] = compile_patch(path, folder / f"{path.stem}.o", **options)
-        return built[key]
-
-    return get
-
-
 @pytest.fixture
 def session(guest, series):
     with Session.open(f"guest:{guest(series).name}") as session:
@@ -271,7 +255,7 @@ def test_what_can_not_be_done_is_refused(guest, series, session, objects, tmp_pa
 
 
 @every_kernel
-def test_a_name_that_stands_twice_needs_a_choice(series, session, guest, tmp_path):
+def test_a_name_that_stands_twice_needs_a_choice(session, tmp_path):
     table = session.kernel.image.symbols
     twice = next(
         s for s in table if s.is_function and s.size and len(table.find(s.name)) == 2 and s.name.isidentifier()
