@@ -70,8 +70,7 @@ def get_to_know(connection: Connection, packet_size: int) -> Server:
     Raises:
         TargetError: the server is no QEMU, or its target is no 64-bit Power processor.
     """
-    # first of all: QEMU 7.2 aborts on the first `g` of a connection that has not asked for the description
-    layout = read_layout(lambda name: _document(connection, name, packet_size // 2 - 64))
+    layout = describe(connection, packet_size)
     mode, first_threads, monitor = connection.exchange([b"Qqemu.PhyMemMode:1", b"qfThreadInfo", b"qRcmd,"])
     if mode != b"OK":
         raise TargetError(f"{connection.name} has no physical memory mode", advice="QEMU 4.1 or newer has it")
@@ -79,6 +78,15 @@ def get_to_know(connection: Connection, packet_size: int) -> Server:
     has_monitor = monitor != b""
     memory = read_memory(connection.monitor([LIST_MEMORY])[0]) if has_monitor else Memory()
     return Server(packet_size, layout, threads, memory, has_monitor)
+
+
+def describe(connection: Connection, packet_size: int) -> Layout:
+    """Ask how registers are sent. Before all else: QEMU 7.2 aborts on a `g` of a connection that has not asked this.
+
+    Raises:
+        TargetError: the target is no 64-bit Power processor.
+    """
+    return read_layout(lambda name: _document(connection, name, packet_size // 2 - 64))
 
 
 def _document(connection: Connection, name: str, step: int) -> str:

@@ -40,7 +40,7 @@ def open_debug_server(qmp: Path) -> Path | tuple[str, int]:
         TargetError: nobody answers there, QEMU refuses, or its gdb server can't be recognised.
         TargetInUseError: another client is connected to the QMP socket.
     """
-    path = private_folder("debug") / f"{hashlib.sha256(str(qmp.absolute()).encode()).hexdigest()[:16]}.gdb"
+    path = new_socket(qmp)
     try:
         # in a thread of its own: the caller may be in an event loop
         with ThreadPoolExecutor(1) as executor:
@@ -51,6 +51,11 @@ def open_debug_server(qmp: Path) -> Path | tuple[str, int]:
         ) from None
     except (QMPError, OSError) as error:
         raise TargetError(f"QEMU does not answer at {qmp}: {error}", advice="is that its QMP socket?") from error
+
+
+def new_socket(qmp: Path) -> Path:
+    """Where the new gdb server of the QEMU at a QMP socket is put: always the same place."""
+    return private_folder("debug") / f"{hashlib.sha256(str(qmp.absolute()).encode()).hexdigest()[:16]}.gdb"
 
 
 async def _ask(qmp: Path, path: Path) -> Path | tuple[str, int]:

@@ -28,6 +28,10 @@ _WINDOW = 64
 _CONNECT_TIMEOUT = 1.5
 _CLOSE_TIMEOUT = 1.0
 _INTERRUPT = b"\x03"
+_RESUME = b"$c#63"
+_RESUME_ANYHOW = (b"+" + _RESUME) * 2
+"""For a target that may stand still, run, or wait for the rest of a packet: `+` stops a running one and is nothing to
+one that stands still, and the first copy ends a broken packet."""
 _ESCAPE, _REPEAT = b"}*"
 _FEWEST_REPEATS, _MOST_REPEATS, _REPEATS_BASE = 32, 126, 29
 
@@ -60,6 +64,11 @@ class Connection:
         self._socket = _connect(endpoint, min(timeout, _CONNECT_TIMEOUT), self.name)
         self._received = bytearray()
 
+    def __del__(self) -> None:
+        # an interrupt by the user may come before anybody holds this
+        if getattr(self, "_received", None) is not None:
+            self.close()
+
     def close(self) -> None:
         """Close the socket, and if need be let the target run on. Never fails.
 
@@ -71,6 +80,7 @@ class Connection:
             with suppress(TargetError), self.within(_CLOSE_TIMEOUT):
                 self.resume()
         finally:
+            self._may_stand_still = False
             self._socket.close()
 
     @contextmanager
@@ -107,10 +117,7 @@ class Connection:
         """
         if not self._may_stand_still:
             return
-        going_on = packet(b"c")
-        # Out of step it may stand still, run, or wait for the rest of a packet. A byte that is no packet stops a
-        # running one, and the first copy ends a broken packet.
-        self._send(going_on if self._in_step else (b"+" + going_on) * 2, self._deadline())
+        self._send(_RESUME if self._in_step else _RESUME_ANYHOW, self._deadline())
         self._may_stand_still = False
 
     def exchange(self, requests: Sequence[bytes]) -> list[bytes]:
@@ -184,8 +191,8 @@ class Connection:
         return min(time.monotonic() + self._timeout, self._last_moment)
 
     def _send(self, data: bytes, deadline: float) -> None:
-        self._limit(deadline)
         try:
+            self._limit(deadline)
             self._socket.sendall(data)
         except TimeoutError:
             raise self._silent() from None
@@ -217,8 +224,8 @@ class Connection:
         return _decode(body)
 
     def _fill(self, deadline: float) -> None:
-        self._limit(deadline)
         try:
+            self._limit(deadline)
             data = self._socket.recv(_CHUNK)
         except TimeoutError:
             raise self._silent() from None
@@ -231,7 +238,7 @@ class Connection:
     def _limit(self, deadline: float) -> None:
         remaining = deadline - time.monotonic()
         if remaining <= 0:
-            raise self._silent()
+            raise TimeoutError
         self._socket.settimeout(remaining)
 
     def _silent(self) -> NoAnswerError:
@@ -290,6 +297,8 @@ def _connect(endpoint: Path | tuple[str, int], timeout: float, name: str) -> soc
         try:
             connection.connect(str(endpoint))
         except BaseException:
+            with suppress(OSError):
+                connection.sendall(_RESUME_ANYHOW)
             connection.close()
             raise
     except BlockingIOError as error:

@@ -73,6 +73,8 @@ class Stopped:
     def write_many(self, writes: Sequence[tuple[int, bytes]], *, verify: bool = True) -> None:
         """Write several (address, bytes) in order, and read them back, in one round trip like `read_many`.
 
+        They must not overlap, or what is read back differs.
+
         Raises:
             WriteFaultError: an address is outside of the linear map or has no memory (nothing was written), or what
                 is read back differs (all that could be written was).

@@ -1,0 +1,363 @@
+"""The debug protocol against servers that are broken, hostile or merely slow. Real ones are in test_qemu_target.py."""
+
+import os
+import socket
+import tempfile
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from oddtoc.errors import TargetError, TargetGoneError, TargetInUseError
+from oddtoc.target import rsp
+from oddtoc.target.rsp import Connection, NoAnswerError, packet
+
+ANYHOW = b"+$c#63+$c#63"
+
+
+@contextmanager
+def served(server=None, *, replies=b"", timeout=5.0):
+    """A Connection, whose other end gets `replies` and an end, or a function that plays the server in a thread."""
+    ours, theirs = socket.socketpair()
+    with patch.object(rsp, "_connect", return_value=ours):
+        connection = Connection(Path("fake"), timeout)
+    failures = []
+
+    def play():
+        try:
+            server(theirs)
+        except OSError as error:
+            failures.append(error)  # the client has left: what an endless server waits for
+
+    thread = threading.Thread(target=play) if server else None
+    try:
+        if thread:
+            thread.start()
+        else:
+            theirs.sendall(replies)
+            theirs.shutdown(socket.SHUT_WR)
+        yield connection
+    finally:
+        connection.close()
+        if thread:
+            thread.join(20)
+            assert not thread.is_alive()
+        theirs.close()
+
+
+def encoded(payload, choices):
+    """As the protocol allows a server to send it: escapes where needed or wanted, run lengths where possible."""
+    body = bytearray()
+    position = 0
+    while position < len(payload):
+        byte = payload[position]
+        escape = byte in b"$#}*" or next(choices)
+        body += bytes([ord("}"), byte ^ 0x20]) if escape else bytes([byte])
+        position += 1
+        run = 0
+        while position + run < len(payload) and payload[position + run] == byte and run < 97:
+            run += 1
+        # the count must be printable, and neither `#` nor `$` (6 and 7 repeats)
+        if not escape and run >= 3 and run not in (6, 7) and next(choices):
+            body += bytes([ord("*"), run + 29])
+            position += run
+    return bytes(body)
+
+
+def sent(body):
+    return b"$%b#%02x" % (body, sum(body) % 256)
+
+
+PAYLOADS = st.lists(st.tuples(st.integers(0, 255), st.integers(1, 120)), max_size=30).map(
+    lambda runs: b"".join(bytes([byte]) * count for byte, count in runs)
+)
+
+
+@given(PAYLOADS, st.randoms(use_true_random=False))
+def test_what_is_encoded_is_decoded(payload, random):
+    choices = iter(lambda: random.random() < 0.5, None)
+    assert rsp._decode(encoded(payload, choices)) == payload
+
+
+@given(st.binary(max_size=300) | st.text("}*#$+az~ ").map(str.encode))
+def test_decode_gives_bytes_or_a_typed_error(body):
+    try:
+        assert len(rsp._decode(body)) <= 97 * max(len(body), 1)
+    except TargetError:
+        assert b"}" in body or b"*" in body
+
+
+@pytest.mark.parametrize("body", [b"*~", b"a*", b"a}", b"a*\x1f", b"a*\x7f", b"}"])
+def test_malformed_run_lengths_and_escapes_are_refused(body):
+    with pytest.raises(TargetError):
+        rsp._decode(body)
+
+
+def test_a_short_packet_does_not_become_a_giant():
+    with pytest.raises(TargetError, match="without end"):
+        rsp._decode(b"0" + b"*~" * 600_000)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.binary(max_size=40) | st.binary(max_size=40).map(packet), max_size=12).map(b"".join))
+def test_whatever_a_server_sends_there_are_replies_or_a_typed_error(data):
+    with served(replies=data) as connection:
+        try:
+            assert len(connection.exchange([b"m0,4", b"m4,4"])) == 2
+        except TargetError:
+            with pytest.raises(TargetGoneError):
+                connection.exchange([b"?"])
+
+
+@settings(deadline=None)
+@given(st.lists(PAYLOADS.filter(lambda p: not set(p) & set(b"$#}*")), min_size=1, max_size=4), st.data())
+def test_replies_arrive_whole_however_they_are_cut(payloads, data):
+    stream = b"+".join(packet(payload) for payload in payloads)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=6)))
+    parts = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
+    with served(replies=stream) as connection:
+        connection._socket = Pieces(connection._socket, parts)
+        assert connection.exchange([b"?"] * len(payloads)) == payloads
+
+
+class Pieces:
+    """A socket whose data come in the given parts."""
+
+    def __init__(self, inner, parts):
+        self.inner, self.parts = inner, [part for part in parts if part]
+
+    def recv(self, size):
+        del size
+        return self.parts.pop(0) if self.parts else b""
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+
+BROKEN = {
+    "wrong checksum": (b"$OK#9b", "checksum"),
+    "checksum that is no number": (b"$OK#zz", "checksum"),
+    "another protocol": (b'{"QMP": {}}\r\n', "does not speak"),
+    "a web server": (b"HTTP/1.1 400 Bad Request\r\n", "does not speak"),
+    "not acknowledged": (b"-", "does not speak"),
+    "end in the middle of a packet": (b"+$OK#9", "closed"),
+    "end at once": (b"", "closed"),
+    "escape at the end": (sent(b"ab}"), "escape"),
+}
+
+
+@pytest.mark.parametrize("data, message", BROKEN.values(), ids=BROKEN)
+def test_broken_servers_give_typed_errors(data, message):
+    with served(replies=data) as connection, pytest.raises(TargetError, match=message):
+        connection.exchange([b"?"])
+
+
+def until_it_closes(theirs):
+    while theirs.recv(1 << 16):
+        pass
+
+
+def flood(data):
+    def server(theirs):
+        theirs.recv(100)
+        while True:
+            theirs.sendall(data)
+
+    return server
+
+
+def drip(theirs):
+    theirs.sendall(b"$")
+    stop = threading.Event()
+    while not stop.wait(0.02):
+        theirs.sendall(b"0")
+
+
+def test_a_packet_without_end_is_given_up_with_bounded_memory():
+    with served(flood(b"$" + b"0" * 65536)) as connection:
+        with pytest.raises(TargetError, match="without end"):
+            connection.exchange([b"?"])
+        assert len(connection._received) <= rsp._BIGGEST_REPLY + rsp._CHUNK
+
+
+@pytest.mark.parametrize("data", [packet(b"T05"), b"+"], ids=["stop packets", "acknowledgements"])
+def test_packets_without_end_are_given_up(data):
+    with served(flood(data * 1000)) as connection, pytest.raises(TargetError, match="without end"):
+        connection.hello(b"qSupported")
+
+
+def test_printing_without_end_is_given_up():
+    with served(flood(packet(b"O41") * 1000)) as connection, pytest.raises(TargetError, match="without end"):
+        connection.monitor(["help"])
+
+
+@pytest.mark.parametrize("server", [until_it_closes, drip], ids=["silent", "a byte now and then"])
+@pytest.mark.parametrize("call", ["hello", "exchange", "monitor", "stop"])
+def test_every_wait_ends(server, call):
+    arguments = {"hello": [b"qSupported"], "exchange": [[b"?"]], "monitor": [["help"]], "stop": []}[call]
+    with served(server, timeout=0.2) as connection, pytest.raises(NoAnswerError):
+        getattr(connection, call)(*arguments)
+
+
+def test_a_time_limit_holds_over_many_round_trips():
+    def slow(theirs):
+        while data := theirs.recv(100):
+            threading.Event().wait(0.03)
+            theirs.sendall(packet(b"OK") * data.count(b"#"))
+
+    with served(slow, timeout=60) as connection, pytest.raises(NoAnswerError), connection.within(0.3):
+        for _ in range(200):
+            connection.exchange([b"?"])
+
+
+def test_a_server_that_does_not_read_does_not_hold_us():
+    never = threading.Event()
+    with (
+        served(lambda theirs: never.wait(1) and theirs, timeout=0.2) as connection,
+        pytest.raises(NoAnswerError),
+    ):
+        connection.exchange([b"M0,100000:" + b"00" * (1 << 20)])
+
+
+def test_thousands_of_requests_do_not_lock_up_with_a_server_that_writes_before_it_reads_on():
+    def like_qemu(theirs):
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+        pending = b""
+        while data := theirs.recv(4096):
+            pending += data
+            while b"#" in pending and len(pending) >= pending.index(b"#") + 3:
+                end = pending.index(b"#") + 3
+                number, pending = pending[1 : end - 3], pending[end:]
+                theirs.sendall(b"+")
+                theirs.sendall(packet(number))
+
+    requests = [b"%d" % number + b"x" * 60 for number in range(5000)]
+    with served(like_qemu) as connection:
+        assert connection.exchange(requests) == requests
+
+
+def read_all(theirs):
+    data = bytearray()
+    theirs.settimeout(5)
+    while part := theirs.recv(4096):
+        data += part
+    return bytes(data)
+
+
+def test_a_new_connection_leaves_the_order_to_run_on():
+    said = []
+    with served(lambda theirs: said.append(read_all(theirs))):
+        pass
+    assert said == [ANYHOW]
+
+
+def test_a_running_target_gets_no_byte():
+    said = []
+
+    def server(theirs):
+        assert theirs.recv(100) == b"$c#63"
+        said.append(read_all(theirs))
+
+    with served(server) as connection:
+        connection.resume()
+        connection.resume()
+    assert said == [b""]
+
+
+def test_stop_and_resume_in_step():
+    said = []
+
+    def server(theirs):
+        said.append(theirs.recv(5))
+        said.append(theirs.recv(1))
+        theirs.sendall(packet(b"T02thread:01;"))
+        said.append(read_all(theirs))
+
+    with served(server) as connection:
+        connection.resume()
+        connection.stop()
+        connection.resume()
+    assert said == [b"$c#63", b"\x03", b"$c#63"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, TargetError])
+def test_out_of_step_it_refuses_requests_but_lets_the_target_run(error):
+    said = []
+    with served(lambda theirs: said.append(read_all(theirs)), timeout=1) as connection:
+        with patch.object(connection, "_receive", side_effect=error("no")), pytest.raises(error):
+            connection.exchange([b"?"])
+        for call, arguments in (("exchange", [[b"?"]]), ("stop", []), ("monitor", [["help"]]), ("hello", [b"q"])):
+            with pytest.raises(TargetGoneError, match="middle of a request"):
+                getattr(connection, call)(*arguments)
+        connection.resume()
+    assert said == [b"$?#3f" + ANYHOW]
+
+
+@pytest.mark.parametrize("reply, kind", [(b"W00", TargetGoneError), (b"X09", TargetGoneError), (b"E01", TargetError)])
+def test_a_target_that_does_not_stop(reply, kind):
+    with served(replies=packet(reply)) as connection, pytest.raises(kind):
+        connection.stop()
+
+
+def test_stop_packets_before_the_first_reply_are_passed_over():
+    with served(replies=packet(b"T02thread:01;") + b"+" + packet(b"PacketSize=1000")) as connection:
+        assert connection.hello(b"qSupported") == b"PacketSize=1000"
+
+
+def test_what_the_monitor_prints_is_joined():
+    stream = [b"O" + b"one ".hex().encode(), b"O" + b"two\r\n".hex().encode(), b"OK", b"OK"]
+    with served(replies=b"".join(map(packet, stream))) as connection:
+        assert connection.monitor(["info one", "cpu 0"]) == ["one two\r\n", ""]
+
+
+@pytest.mark.parametrize("reply", [b"", b"E22", b"Oxy", b"O4"])
+def test_no_monitor_is_a_typed_error(reply):
+    with served(replies=packet(reply)) as connection, pytest.raises(TargetError):
+        connection.monitor(["help"])
+
+
+def test_no_requests_are_no_round_trip():
+    with served(replies=b"") as connection:
+        assert connection.exchange([]) == []
+
+
+def test_close_is_safe_twice_and_after_the_end():
+    with served(replies=b"") as connection:
+        with pytest.raises(TargetGoneError):
+            connection.exchange([b"?"])
+        connection.close()
+        connection.close()
+
+
+@pytest.fixture
+def folder():
+    with tempfile.TemporaryDirectory(prefix="rsp") as name:
+        yield Path(name)
+
+
+def test_nobody_there(folder):
+    (folder / "file").touch()
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(folder / "left"))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    ends = [folder / "none", folder / "file", folder / "left", folder / ("long" * 60)]
+    for endpoint in [*ends, ("127.0.0.1", port), ("no.such.host.invalid", 1), ("bad..host", 1)]:
+        with pytest.raises(TargetError, match="nobody answers at") as caught:
+            Connection(endpoint, 1)
+        assert caught.value.advice and "\n" not in caught.value.message
+
+
+def test_a_full_queue_means_in_use(folder):
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(folder / "full"))
+        server.listen(0)
+        waiting = []
+        with pytest.raises(TargetInUseError):
+            waiting += [Connection(folder / "full", 1) for _ in range(os.sysconf("SC_OPEN_MAX") // 2)]
+        for connection in waiting:
+            connection.close()
