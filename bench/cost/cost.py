@@ -18,7 +18,8 @@ class Cost:
         functions: how many functions are patched.
         into: on the way in: patched, from the call to the replacement's first instruction; unpatched, from the call to
             the first instruction behind the function's ftrace words; the difference.
-        back: on the way out: from the return instruction to the one behind the call; the difference.
+        back: on the way out: from the replacement's return to the instruction behind the call, above the return
+            instruction itself.
         refused: why the mechanism does not take the function; empty when it does.
     """
 
@@ -37,6 +38,9 @@ class Cost:
 
     @classmethod
     def between(cls, kernel: str, mechanism: str, call: str, functions: int, plain: Call, patched: Call) -> Cost:
-        """The difference between an unpatched and a patched call."""
-        into, back = patched.into - plain.into, patched.back - plain.back
-        return cls(kernel, mechanism, call, functions, into, back)
+        """What a patched call executes more than an unpatched one.
+
+        An unpatched call comes back with one instruction, the return, whoever executes it: some functions end with a
+        sibling call, so that it is not their own.
+        """
+        return cls(kernel, mechanism, call, functions, patched.into - plain.into, patched.back - 1)

@@ -14,7 +14,7 @@ every machine and in every run.
 _MEANING = """\
 in   patched: from the call to the replacement's first instruction; unpatched: from the call to the first instruction
      behind the function's ftrace words; the difference
-out  patched: from the replacement's return to the instruction behind the call; the same unpatched; the difference
+out  from the replacement's return to the instruction behind the call, above the return instruction itself
 Not counted, in upstream's favour: its replacement is entered globally and sets up r2 by itself, and is traceable.
 """
 _REFUSED = "-"

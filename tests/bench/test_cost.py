@@ -6,6 +6,7 @@ import json
 
 import pytest
 from bench.cost import ours, user
+from bench.cost.calls import Call
 from bench.cost.cases import GLOBAL, GLOBAL_UNMARKED, LOCAL, LOCAL_UNMARKED
 from bench.cost.cost import Cost
 from bench.cost.table import as_json, as_text
@@ -61,6 +62,12 @@ def test_a_call_that_comes_back_with_a_wrong_r2_is_not_counted(monkeypatch):
     monkeypatch.setitem(user._SYMBOLS, "oddtoc_toc", "0x1234")
     with pytest.raises(TargetError, match="came back wrong"):
         list(user.costs())
+
+
+def test_a_function_that_ends_with_a_sibling_call_comes_back_with_one_return_too():
+    plain, patched = Call(into=3, back=70, entered=64), Call(into=14, back=6, entered=128)
+    cost = Cost.between("6.12", "guarded/slot", LOCAL, 1, plain, patched)
+    assert (cost.into, cost.back) == (11, 5)
 
 
 PEER = [Cost("peer", "upstream livepatch", GLOBAL, 1, 252, 13)]
