@@ -29,7 +29,7 @@ def boot(
     ] = "",
     vmlinux: Annotated[Path | None, typer.Option("--vmlinux", metavar="PATH", help="Any other kernel's image.")] = None,
     name: Annotated[
-        str, typer.Option("--name", metavar="NAME", help="What to call it [the series, or the file].")
+        str, typer.Option("--name", metavar="NAME", help="What to call it [the series].")
     ] = "",
     smp: Annotated[int, typer.Option("--smp", metavar="N", min=1, help="How many vCPUs.")] = 2,
     memory: Annotated[str, typer.Option("--memory", metavar="SIZE", help="As QEMU takes it.")] = "1G",
