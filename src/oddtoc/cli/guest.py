@@ -28,9 +28,7 @@ def boot(
         str, typer.Argument(metavar="[SERIES]", help="6.1, 6.12 or 7.2; fetched if need be. Not with --vmlinux.")
     ] = "",
     vmlinux: Annotated[Path | None, typer.Option("--vmlinux", metavar="PATH", help="Any other kernel's image.")] = None,
-    name: Annotated[
-        str, typer.Option("--name", metavar="NAME", help="What to call it [the series].")
-    ] = "",
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="What to call it [the series].")] = "",
     smp: Annotated[int, typer.Option("--smp", metavar="N", min=1, help="How many vCPUs.")] = 2,
     memory: Annotated[str, typer.Option("--memory", metavar="SIZE", help="As QEMU takes it.")] = "1G",
     module: Annotated[
