@@ -9,6 +9,7 @@ runs stops the guest.
 from __future__ import annotations
 
 import math
+import select
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -61,6 +62,7 @@ class Connection:
         self._last_moment = math.inf
         self._in_step = True
         self._may_stand_still = True
+        self._stopping = False
         self._socket = _connect(endpoint, min(timeout, _CONNECT_TIMEOUT), self.name)
         self._received = bytearray()
 
@@ -93,21 +95,34 @@ class Connection:
             self._last_moment = before
 
     def stop(self) -> None:
-        """Stop the running target, and return when it stands still.
+        """Stop the running target, without waiting: what is exchanged next finds it standing still.
 
         Raises:
-            TargetGoneError: the connection broke, the target has ended, or does not stop in time.
-            TargetError: the server answers something else.
+            TargetGoneError: the connection broke.
         """
         with self._step():
             self._may_stand_still = True
-            deadline = self._deadline()
-            self._send(_INTERRUPT, deadline)
-            reply = self._receive(deadline)
-            if reply[:1] in (b"W", b"X"):
-                raise self._gone("it has ended")
+            self._send(_INTERRUPT, self._deadline())
+            self._stopping = True
+
+    def next_stop(self, seconds: float) -> bytes | None:
+        """Wait for the running target to stop by itself, as it does at a breakpoint.
+
+        Returns:
+            The stop packet; None when none came in time: then the target runs, as far as anybody knows, and `stop` is
+            what has to come next, or this again.
+
+        Raises:
+            TargetGoneError: the connection broke or the target has ended.
+        """
+        if not self._received and not select.select([self._socket], [], [], seconds)[0]:
+            return None
+        with self._step():
+            self._may_stand_still = True
+            reply = self._receive(self._deadline())
             if reply[:1] not in (b"T", b"S"):
-                raise TargetError(f"the target at {self.name} did not stop but says {reply[:40]!r}")
+                raise self._gone(f"it has ended or says {reply[:40]!r}")
+        return reply
 
     def resume(self) -> None:
         """Let the target run on, if it may stand still.
@@ -117,15 +132,20 @@ class Connection:
         """
         if not self._may_stand_still:
             return
-        self._send(_RESUME if self._in_step else _RESUME_ANYHOW, self._deadline())
-        self._may_stand_still = False
+        try:
+            if self._stopping and self._in_step:
+                with self._step():
+                    self._await_stop(self._deadline())
+        finally:
+            self._send(_RESUME if self._in_step else _RESUME_ANYHOW, self._deadline())
+            self._may_stand_still = False
 
     def exchange(self, requests: Sequence[bytes]) -> list[bytes]:
         """Send requests, pipelined, and give a reply for each, in order: one round trip for every 64.
 
         Raises:
-            TargetGoneError: the connection broke, or replies did not come in time.
-            TargetError: what came is no packet, or one without end.
+            TargetGoneError: the connection broke, the target has ended, or replies did not come in time.
+            TargetError: the target did not stop, or what came is no packet, or one without end.
         """
         return self._pipeline(requests, self._receive)
 
@@ -161,8 +181,19 @@ class Connection:
             with self._step():
                 deadline = self._deadline()
                 self._send(b"".join(packet(request) for request in window), deadline)
+                self._await_stop(deadline)
                 replies += [receive(deadline) for _ in window]
         return replies
+
+    def _await_stop(self, deadline: float) -> None:
+        if not self._stopping:
+            return
+        reply = self._receive(deadline)
+        self._stopping = False
+        if reply[:1] in (b"W", b"X"):
+            raise self._gone("it has ended")
+        if reply[:1] not in (b"T", b"S"):
+            raise TargetError(f"the target at {self.name} did not stop but says {reply[:40]!r}")
 
     def _printed(self, deadline: float) -> str:
         text = bytearray()

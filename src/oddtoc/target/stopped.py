@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from oddtoc.errors import FaultError, TargetError, WriteFaultError
@@ -11,6 +11,7 @@ from oddtoc.target.handshake import Server
 from oddtoc.target.memory import pieces, pieces_of_data
 from oddtoc.target.registers import decode_core
 from oddtoc.target.rsp import Connection
+from oddtoc.target.stepper import Stepper
 
 _MSR_RI = 1 << 1
 _SAVED_PC = ("srr0", "hsrr0")
@@ -62,13 +63,29 @@ class Stopped:
         Raises:
             FaultError: an address is outside of the linear map, or has no memory; nothing was read.
         """
-        most = self._server.most_bytes
-        parts = [part for address, size in requests for part in pieces(address, size, most)]
-        replies = iter(self._exchange([self._read_request(*part) for part in parts]))
-        return [
-            b"".join(_bytes_read(next(replies), *part) for part in pieces(address, size, most))
-            for address, size in requests
-        ]
+        requests_sent, joined = self._reading(requests)
+        return joined(self._exchange(requests_sent))
+
+    def look(self, requests: Sequence[tuple[int, int]]) -> tuple[list[Cpu], list[bytes]]:
+        """`cpus` and `read_many` in one round trip, or two when a vCPU is in entry code.
+
+        Raises:
+            FaultError: as `read_many`.
+        """
+        threads = self._server.threads
+        selecting = [request for thread in threads for request in (b"Hg" + thread.encode(), b"g")]
+        reading, joined = self._reading(requests)
+        replies = self._exchange([*selecting, *reading])
+        found = []
+        for thread, selected, core in zip(threads, replies[::2], replies[1::2], strict=False):
+            if selected != b"OK":
+                raise TargetError(f"vCPU {thread} can't be selected: {selected[:20]!r}")
+            found.append(Cpu(thread, decode_core(self._server.layout, core)))
+        return self._with_saved_pc(found), joined(replies[len(selecting) :])
+
+    def cpus(self) -> list[Cpu]:
+        """All vCPUs with their general registers, in one round trip, or two when one is in entry code."""
+        return self.look([])[0]
 
     def write_many(self, writes: Sequence[tuple[int, bytes]], *, verify: bool = True) -> None:
         """Write several (address, bytes) in order, and read them back, in one round trip like `read_many`.
@@ -92,16 +109,21 @@ class Stopped:
                 message = f"{address:#x} did not take what was written to it"
                 raise WriteFaultError(message, address=address, size=len(data))
 
-    def cpus(self) -> list[Cpu]:
-        """All vCPUs with their general registers, in one round trip, or two when one is in entry code."""
-        threads = self._server.threads
-        replies = self._exchange([request for thread in threads for request in (b"Hg" + thread.encode(), b"g")])
-        found = []
-        for thread, selected, core in zip(threads, replies[::2], replies[1::2], strict=True):
-            if selected != b"OK":
-                raise TargetError(f"vCPU {thread} can't be selected: {selected[:20]!r}")
-            found.append(Cpu(thread, decode_core(self._server.layout, core)))
-        return self._with_saved_pc(found)
+    def _reading(
+        self, requests: Sequence[tuple[int, int]]
+    ) -> tuple[list[bytes], Callable[[Sequence[bytes]], list[bytes]]]:
+        """The packets that read memory, and what makes memory of their replies."""
+        cut = [pieces(address, size, self._server.most_bytes) for address, size in requests]
+
+        def joined(replies: Sequence[bytes]) -> list[bytes]:
+            remaining = iter(replies)
+            return [b"".join(_bytes_read(next(remaining), *piece) for piece in parts) for parts in cut]
+
+        return [self._read_request(*piece) for parts in cut for piece in parts], joined
+
+    def stepper(self) -> Stepper:
+        """Something that runs this target a little."""
+        return Stepper(self._connection, self._server.layout)
 
     def _with_saved_pc(self, cpus: Sequence[Cpu]) -> list[Cpu]:
         """Add SRR0 and HSRR0 where they matter. The gdb server of QEMU 7.2 shows those of its first vCPU only."""

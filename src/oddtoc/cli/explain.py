@@ -1,0 +1,129 @@
+"""oddtoc explain: one patched call, step by step."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from oddtoc.cli.options import Format, Output, Vmlinux
+
+if TYPE_CHECKING:
+    from oddtoc.explain.story import Story
+    from oddtoc.link.object import PatchObject
+
+_IN_THE_LABORATORY = "guarded/slot"
+
+
+class CallKind(StrEnum):
+    """How the function is called."""
+
+    LOCAL = "local"
+    GLOBAL = "global"
+    SIBLING = "sibling"
+
+
+def explain(
+    patch: Annotated[Path, typer.Argument(metavar="OBJECT", help="A patch object from oddtoc build.")],
+    function: Annotated[str, typer.Argument(metavar="FUNCTION", help="A function that it replaces.")],
+    call: Annotated[
+        CallKind | None, typer.Option("--call", help="Who calls [local; on a guest whoever comes first].")
+    ] = None,
+    mechanism: Annotated[
+        str | None,
+        typer.Option(
+            "--mechanism", "-m", metavar="NAME", help="How calls are redirected [guarded/slot; on a guest auto]."
+        ),
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option("--target", "-t", metavar="TARGET", help="Watch a call there: guest:NAME, gdb://HOST:PORT, ..."),
+    ] = None,
+    vmlinux: Vmlinux = None,
+    wait: Annotated[
+        float, typer.Option("--wait", metavar="SECONDS", help="How long to wait on a guest for a call.")
+    ] = 30.0,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write a page to step through, instead of text.")
+    ] = None,
+    output: Output = Format.TEXT,
+) -> None:
+    """Show one patched call instruction by instruction: in the laboratory, or on a guest with --target."""
+    from oddtoc.link.object import PatchObject
+
+    parsed = PatchObject.open(patch)
+    if target is None:
+        story = _in_the_laboratory(parsed, function, call or CallKind.LOCAL, mechanism or _IN_THE_LABORATORY)
+    else:
+        story = _on_a_guest(parsed, function, call, mechanism, target, vmlinux, wait)
+    _show(story, html, output)
+
+
+def _in_the_laboratory(patch: PatchObject, function: str, call: CallKind, mechanism: str) -> Story:
+    from oddtoc.explain.choice import replacement_of
+    from oddtoc.explain.emulator import run_stage
+    from oddtoc.explain.stage import build_stage
+    from oddtoc.explain.story import tell
+    from oddtoc.explain.trace import Call
+    from oddtoc.mechanism.catalog import AUTO, AUTOMATIC, by_name
+
+    chosen = AUTOMATIC[0] if mechanism == AUTO else by_name(mechanism)
+    stage = build_stage(patch, replacement_of(patch, function), chosen, Call(call))
+    return tell(run_stage(stage, chosen.name, Call(call)))
+
+
+def _on_a_guest(
+    patch: PatchObject,
+    function: str,
+    call: CallKind | None,
+    mechanism: str | None,
+    target: str,
+    vmlinux: Path | None,
+    wait: float,
+) -> Story:
+    from oddtoc.explain.choice import map_of, replacement_of
+    from oddtoc.explain.guest import follow
+    from oddtoc.explain.interrupts import interrupts_held
+    from oddtoc.explain.story import tell
+    from oddtoc.explain.trace import Call
+    from oddtoc.live.session import Session
+    from oddtoc.live.temporary import applied
+
+    kind = Call(call) if call else None
+    replacement = replacement_of(patch, function)
+    with (
+        interrupts_held() as interrupted,
+        Session.open(target, vmlinux=vmlinux) as session,
+        applied(session, patch, mechanism=mechanism) as record,
+    ):
+        entry = session.kernel.entries([session.kernel.function(function, replacement.which or None)])[0]
+        done = next(one for one in record.functions if one.name == entry.function)
+        found = map_of(patch, replacement, entry, done.mechanism, done.behind, done.target, session.kernel.toc)
+        trace = follow(session.target, found, done.mechanism, kind, wait=wait, give_up=interrupted)
+    return tell(replace(trace, where=target))
+
+
+def _show(story: Story, html: Path | None, output: Format) -> None:
+    from oddtoc.report.explain import story_as_json, story_as_page, story_as_text
+
+    if html is not None:
+        _write(html, story_as_page(story))
+        typer.echo(f"{html}: {len(story.steps)} instructions, to step through with the arrow keys")
+    if output is Format.JSON:
+        typer.echo(story_as_json(story))
+    elif html is None:
+        from rich.console import Console
+
+        Console(width=100, highlight=False).print(story_as_text(story), soft_wrap=True)
+
+
+def _write(path: Path, page: str) -> None:
+    from oddtoc.errors import OddtocError
+
+    try:
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise OddtocError(f"{path} can't be written: {error.strerror}") from error
