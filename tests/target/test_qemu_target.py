@@ -13,8 +13,8 @@ import pytest
 
 from oddtoc.errors import FaultError, TargetError, TargetGoneError, TargetInUseError, WriteFaultError
 from oddtoc.target.memory import LINEAR_MAP, PIECE, Memory
+from oddtoc.target.packets import packet
 from oddtoc.target.qemu import QemuTarget
-from oddtoc.target.rsp import packet
 
 pytestmark = pytest.mark.usefixtures("own_runtime_folder")
 
@@ -40,7 +40,8 @@ def test_the_guest_runs_except_inside_of_a_stop(firmware):
     with QemuTarget.connect(firmware.gdb) as target:
         assert firmware.qmp.becomes("running")
         for _ in range(20):
-            with target.stopped():
+            with target.stopped() as stopped:
+                stopped.read_many([(FREE, 4)])
                 assert firmware.qmp.status == "paused"
             assert firmware.qmp.becomes("running")
     assert firmware.qmp.becomes("running")
@@ -152,6 +153,16 @@ def test_rom_can_be_read_but_not_written(bare_qemu):
         with pytest.raises(WriteFaultError, match="did not take"):
             target.write_many([(rom, bytes(4096))])
         assert target.read(rom, 4096) == before
+
+
+def test_vcpus_and_memory_in_one_look(target):
+    target.write_many([(FREE, b"here"), (FREE + 70_000, b"there")])
+    with target.stopped() as stopped:
+        cpus, memory = stopped.look([(FREE, 4), (FREE + 100, 0), (FREE + 70_000, 5)])
+        assert memory == [b"here", b"", b"there"]
+        assert cpus == stopped.cpus()
+        with pytest.raises(FaultError):
+            stopped.look([(FREE, 4), (LINEAR_MAP + SIZE, 4)])
 
 
 # registers
@@ -292,7 +303,8 @@ def test_tcp(bare_qemu):
 KILLED_INSIDE = """
 import pathlib, sys, time
 from oddtoc.target.qemu import QemuTarget
-with QemuTarget.connect(pathlib.Path(sys.argv[1])) as target, target.stopped():
+with QemuTarget.connect(pathlib.Path(sys.argv[1])) as target, target.stopped() as stopped:
+    stopped.cpus()
     print(1, flush=True)
     time.sleep(1000)
 """

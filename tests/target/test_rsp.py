@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from oddtoc.errors import TargetError, TargetGoneError, TargetInUseError
 from oddtoc.target import rsp
-from oddtoc.target.rsp import Connection, NoAnswerError, packet
+from oddtoc.target.packets import BIGGEST_PAYLOAD, decode, packet
+from oddtoc.target.rsp import Connection, NoAnswerError
 
 ANYHOW = b"+$c#63+$c#63"
 
@@ -80,13 +81,13 @@ PAYLOADS = st.lists(st.tuples(st.integers(0, 255), st.integers(1, 120)), max_siz
 @given(PAYLOADS, st.randoms(use_true_random=False))
 def test_what_is_encoded_is_decoded(payload, random):
     choices = iter(lambda: random.random() < 0.5, None)
-    assert rsp._decode(encoded(payload, choices)) == payload
+    assert decode(encoded(payload, choices)) == payload
 
 
 @given(st.binary(max_size=300) | st.text("}*#$+az~ ").map(str.encode))
 def test_decode_gives_bytes_or_a_typed_error(body):
     try:
-        assert len(rsp._decode(body)) <= 97 * max(len(body), 1)
+        assert len(decode(body)) <= 97 * max(len(body), 1)
     except TargetError:
         assert b"}" in body or b"*" in body
 
@@ -94,12 +95,12 @@ def test_decode_gives_bytes_or_a_typed_error(body):
 @pytest.mark.parametrize("body", [b"*~", b"a*", b"a}", b"a*\x1f", b"a*\x7f", b"}"])
 def test_malformed_run_lengths_and_escapes_are_refused(body):
     with pytest.raises(TargetError):
-        rsp._decode(body)
+        decode(body)
 
 
 def test_a_short_packet_does_not_become_a_giant():
     with pytest.raises(TargetError, match="without end"):
-        rsp._decode(b"0" + b"*~" * 600_000)
+        decode(b"0" + b"*~" * 600_000)
 
 
 @settings(max_examples=300, deadline=None)
@@ -181,7 +182,7 @@ def test_a_packet_without_end_is_given_up_with_bounded_memory():
     with served(flood(b"$" + b"0" * 65536)) as connection:
         with pytest.raises(TargetError, match="without end"):
             connection.exchange([b"?"])
-        assert len(connection._received) <= rsp._BIGGEST_REPLY + rsp._CHUNK
+        assert len(connection._received) <= BIGGEST_PAYLOAD + rsp._CHUNK
 
 
 @pytest.mark.parametrize("data", [packet(b"T05"), b"+"], ids=["stop packets", "acknowledgements"])
@@ -196,10 +197,12 @@ def test_printing_without_end_is_given_up():
 
 
 @pytest.mark.parametrize("server", [until_it_closes, drip], ids=["silent", "a byte now and then"])
-@pytest.mark.parametrize("call", ["hello", "exchange", "monitor", "stop"])
+@pytest.mark.parametrize("call", ["hello", "exchange", "monitor", "resume"])
 def test_every_wait_ends(server, call):
-    arguments = {"hello": [b"qSupported"], "exchange": [[b"?"]], "monitor": [["help"]], "stop": []}[call]
+    arguments = {"hello": [b"qSupported"], "exchange": [[b"?"]], "monitor": [["help"]], "resume": []}[call]
     with served(server, timeout=0.2) as connection, pytest.raises(NoAnswerError):
+        if call == "resume":
+            connection.stop()
         getattr(connection, call)(*arguments)
 
 
@@ -268,12 +271,30 @@ def test_a_running_target_gets_no_byte():
     assert said == [b""]
 
 
-def test_stop_and_resume_in_step():
+def test_requests_do_not_wait_for_the_stop():
     said = []
 
     def server(theirs):
         said.append(theirs.recv(5))
-        said.append(theirs.recv(1))
+        while b"#" not in said[-1]:
+            said.append(theirs.recv(100))
+        theirs.sendall(packet(b"T02thread:01;") + b"+" + packet(b"E14"))
+        said.append(read_all(theirs))
+
+    with served(server) as connection:
+        connection.resume()
+        connection.stop()
+        assert connection.exchange([b"m0,4"]) == [b"E14"]
+        connection.resume()
+    assert b"".join(said) == b"$c#63\x03" + packet(b"m0,4") + b"$c#63"
+
+
+def test_a_stop_without_requests_is_waited_for_before_it_ends():
+    said = []
+
+    def server(theirs):
+        said.append(theirs.recv(5))
+        said.append(theirs.recv(100))
         theirs.sendall(packet(b"T02thread:01;"))
         said.append(read_all(theirs))
 
@@ -299,8 +320,9 @@ def test_out_of_step_it_refuses_requests_but_lets_the_target_run(error):
 
 @pytest.mark.parametrize("reply, kind", [(b"W00", TargetGoneError), (b"X09", TargetGoneError), (b"E01", TargetError)])
 def test_a_target_that_does_not_stop(reply, kind):
-    with served(replies=packet(reply)) as connection, pytest.raises(kind):
+    with served(replies=packet(reply) + packet(b"OK")) as connection, pytest.raises(kind):
         connection.stop()
+        connection.exchange([b"?"])
 
 
 def test_stop_packets_before_the_first_reply_are_passed_over():

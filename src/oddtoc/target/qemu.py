@@ -105,6 +105,8 @@ class QemuTarget:
     def stopped(self) -> Iterator[Stopped]:
         """Stop the guest for the length of a block; it runs on afterwards, however the block ends.
 
+        The stop is asked for and not waited for: all that the block asks of the target finds it standing still.
+
         Raises:
             TargetGoneError: the connection broke, now or before: connect again.
         """

@@ -1,9 +1,8 @@
-"""The gdb remote serial protocol: packets on a socket, many at a time.
+"""A connection to a gdb server: requests and replies, many at a time; stop and go.
 
-Layout of a packet and its escapes: "Remote Protocol, Overview" in the gdb manual. Requests are pipelined: many are
-sent, then their replies are read, so that a stopped target waits for one round trip and not for one per word. Replies
-are never acknowledged: QEMU takes the next `$` for an acknowledgement, and any byte that reaches it while the guest
-runs stops the guest.
+Requests are pipelined: many are sent, then their replies are read, so that a stopped target waits for one round trip
+and not for one per word. Replies are never acknowledged: QEMU takes the next `$` for an acknowledgement, and any byte
+that reaches it while the guest runs stops the guest.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from oddtoc.errors import TargetError, TargetGoneError, TargetInUseError
+from oddtoc.target.packets import BIGGEST_PAYLOAD, decode, packet
 
 _Reply = TypeVar("_Reply")
-_BIGGEST_REPLY = 1 << 20
 _MOST_PACKETS = 1 << 12
 """Packets that may come for one reply: stop packets before a handshake's, or printed text before the OK."""
 _CHUNK = 1 << 16
@@ -33,8 +32,6 @@ _RESUME = b"$c#63"
 _RESUME_ANYHOW = (b"+" + _RESUME) * 2
 """For a target that may stand still, run, or wait for the rest of a packet: `+` stops a running one and is nothing to
 one that stands still, and the first copy ends a broken packet."""
-_ESCAPE, _REPEAT = b"}*"
-_FEWEST_REPEATS, _MOST_REPEATS, _REPEATS_BASE = 32, 126, 29
 
 
 class NoAnswerError(TargetGoneError):
@@ -236,7 +233,7 @@ class Connection:
             payload = self._next_packet()
             if payload is not None:
                 return payload
-            if len(self._received) > _BIGGEST_REPLY:
+            if len(self._received) > BIGGEST_PAYLOAD:
                 raise self._endless()
             self._fill(deadline)
 
@@ -252,7 +249,7 @@ class Connection:
         del self._received[: end + 3]
         if checksum.lower() != b"%02x" % (sum(body) & 0xFF):
             raise TargetError(f"{self.name} sends a packet with a wrong checksum")
-        return _decode(body)
+        return decode(body)
 
     def _fill(self, deadline: float) -> None:
         try:
@@ -283,38 +280,6 @@ class Connection:
 
 
 _AFTERWARDS = "look whether it still runs, then ask oddtoc status"
-
-
-def packet(payload: bytes) -> bytes:
-    """A payload as it goes over the wire; it must hold none of `$ # } *`, as no request of ours does."""
-    return b"$%b#%02x" % (payload, sum(payload) & 0xFF)
-
-
-def _decode(body: bytes) -> bytes:
-    """Undo escapes (`}` and the byte xor 0x20) and run lengths (a byte, `*`, further repeats + 29)."""
-    if b"}" not in body and b"*" not in body:
-        return body
-    decoded = bytearray()
-    bytes_left = iter(body)
-    for byte in bytes_left:
-        if byte == _ESCAPE:
-            decoded.append(_operand(next(bytes_left, None)) ^ 0x20)
-        elif byte == _REPEAT:
-            count = _operand(next(bytes_left, None))
-            if not decoded or not _FEWEST_REPEATS <= count <= _MOST_REPEATS:
-                raise TargetError("the target sends a malformed run length")
-            decoded += decoded[-1:] * (count - _REPEATS_BASE)
-        else:
-            decoded.append(byte)
-        if len(decoded) > _BIGGEST_REPLY:
-            raise TargetError("the target sends a reply without end")
-    return bytes(decoded)
-
-
-def _operand(byte: int | None) -> int:
-    if byte is None:
-        raise TargetError("the target sends a packet that ends in the middle of an escape")
-    return byte
 
 
 def _connect(endpoint: Path | tuple[str, int], timeout: float, name: str) -> socket.socket:
