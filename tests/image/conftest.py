@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from oddtoc.debian import SERIES
 from oddtoc.image import Image
 
 PREFIX = "powerpc64le-linux-gnu-"
-SERIES = ("6.1", "6.12", "7.2")
 
 _BRANCH = re.compile(
     rb"(?:b|bc|b(?:eq|ne|lt|gt|le|ge|so|ns|un|nu|nl|ng)|bdn?z[tf]?)l?[+-]?\s+(?:\S+,)?([0-9a-f]{4,})(?: <|$)"
@@ -122,27 +122,15 @@ class Kernel:
         return [symbol for symbol in self.symbols if symbol.type in ("FUNC", "IFUNC")]
 
 
-@pytest.fixture(scope="session", params=[pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in SERIES])
+def by_series() -> list[object]:
+    """One parameter a series, for fixtures; with pytest-xdist's loadgroup a series stays on one worker."""
+    return [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in SERIES]
+
+
+@pytest.fixture(scope="session", params=by_series())
 def kernel(request: pytest.FixtureRequest, kernels) -> Kernel:
     path = Path(kernels[request.param].vmlinux)
     symbols = read_symbols(path)
     starts = {symbol.value for symbol in symbols if symbol.type == "FUNC"}
     wanted = {start + place for start in starts for place in range(0, 20, 4)}
     return Kernel(request.param, path, Image.open(path), symbols, disassemble(path, wanted))
-
-
-@pytest.fixture(scope="session")
-def kernels():
-    from types import SimpleNamespace
-
-    return {
-        "6.1": SimpleNamespace(
-            vmlinux="/tmp/k/x/boot/vmlinux-6.1.0-50-powerpc64le",
-            modules="/tmp/k/x/lib/modules/6.1.0-50-powerpc64le/kernel",
-        ),
-        "6.12": SimpleNamespace(
-            vmlinux="/tmp/k/x/boot/vmlinux-6.12.107+deb13-powerpc64le",
-            modules="/tmp/k/x/usr/lib/modules/6.12.107+deb13-powerpc64le/kernel",
-        ),
-        "7.2": SimpleNamespace(vmlinux="/tmp/k/x/usr/lib/modules/7.2.13+deb14-powerpc64le/vmlinuz"),
-    }

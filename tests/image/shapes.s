@@ -60,6 +60,20 @@ wide:						# 16 bytes between the entries
 	blr
 	.size wide, .-wide
 
+	.globl outer
+	.type outer, @function
+outer:						# holds another function, which has a second name without a size
+	nop
+	.type inner, @function
+	.type alias, @function
+alias:
+inner:
+	nop
+	.size inner, .-inner
+behind_inner:
+	nop
+	.size outer, .-outer
+
 	.section __patchable_function_entries, "aw", @progbits
 	.quad patch_loaded, patch_single, patch_next
 	.section .note.GNU-stack, "", @progbits

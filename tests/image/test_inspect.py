@@ -68,6 +68,10 @@ def test_json_has_the_same_as_plain_values(kernel):
     assert [int(word["word"], 16) for word in other["words"]] == list(entry.words)
 
 
+def test_a_series_stands_for_its_kernel(kernel):
+    assert printed(kernel.series, "seq_putc") == printed(kernel.path, "seq_putc")
+
+
 def test_a_mistyped_name_gets_suggestions(kernel):
     error = refused(kernel.path, "cmdline_proc_shwo")
     assert type(error) is SymbolError

@@ -274,6 +274,26 @@ def test_functions_of_one_name_are_chosen_by_file_or_address(tmp_path: Path):
     assert "first.c" in refused.value.advice
 
 
+def test_words_belong_to_the_innermost_function(shapes):
+    table = shapes.symbols
+    outer = table.one("outer").address
+    assert [table.at(outer + place).name for place in (0, 4, 8)] == ["outer", "inner", "outer"]
+    assert table.at(outer + 12) is None or table.at(outer + 12).address > outer
+    assert table.at(0) is None
+    toc = table.one("real_toc")
+    assert table.at(toc.address) is None
+
+
+def test_objects_are_found_by_address_when_asked_for(build):
+    image = build()
+    counter = image.symbols.one("counter")
+    assert image.symbols.at(counter.address) is None
+    assert image.symbols.at(counter.address + 3, functions_only=False) == counter
+    assert image.symbols.at(counter.address + 4, functions_only=False) != counter
+    leaf = image.symbols.one("leaf")
+    assert image.symbols.at(leaf.address, functions_only=False) == leaf
+
+
 def test_names_that_end_like_others_are_told_apart(build):
     """The linker lets a name share the tail of a longer one."""
     image = build(source=PROGRAM.replace("leaf", "toc").replace("uses_toc", "b_toc").replace("counter", "lib_toc"))

@@ -204,23 +204,25 @@ def as_described(line: str) -> str:
 
 
 def test_every_traced_function_is_read_as_the_resting_one(kernel: Kernel, entries):
-    """The words that the kernel's tracer writes lead to the same site, kind and mark."""
+    """The words that the kernel's tracer writes lead to the same site, kind and mark, and so do those it leaves."""
     kind = kernel.image.site_kind
     sites = set(kernel.image.sites.tolist())
     table = kernel.image.symbols
     for index, resting in zip(table.functions().indices.tolist(), entries, strict=True):
         if resting.site is None:
             continue
-        traced = {resting.site: 0x48000101 if kind is not SiteKind.OUT_OF_LINE else 0x48000100}
-        if kind is SiteKind.PATCHABLE:
-            traced[resting.site - 4] = 0x7C0802A6
+        call = 0x48000100 if kind is SiteKind.OUT_OF_LINE else 0x48000101
+        for at_site in (call, 0x60000000):
+            live = {resting.site: at_site}
+            if kind is SiteKind.PATCHABLE:
+                live[resting.site - 4] = 0x7C0802A6
 
-        def word(address: int, traced=traced) -> int:
-            return traced[address] if address in traced else kernel.image.word(address)
+            def word(address: int, live=live) -> int:
+                return live[address] if address in live else kernel.image.word(address)
 
-        found = read_entry(table.symbol(index), word, sites, kind)
-        assert (found.site, found.site_kind, found.behind) == (resting.site, kind, resting.behind)
-        assert (found.mark, found.toc, found.site_word) == (resting.mark, resting.toc, traced[resting.site])
+            found = read_entry(table.symbol(index), word, sites, kind)
+            assert (found.site, found.site_kind, found.behind) == (resting.site, kind, resting.behind)
+            assert (found.mark, found.toc, found.site_word) == (resting.mark, resting.toc, at_site)
 
 
 def test_every_branch_is_objdumps(kernel: Kernel, flow: Flow):

@@ -5,8 +5,10 @@ ftrace layouts exist (arch/powerpc/kernel/trace/ftrace.c); `site` is the word th
 
     kind         image                          resting             traced
     MPROFILE     mflr r0; [std r0,16(r1);] bl   mflr r0; [..;] nop  mflr r0; [..;] bl ftrace_caller
-    PATCHABLE    nop; nop                       nop; nop            mflr r0; bl ftrace_caller
+    PATCHABLE    nop; nop                       mflr r0; nop        mflr r0; bl ftrace_caller
     OUT_OF_LINE  nop                            nop                 b stub
+
+The first two look the same in a running kernel: only the image tells which it was built with.
 """
 
 from __future__ import annotations

@@ -60,10 +60,10 @@ def function_extents(functions: Functions, records: npt.NDArray[Any]) -> tuple[A
     """The edges of all functions, sorted, and the table position of who owns the bytes from each edge on, or -1."""
     edges = np.sort(np.concatenate((functions.starts, functions.ends)))
     owners = np.full(len(edges), -1, np.intp)
-    # Outer functions first, so that inner ones and, at the same place, sized and global names paint over them.
+    # Those without a size first, then outer ones: inner ones and, at the same place, global names paint over them.
     is_local = records["info"][functions.indices] >> 4 == 0
     is_unsized = records["size"][functions.indices] == 0
-    order = np.lexsort((~is_local, ~is_unsized, ~functions.ends, functions.starts))
+    order = np.lexsort((~is_local, ~functions.ends, functions.starts, ~is_unsized))
     first = np.searchsorted(edges, functions.starts)[order].tolist()
     last = np.searchsorted(edges, functions.ends)[order].tolist()
     for start, end, index in zip(first, last, functions.indices[order].tolist(), strict=True):
