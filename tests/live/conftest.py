@@ -1,38 +1,13 @@
-"""Guests with a module that calls the kernel, and a program that runs BPF."""
+"""Patch objects for tests on running kernels."""
 
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from oddtoc.build.compile import compile_patch, tool
-from oddtoc.target.modules import load_order
+from oddtoc.build.compile import compile_patch
 
 _HERE = Path(__file__).parent
 _SAMPLES = _HERE.parent.parent / "src/oddtoc/samples"
-
-
-@pytest.fixture(scope="session")
-def bpf_caller(tmp_path_factory):
-    """The program bpf_caller, for guests."""
-    program = tmp_path_factory.mktemp("programs") / "bpf_caller"
-    source = Path(__file__).parent / "programs/bpf_caller.c"
-    subprocess.run([tool("gcc"), "-static", "-O2", "-Wall", "-Werror", "-o", program, source], check=True)
-    return program
-
-
-@pytest.fixture(scope="session")
-def guest(guest_factory, kernels, bpf_caller):
-    """The guest of a series that the tests of this folder share."""
-    guests = {}
-
-    def get(series):
-        if series not in guests:
-            modules = load_order(kernels[series].modules, ["loop"])
-            guests[series] = guest_factory(series, modules=modules, files={"bin/bpf_caller": bpf_caller})
-        return guests[series]
-
-    return get
 
 
 @pytest.fixture(scope="session")
