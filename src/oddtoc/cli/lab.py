@@ -7,15 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from oddtoc.cli.options import Format, Output
+
 if TYPE_CHECKING:
     from oddtoc.lab.run import Matrix
-
-
-class Format(StrEnum):
-    """How the matrix is printed."""
-
-    TEXT = "text"
-    JSON = "json"
 
 
 class Flavour(StrEnum):
@@ -34,7 +29,7 @@ def lab(
         list[str] | None,
         typer.Option("--scenario", "-s", metavar="NAME", help="Such as sibling; repeatable. All if not given."),
     ] = None,
-    output: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TEXT,
+    output: Output = Format.TEXT,
     soak: Annotated[bool, typer.Option("--soak", help="A million patched calls for each cell that passes.")] = False,
     flavour: Annotated[
         Flavour, typer.Option("--flavour", help="Run the trampolines of processes, or those of kernels.")
