@@ -16,6 +16,11 @@ BOOT_SECONDS = 300
 """A limit for machines that are busy with other things; a guest that is lost says so much earlier."""
 
 
+def pytest_configure():
+    """A run that is terminated stops its guests, as one that is interrupted does."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
 @pytest.fixture(scope="session")
 def kernels():
     """Series -> DebianKernel, for all series; fetched when missing."""
