@@ -1,6 +1,7 @@
 """Real kernels and guests, shared by all tests of a run."""
 
 import os
+import signal
 import subprocess
 from itertools import count
 from pathlib import Path
