@@ -117,6 +117,15 @@ def test_every_truncation_is_refused(library: bytes, tmp_path: Path):
         refusal(path)
 
 
+def test_sections_beyond_the_address_space_are_refused(library: bytes, tmp_path: Path):
+    headers = int.from_bytes(library[40:48], "little")
+    damaged = bytearray(library)
+    for address in range(headers, len(library), 64):
+        damaged[address + 16 : address + 24] = b"\xff" * 8
+    (tmp_path / "far").write_bytes(damaged)
+    assert "ends beyond the address space" in str(refusal(tmp_path / "far"))
+
+
 def test_a_truncated_kernel_is_refused(kernel, tmp_path: Path):
     content = kernel.path.read_bytes()
     for part in (100, 3, 2):
@@ -124,10 +133,12 @@ def test_a_truncated_kernel_is_refused(kernel, tmp_path: Path):
         assert "truncated" in str(refusal(tmp_path / "vmlinux"))
 
 
-def test_damage_ends_in_our_errors(library: bytes, tmp_path: Path):
+@pytest.mark.parametrize("flags", [("-fPIC", "-shared", "-nostdlib"), ("-c", "-mcmodel=large", "-pg")])
+def test_damage_ends_in_our_errors(compiled, tmp_path: Path, flags: tuple[str, ...]):
     """Headers, sections and symbols overwritten at random: it is read, or refused, but nothing else."""
     rng = random.Random(20261123)
     path = tmp_path / "damaged"
+    library = compiled("whole", *flags).read_bytes()
     headers = int.from_bytes(library[40:48], "little")
     outcomes = {True: 0, False: 0}
     for round_ in range(600):

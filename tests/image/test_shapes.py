@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -292,6 +293,28 @@ def test_objects_are_found_by_address_when_asked_for(build):
     assert image.symbols.at(counter.address + 4, functions_only=False) != counter
     leaf = image.symbols.one("leaf")
     assert image.symbols.at(leaf.address, functions_only=False) == leaf
+
+
+def test_unlinked_sections_never_share_addresses(tmp_path: Path):
+    """Sections without contents have offsets in the file too, where others lie."""
+    lines = (
+        ".abiversion 2",
+        ".bss",
+        ".space 0x500",
+        '.section .later, "ax"',
+        ".globl f",
+        ".type f, @function",
+        "f: blr",
+    )
+    (tmp_path / "a.s").write_text("\n".join([*lines, ""]))
+    run(f"{PREFIX}gcc", "-c", tmp_path / "a.s", "-o", tmp_path / "a.o")
+    image = Image.open(tmp_path / "a.o")
+    assert image.word(image.symbols.one("f").address) == 0x4E800020
+    bss = image.section(".bss")
+    assert bss.address >= image.path.stat().st_size
+    assert image.read(bss.address, 0x500) == bytes(0x500)
+    spans = sorted((section.address, section.end) for section in image.sections if section.is_allocated)
+    assert all(end <= start for (_, end), (start, _) in pairwise(spans))
 
 
 def test_names_that_end_like_others_are_told_apart(build):

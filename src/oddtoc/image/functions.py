@@ -18,6 +18,8 @@ from oddtoc.isa import Addresses
 LOCAL_OFFSETS: Final = (0, 0, 4, 8, 16, 32, 64)
 """Bytes from the global to the local entry for each value of st_other bits 5 to 7; 7 is reserved."""
 
+_LAST: Final = 2**64 - 1
+
 
 @dataclass(frozen=True, slots=True)
 class Functions:
@@ -73,9 +75,9 @@ def function_extents(functions: Functions, records: npt.NDArray[Any]) -> tuple[A
 
 def _next_starts(starts: Addresses, section_indices: npt.NDArray[Any], sections: Sequence[Section]) -> Addresses:
     """The end of every function as if none had a size: the next function, or the end of its section."""
-    section_ends = np.array([section.end for section in sections] or [0], np.uint64)
+    section_ends = np.array([min(section.end, _LAST) for section in sections] or [0], np.uint64)
     limits: Addresses = section_ends[np.minimum(section_indices, len(section_ends) - 1)]
-    padded = np.append(starts, np.uint64(2**64 - 1))
+    padded = np.append(starts, np.uint64(_LAST))
     following = padded[np.searchsorted(starts, starts, side="right")]
     ends: Addresses = np.maximum(np.minimum(following, limits), starts)
     return ends

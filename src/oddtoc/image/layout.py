@@ -7,7 +7,8 @@ first, so a damaged or hostile file ends in an `ImageError` and never in a read 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, Final
@@ -74,6 +75,8 @@ PT_NOTE: Final = 4
 _SHF_ALLOC = 2
 _SHF_EXECINSTR = 4
 _EM_PPC64 = 21
+_ADDRESS_SPACE = 1 << 64
+_ALIGNMENT = 1 << 16
 _MACHINES = {3: "x86", 20: "32-bit PowerPC", 40: "ARM", 62: "x86-64", 183: "AArch64", 243: "RISC-V"}
 _PACKED = {b"\xfd7zXZ\x00": "xz", b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 
@@ -102,8 +105,8 @@ class Section:
     """One section.
 
     In a relocatable object nothing has an address yet: `address` is the section's offset in the file there, which
-    keeps addresses unique and can be looked up with any hex viewer. Sizes and offsets are in bytes; `type` and
-    `flags` are the raw sh_type and sh_flags.
+    keeps addresses unique and can be looked up with any hex viewer; sections without contents come behind the file's
+    end. Sizes and offsets are in bytes; `type` and `flags` are the raw sh_type and sh_flags.
     """
 
     index: int
@@ -240,11 +243,22 @@ def _read_sections(path: Path, data: memoryview, header: np.void, *, relocatable
     names = int(first["link"]) if names == SHN_XINDEX else names
     raw = table(data, offset, count * SECTION_HEADER.itemsize, SECTION_HEADER, what)
     strings = _section_names(path, data, raw, names)
-    sections = tuple(_section(index, entry, strings, relocatable) for index, entry in enumerate(raw.tolist()))
+    sections = tuple(_section(index, entry, strings) for index, entry in enumerate(raw.tolist()))
     for section in sections:
         if section.has_contents:
             table(data, section.offset, section.size, "u1", f"{path}: section {section.name or section.index}")
-    return sections
+        if section.end > _ADDRESS_SPACE:
+            raise ImageError(f"{path}: section {section.name or section.index} ends beyond the address space")
+    return tuple(_placed(sections, len(data))) if relocatable else sections
+
+
+def _placed(sections: Iterable[Section], file_size: int) -> Iterator[Section]:
+    """The sections of an object at their offsets in the file, those without contents one by one behind its end."""
+    free = file_size + _ALIGNMENT - file_size % _ALIGNMENT
+    for section in sections:
+        yield replace(section, address=section.offset if section.has_contents else free)
+        if not section.has_contents:
+            free += section.size + _ALIGNMENT - section.size % _ALIGNMENT
 
 
 def _section_names(path: Path, data: memoryview, raw: npt.NDArray[Any], index: int) -> bytes:
@@ -254,10 +268,9 @@ def _section_names(path: Path, data: memoryview, raw: npt.NDArray[Any], index: i
     return table(data, int(entry["offset"]), int(entry["size"]), "u1", f"{path}: the names of the sections").tobytes()
 
 
-def _section(index: int, entry: tuple[int, ...], strings: bytes, relocatable: bool) -> Section:
+def _section(index: int, entry: tuple[int, ...], strings: bytes) -> Section:
     name, kind, flags, address, offset, size, link, info, _, _ = entry
-    place = offset if relocatable else address
-    return Section(index, string_at(strings, name), kind, flags, place, offset, size, link, info)
+    return Section(index, string_at(strings, name), kind, flags, address, offset, size, link, info)
 
 
 def _read_segments(path: Path, data: memoryview, header: np.void) -> tuple[Segment, ...]:
