@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from oddtoc.errors import BusyError, ChangedError, FaultError
@@ -50,11 +52,13 @@ def carry_out(target: QemuTarget, commit: Commit, *, timeout: float) -> Pause:
     """
     deadline = time.monotonic() + timeout
     delay = _FIRST_DELAY
+    blocks = [_block(function.changes) for function in commit.functions]
     while True:
-        with target.stopped() as stopped:
-            obstacle = _obstacle(stopped.cpus(), commit.functions)
+        with _uninterrupted(), target.stopped() as stopped:
+            cpus, live = stopped.look([(block.start, block.size) for block in blocks])
+            obstacle = _obstacle(cpus, commit.functions)
             if obstacle is None:
-                _write(stopped, commit)
+                _write(stopped, commit, blocks, live)
         if obstacle is None:
             return target.pauses[-1]
         if time.monotonic() > deadline:
@@ -85,9 +89,17 @@ def _obstacle(cpus: Iterable[Cpu], functions: Iterable[FunctionRecord]) -> BusyE
     return None
 
 
-def _write(stopped: Stopped, commit: Commit) -> None:
-    blocks = [_block(function.changes) for function in commit.functions]
-    live = stopped.read_many([(block.start, block.size) for block in blocks])
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold back the user's signals for one stop: a commit is made whole or not at all."""
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
+
+
+def _write(stopped: Stopped, commit: Commit, blocks: Sequence[Span], live: Sequence[bytes]) -> None:
     for function, block, memory in zip(commit.functions, blocks, live, strict=True):
         _check(function, commit, block, memory)
     wanted = [_changed(f, b, m, commit.to_new) for f, b, m in zip(commit.functions, blocks, live, strict=True)]

@@ -65,7 +65,7 @@ def qemu_command(machine: Machine, folder: Path) -> list[str]:
         *("-kernel", str(machine.vmlinux), "-initrd", str(folder / INITRAMFS)),
         *("-append", f"console=hvc0 panic=-1 {machine.append}".strip()),
         *_terminals(folder),
-        *("-chardev", _socket("debug", folder / DEBUG_SOCKET), "-gdb", "chardev:debug"),
+        *("-chardev", _socket("gdb", folder / DEBUG_SOCKET), "-gdb", "chardev:gdb"),
         *("-chardev", _socket("qmp", folder / QMP_SOCKET), "-mon", "chardev=qmp,mode=control"),
         *machine.arguments,
     ]
