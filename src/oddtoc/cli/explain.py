@@ -103,7 +103,13 @@ def _on_a_guest(
         done = next(one for one in record.functions if one.name == entry.function)
         found = map_of(patch, replacement, entry, done.mechanism, done.behind, done.target, session.kernel.toc)
         trace = follow(session.target, found, done.mechanism, kind, wait=wait, give_up=interrupted)
-    return tell(replace(trace, where=target))
+        symbols = session.kernel.image.symbols
+
+    def name_of(address: int) -> tuple[str, int] | None:
+        symbol = symbols.at(address)
+        return (symbol.name, address - symbol.address) if symbol else None
+
+    return tell(replace(trace, where=target), name_of)
 
 
 def _show(story: Story, html: Path | None, output: Format) -> None:

@@ -74,7 +74,7 @@ class _Follower:
                 if not self.run_to(state.pc + 4, limit):
                     stopped = "a function that the replacement called did not come back in time"
                     break
-                moments[-1] = replace(moments[-1], skipped=-1)
+                moments[-1] = replace(moments[-1], skipped=True)
                 after = self.look()
             state = after
         else:
@@ -113,8 +113,12 @@ class _Follower:
             word = self.word(place)
         except FaultError:
             return Call.LOCAL
-        target = isa.branch_target(place, word)
-        return Call.LOCAL if target in (None, self.map.local_entry) else Call.SIBLING
+        if isa.branch_target(place, word) == self.map.local_entry:
+            return Call.LOCAL
+        through_pointer = isa.opcode(word) == 19
+        if self.map.global_entry == self.map.local_entry:
+            return Call.GLOBAL if self.word(place + 4) == isa.TOC_RELOAD else Call.LOCAL
+        return Call.LOCAL if through_pointer else Call.SIBLING
 
     def call_before(self, state: State) -> list[Moment]:
         """The instruction that called, told from LR: it had run when the call was caught."""

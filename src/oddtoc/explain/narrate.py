@@ -38,6 +38,8 @@ def _caller(moment: Moment, after: State, found: Map, _: Mapping[int, str]) -> s
     if moment.word == isa.TOC_SAVE:
         return "a caller in another object saves its own r2"
     if after.registers["lr"] == moment.state.pc + 4 and moment.state.registers["pc"] + 4 != after.pc:
+        if after.pc == found.local_entry == found.global_entry:
+            return "a call; the function has one entry, without TOC set-up"
         if after.pc == found.global_entry:
             return "a call of the global entry: r12 holds its address"
         if after.pc == found.local_entry:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from oddtoc import isa
-from oddtoc.build.compile import compile_patch, tool
+from oddtoc.build.compile import INCLUDE, KERNEL_FLAGS, tool
 from oddtoc.errors import BuildError, ImageError, NoSiteError
 from oddtoc.explain.memory import Memory
 from oddtoc.explain.trace import Call, Map
@@ -90,7 +90,7 @@ def build_stage(patch: PatchObject, original: Replacement, mechanism: Mechanism,
         folder = Path(name)
         patched = _object(folder, "patched", _PATCHED_AT)
         other = _object(folder, "caller", _OTHER_AT)
-        stand_in = compile_patch(_MACHINE / "stand_in.c", folder / "stand_in.o")
+        stand_in = _stand_in(folder)
         memory = Memory()
         for image in (patched, other):
             for section in image.sections:
@@ -101,7 +101,12 @@ def build_stage(patch: PatchObject, original: Replacement, mechanism: Mechanism,
         mechanism.check(entry, far_callers=None, thread_stack=True)
         redirect = Redirect(plain[0], entry, mechanism)
         payload = _plant(memory, patched, with_templates(stand_in, patch), redirect)
-        return _stage(memory, patched, other, redirect, payload, call, original.function, patch)
+        size = len(patch.template(redirect.template).data) if redirect.template else 0
+        trampoline = payload.targets[_CALLEE], payload.targets[_CALLEE] + size
+        places = Map(
+            original.function, entry.global_entry, entry.local_entry, _behind(entry), trampoline, _toc(patched)
+        )
+        return _set_up(memory, places, patched, other, call)
 
 
 def with_templates(code: PatchObject, templates: PatchObject) -> PatchObject:
@@ -140,44 +145,15 @@ def _plant(memory: Memory, image: Image, patch: PatchObject, redirect: Redirect)
     return payload
 
 
-def _stage(
-    memory: Memory,
-    patched: Image,
-    other: Image,
-    redirect: Redirect,
-    payload: Payload,
-    call: Call,
-    function: str,
-    templates: PatchObject,
-) -> Stage:
-    entry = redirect.entry
+def _set_up(memory: Memory, places: Map, patched: Image, other: Image, call: Call) -> Stage:
+    """Thread, frame and registers of the caller."""
     image, name = (patched, "local") if call is Call.LOCAL else (other, "global")
-    called = patched.symbols.one("middle").address if call is Call.SIBLING else entry.global_entry
-    memory.write(_THREAD_AT + _TOC_SLOT, struct.pack("<3Q", _toc(patched), _THREAD_AT, _THREAD_AT + _STACK))
+    called = {Call.LOCAL: 0, Call.GLOBAL: places.global_entry, Call.SIBLING: patched.symbols.one("middle").address}
+    memory.write(_THREAD_AT + _TOC_SLOT, struct.pack("<3Q", places.toc, _THREAD_AT, _THREAD_AT + _STACK))
     memory.write(_FRAME_AT, struct.pack("<QQQQ", _FRAME_AT + 0x100, 0, 0, 0))
-    target = payload.targets[_CALLEE]
-    size = len(templates.template(redirect.template).data) if redirect.template else 0
-    return Stage(
-        Map(
-            function,
-            entry.global_entry,
-            entry.local_entry,
-            _behind(entry),
-            (target, target + size),
-            _toc(patched),
-        ),
-        {
-            "r1": _FRAME_AT,
-            "r2": _toc(image),
-            "r12": 0 if call is Call.LOCAL else called,
-            "r13": _THREAD_AT,
-            "pc": image.symbols.one(f"{name}_caller").address,
-        },
-        _FRAME_AT,
-        image.symbols.one(f"{name}_back").address,
-        image.symbols.one(f"{name}_end").address,
-        memory,
-    )
+    start, back, end = (image.symbols.one(f"{name}_{label}").address for label in ("caller", "back", "end"))
+    registers = {"r1": _FRAME_AT, "r2": _toc(image), "r12": called[call], "r13": _THREAD_AT, "pc": start}
+    return Stage(places, registers, _FRAME_AT, back, end, memory)
 
 
 def _behind(entry: Entry) -> int:
@@ -190,6 +166,13 @@ def _toc(image: Image) -> int:
     if image.toc is None:
         raise ImageError(f"{image.path.name} has no TOC pointer")
     return image.toc
+
+
+def _stand_in(folder: Path) -> PatchObject:
+    """Code alone: the trampolines come from somewhere else."""
+    output = folder / "stand_in.o"
+    _run([tool("gcc"), *KERNEL_FLAGS, f"-I{INCLUDE}", "-c", _MACHINE / "stand_in.c", "-o", output])
+    return PatchObject.open(output)
 
 
 def _object(folder: Path, name: str, address: int) -> Image:

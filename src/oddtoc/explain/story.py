@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from oddtoc.explain.assembly import assembly
+from oddtoc.explain.assembly import NameOf, assembly
 from oddtoc.explain.narrate import CALLERS_TOC, PATCHED_TOC, remark
 from oddtoc.explain.trace import HEADER_NAMES, Call, Map, Moment, State, Trace
 
@@ -55,7 +55,7 @@ class Step:
         before, after: the registers of `SHOWN` (`cr0` as a number below 16) and the frame header.
         borrowed: offsets of the header words that hold the trampoline's values behind the instruction.
         odd: whether r2 is odd behind it.
-        skipped: instructions that ran unseen before it (-1: not counted).
+        skipped: it called something that ran unseen.
         inferred: nobody saw it run.
     """
 
@@ -71,7 +71,7 @@ class Step:
     after: State
     borrowed: tuple[int, ...]
     odd: bool
-    skipped: int
+    skipped: bool
     inferred: bool
 
 
@@ -89,6 +89,7 @@ class Story:
 
     Attributes:
         function, mechanism, call, where: what was called, and how, and where that ran.
+        caller: name of the function that called, where it has one.
         frame: address of the caller's frame.
         toc: TOC pointer of the patched object.
         steps: the instructions.
@@ -100,6 +101,7 @@ class Story:
     mechanism: str
     call: Call
     where: str
+    caller: str
     frame: int
     toc: int
     steps: tuple[Step, ...]
@@ -107,12 +109,21 @@ class Story:
     verdict: Verdict
 
 
-def tell(trace: Trace) -> Story:
-    """Tell a trace."""
+def tell(trace: Trace, name_of: NameOf = lambda _: None) -> Story:
+    """Tell a trace.
+
+    Args:
+        trace: of one call.
+        name_of: gives the function that an address is in, and how far behind its start, in bytes.
+    """
     states = [moment.state for moment in trace.moments] + [trace.end]
     places = _places(trace)
     meanings = _meanings(trace, places)
     starts: dict[Place, int] = {}
+    first = trace.moments[0].state
+    caller, offset = name_of(first.pc) or ("", 0)
+    if caller:
+        starts |= {Place.CALLER: first.pc - offset, Place.BACK: first.pc - offset}
     steps: list[Step] = []
     borrowed: tuple[int, ...] = ()
     for number, (moment, place) in enumerate(zip(trace.moments, places, strict=True)):
@@ -129,7 +140,7 @@ def tell(trace: Trace) -> Story:
                 number + 1,
                 moment.state.pc,
                 moment.word,
-                assembly(moment.word, moment.state.pc, meanings),
+                assembly(moment.word, moment.state.pc, meanings, name_of),
                 place,
                 moment.state.pc - start,
                 remark(place, moment, after, trace.map, meanings),
@@ -142,14 +153,14 @@ def tell(trace: Trace) -> Story:
                 moment.inferred,
             )
         )
-    frame = states[0].registers["r1"]
     verdict = _verdict(trace, places, meanings)
     return Story(
         trace.map.function,
         trace.mechanism,
         trace.call,
         trace.where,
-        frame,
+        caller,
+        first.registers["r1"],
         trace.map.toc,
         tuple(steps),
         meanings,

@@ -53,14 +53,13 @@ class Moment:
     Attributes:
         state: before it.
         word: the instruction.
-        skipped: instructions that ran unseen before this one, in functions that the replacement called; -1 where
-            nobody counted.
+        skipped: it called something that ran unseen until it came back.
         inferred: nobody saw it run: it is known from what it left behind.
     """
 
     state: State
     word: int
-    skipped: int = 0
+    skipped: bool = False
     inferred: bool = False
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from oddtoc.explain.story import BORROWED, SHOWN, Change, Place, Step, Story, register
@@ -18,6 +19,8 @@ _ODD, _BORROWED, _CHANGED, _PLACE, _DIM, _WRONG, _RIGHT = (
     "bold magenta", "yellow", "bold", "bold cyan", "dim", "bold red", "bold green"
 )  # fmt: skip
 _ASSEMBLY_WIDTH = 24
+_REMARK, _WIDTH = 30, 100
+"""Columns: where remarks begin, and of a line."""
 
 
 def story_as_text(story: Story) -> Text:
@@ -67,14 +70,17 @@ def _legend() -> Text:
 
     return Text.assemble(
         ("odd TOC", _ODD), ": the call came through the marked global entry    ",
-        ("borrowed", _BORROWED), ": words of the caller's frame in use",
+        ("borrowed", _BORROWED), ": caller's frame words in use",
     )  # fmt: skip
 
 
 def _heading(place: Place, story: Story) -> str:
+    caller = f" ({story.caller})" if story.caller else ""
     names = {
         Place.ENTRY: f"global entry of {story.function}",
         Place.SITE: f"site of {story.function}",
+        Place.CALLER: f"caller{caller}",
+        Place.BACK: f"caller again{caller}",
         Place.CHAIN: "the function that the caller called, which jumps on",
     }
     return names.get(place, place.value)
@@ -83,9 +89,6 @@ def _heading(place: Place, story: Story) -> str:
 def _step_lines(step: Step) -> Iterator[Text]:
     from rich.text import Text
 
-    if step.skipped:
-        count = f"{step.skipped} instructions" if step.skipped > 0 else "instructions"
-        yield Text(f"     ... {count} in other functions", _DIM)
     changes = [_change(change, step) for change in step.changes] or [Text()]
     head = f"{step.number:>4} {step.address:016x} {step.offset:>+#6x}  {step.assembly:<{_ASSEMBLY_WIDTH}} "
     first = Text(head)
@@ -99,7 +102,7 @@ def _step_lines(step: Step) -> Iterator[Text]:
     for change in changes[1:]:
         yield _joined(Text(" " * 56), change)
     if step.remark:
-        yield Text(f"{'':30}{step.remark}", _DIM)
+        yield from (Text(" " * _REMARK + line, _DIM) for line in wrap(step.remark, _WIDTH - _REMARK))
 
 
 def _joined(head: Text, tail: Text) -> Text:
@@ -155,6 +158,7 @@ def _record(story: Story) -> dict[str, Any]:
         "toc": f"{story.toc:#x}",
         "right": story.verdict.right,
         "verdict": story.verdict.text,
+        "headings": {place.value: _heading(place, story) for place in Place},
         "meanings": {f"{value:#x}": meaning for value, meaning in story.meanings.items()},
         "header": [
             {"offset": offset, "name": name, "borrowable": offset in BORROWED} for offset, name in HEADER_NAMES.items()
