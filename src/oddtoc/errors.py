@@ -131,3 +131,7 @@ class RecordError(OddtocError):
 
 class StateError(OddtocError):
     """A patch is applied already, is not applied, or is covered by a later one."""
+
+
+class LibraryError(OddtocError):
+    """A library that is only needed for some commands is not installed."""
