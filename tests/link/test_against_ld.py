@@ -76,7 +76,7 @@ def section_addresses(patch, layout):
     return {patch.sections[i].name: bases[area] + offset for i, (area, offset) in layout.sections.items()}
 
 
-def ld(folder, patch, addresses):
+def ld(folder, addresses):
     """What ld makes of the object: memory by address."""
     (folder / "kernel.s").write_text(
         ".abiversion 2\n"
@@ -122,7 +122,7 @@ def test_shared_toc_equals_ld(tmp_path, code_model):
     patch = add_rows(tmp_path)
     _, layout, payload = ours(patch, by_name("shared-toc"))
     addresses = section_addresses(patch, layout)
-    expected = ld(tmp_path, patch, addresses)
+    expected = ld(tmp_path, addresses)
     types = {relocation.type for section in patch.loaded for relocation in section.relocations}
     markers_and_slots = {number for number, recipe in RECIPES.items() if recipe.base in (Base.MARKER, Base.PLT_SLOT)}
     assert set(RECIPES) - markers_and_slots - types <= ({118} if code_model == "medium" else set())
