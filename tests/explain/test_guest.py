@@ -46,7 +46,7 @@ def check_left_alone(guest, applied=()):
     with Session.open(f"guest:{guest.name}") as session:
         assert [s.record.name for s in session.status() if s.present] == list(applied)
     for _ in range(3):
-        assert "rootfs" in guest.run("cat /proc/mounts", timeout=60).stdout
+        assert b"rootfs" in guest.run("cat /proc/mounts", timeout=60).stdout
 
 
 @pytest.mark.parametrize("mechanism", ["shared-toc", "guarded/slot"])

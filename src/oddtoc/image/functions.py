@@ -59,8 +59,8 @@ def read_functions(
 
 
 def function_extents(functions: Functions, records: npt.NDArray[Any]) -> tuple[Addresses, npt.NDArray[np.intp]]:
-    """The edges of all functions, sorted, and the table position of who owns the bytes from each edge on, or -1."""
-    edges = np.sort(np.concatenate((functions.starts, functions.ends)))
+    """Address 0 and the edges of all functions, sorted, and whose bytes begin at each: a table position, or -1."""
+    edges = np.sort(np.concatenate((np.zeros(1, np.uint64), functions.starts, functions.ends)))
     owners = np.full(len(edges), -1, np.intp)
     # Those without a size first, then outer ones: inner ones and, at the same place, global names paint over them.
     is_local = records["info"][functions.indices] >> 4 == 0

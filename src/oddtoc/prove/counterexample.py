@@ -161,6 +161,7 @@ def _readable_model(exploration: Exploration, path: PathClaims) -> z3.ModelRef:
     """A model of the failure with familiar values wherever they are possible."""
     solver, scene = exploration.solver, exploration.scene
     wishes = [
+        z3.Implies(scene.helper_in_lr, scene.saved == _NEAR_CODE + 0x40),
         scene.caller_toc == scene.toc,
         scene.caller_toc == _FAR_TOC,
         scene.lr == scene.home,
@@ -168,6 +169,7 @@ def _readable_model(exploration: Exploration, path: PathClaims) -> z3.ModelRef:
         scene.home == _FAR_CODE,
         scene.home == _JIT_CODE,
         scene.lr == _TRACER,
+        scene.lr == _JIT_CODE,
         scene.lr == scene.subject.helper_block + 0x213,
         scene.r1 == _STACK,
         scene.r13 == _PACA,
