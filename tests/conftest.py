@@ -2,16 +2,12 @@
 
 import os
 import signal
-import subprocess
 from itertools import count
-from pathlib import Path
 
 import pytest
 
-from oddtoc.build.compile import tool
 from oddtoc.debian import SERIES, fetch_kernel
 from oddtoc.target.guest import boot
-from oddtoc.target.modules import load_order
 
 BOOT_SECONDS = 300
 """A limit for machines that are busy with other things; a guest that is lost says so much earlier."""
@@ -59,26 +55,13 @@ def guest_factory(kernels):
 
 
 @pytest.fixture(scope="session")
-def bpf_caller(tmp_path_factory):
-    """A program for guests: it runs a BPF program that calls a helper."""
-    program = tmp_path_factory.mktemp("programs") / "bpf_caller"
-    source = Path(__file__).parent / "live/programs/bpf_caller.c"
-    subprocess.run([tool("gcc"), "-static", "-O2", "-Wall", "-Werror", "-o", program, source], check=True)
-    return program
-
-
-@pytest.fixture(scope="session")
-def guest(guest_factory, kernels, bpf_caller):
-    """The guest of a series that all tests share: `guest("6.1")`. It boots when the first test asks for it.
-
-    It has loaded a module that calls the kernel (loop), and has the program bpf_caller.
-    """
+def guest(guest_factory):
+    """The guest of a series that tests share: `guest("6.1")`. It boots when the first test asks for it."""
     guests = {}
 
     def get(series):
         if series not in guests:
-            modules = load_order(kernels[series].modules, ["loop"])
-            guests[series] = guest_factory(series, modules=modules, files={"bin/bpf_caller": bpf_caller})
+            guests[series] = guest_factory(series)
         return guests[series]
 
     return get

@@ -52,7 +52,7 @@ def use(path: Path) -> None:
     assert image.build_id is None or image.notes
     _ = image.toc, image.sites, image.pointers, image.text()
     for symbol in image.symbols:
-        assert image.symbols.find(symbol.name) or not symbol.name
+        image.symbols.find(symbol.name)
         image.symbols.at(symbol.address)
         if symbol.is_function:
             image.entry(symbol)

@@ -187,8 +187,8 @@ class SymbolTable:
     def owners(self, addresses: Addresses) -> npt.NDArray[np.intp]:
         """For each address, shape (n,), the table position of the function that contains it, or -1."""
         edges, owners = self._extents
-        place = np.searchsorted(edges, addresses, side="right") - 1
-        return np.where(place < 0, -1, owners[np.maximum(place, 0)])
+        found: npt.NDArray[np.intp] = owners[np.searchsorted(edges, addresses, side="right") - 1]
+        return found
 
     def start_of(self, indices: npt.NDArray[np.intp]) -> Addresses:
         """The addresses of the symbols at the given table positions, shape (n,)."""
