@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from oddtoc import isa
 from oddtoc.errors import FaultError, TargetError
+from oddtoc.explain.interrupts import GaveUpError
 from oddtoc.explain.trace import HEADER_SIZE, Call, Map, Moment, State, Trace, read_header
 from oddtoc.target.qemu import QemuTarget
 from oddtoc.target.stepper import Stepper
@@ -35,7 +36,7 @@ def follow(
         give_up: asked a few times a second whether to stop waiting.
 
     Raises:
-        TargetError: no such call came in time.
+        TargetError: no such call came in time; GaveUpError: nobody wants it any longer.
     """
     with target.stopped() as stopped:
         stepper = stopped.stepper()
@@ -55,9 +56,7 @@ class _Follower:
     def follow(self, wanted: Call | None, wait: float) -> Trace:
         kind = self.catch(wanted, wait)
         state = self.look()
-        self.frame = state.registers["r1"]
-        back = state.registers["lr"]
-        state = self.look()
+        self.frame, back = state.registers["r1"], state.registers["lr"]
         moments = self.call_before(state)
         limit = time.monotonic() + _MOST_SECONDS
         stopped = None
@@ -89,6 +88,8 @@ class _Follower:
         while True:
             self.stepper.stop_at(self.map.global_entry, self.map.local_entry)
             cpu = self.stepper.run(limit - time.monotonic(), self.give_up)
+            if cpu is None and self.give_up():
+                raise GaveUpError(f"nobody waits for a call of {self.map.function} any longer")
             if cpu is None:
                 kind = f"{wanted} call" if wanted else "call"
                 raise TargetError(

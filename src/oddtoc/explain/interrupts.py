@@ -9,6 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from oddtoc.errors import OddtocError
+
+
+class GaveUpError(OddtocError):
+    """Something was ended early because a signal came."""
+
+
 _HELD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -16,7 +23,8 @@ _HELD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def interrupts_held() -> Iterator[Callable[[], bool]]:
     """Hold signals back that would end the program, and give something to ask whether one came.
 
-    They take effect when the block ends. Only the main thread can hold signals; others get what never says so.
+    They take effect when the block ends, also by a GaveUpError, which goes no further. Only the main thread can hold
+    signals; others get what never says so.
     """
     came: list[int] = []
 
@@ -29,6 +37,8 @@ def interrupts_held() -> Iterator[Callable[[], bool]]:
     before = {number: signal.signal(number, note) for number in _HELD}
     try:
         yield lambda: bool(came)
+    except GaveUpError:
+        pass
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
