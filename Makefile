@@ -32,7 +32,7 @@ demo: setup
 	@$(BIN)/oddtoc demo --kernel $(KERNEL)
 
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .

@@ -1,11 +1,8 @@
 """Calls caught in running kernels."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -97,20 +94,4 @@ def test_nobody_calls(busy, patch):
     result = subprocess.run(line, capture_output=True, text=True, check=False)
     assert result.returncode == 1
     assert "no sibling call of seq_putc came in 2 s" in result.stderr
-    check_left_alone(guest)
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("call", ["sibling", "global"])
-@pytest.mark.parametrize("seconds", [0, 0.5])
-def test_interrupted(busy, patch, number, call, seconds):
-    """While it waits: all the time calls of another kind come, and breakpoints are passed."""
-    guest = busy("6.1")
-    line = command(patch, guest, "seq_putc", "--call", call, "--wait", "60")
-    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as process:
-        assert b"waiting" in process.stderr.readline()
-        time.sleep(seconds)
-        os.kill(process.pid, number)
-        output, error = process.communicate(timeout=60)
-    assert (process.returncode, output, error) == (128 + number, b"", b"")
     check_left_alone(guest)

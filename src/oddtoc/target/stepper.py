@@ -17,8 +17,6 @@ from oddtoc.target.rsp import Connection
 
 _SLICE = 0.1
 """Seconds between two questions whether to give up."""
-_ATTEMPTS = 3
-"""Steps tried until one is made: a late stop of another vCPU may come before it."""
 _NO_INTERRUPTS = 7
 """SSTEP_ENABLE, SSTEP_NOIRQ and SSTEP_NOTIMER."""
 _THREAD = re.compile(rb"thread:([0-9a-f]{1,8});")
@@ -45,7 +43,6 @@ class Stepper:
             yield
         finally:
             self.clear()
-            self._let_late_stop_pass()
             if mode != b"0x%x" % _NO_INTERRUPTS:
                 self._demand(b"Qqemu.sstep=%b" % mode.removeprefix(b"0x"), "its old mode of stepping")
 
@@ -69,12 +66,9 @@ class Stepper:
             TargetError: the target does not step.
         """
         self.clear()
-        before = self.registers(cpu)["pc"]
-        for _ in range(_ATTEMPTS):
-            (reply,) = self._connection.exchange([b"vCont;s:" + cpu.encode()])
-            if reply[1:3] == _SIGNAL_TRAP and (_stopped_cpu(reply) == cpu or self.registers(cpu)["pc"] != before):
-                return
-        raise TargetError(f"vCPU {cpu} does not step: the target says {reply[:40]!r}")
+        (reply,) = self._connection.exchange([b"vCont;s:" + cpu.encode()])
+        if reply[1:3] != _SIGNAL_TRAP or _stopped_cpu(reply) != cpu:
+            raise TargetError(f"vCPU {cpu} did not step: the target says {reply[:40]!r}")
 
     def run(self, seconds: float, give_up: Callable[[], bool]) -> str | None:
         """Let the target run to a breakpoint.
@@ -90,12 +84,8 @@ class Stepper:
         self._connection.resume()
         while time.monotonic() < limit and not give_up():
             reply = self._connection.next_stop(min(_SLICE, max(0.0, limit - time.monotonic())))
-            if reply is None:
-                continue
-            cpu = _stopped_cpu(reply)
-            if self.registers(cpu)["pc"] in self._breakpoints:
-                return cpu
-            self._connection.resume()
+            if reply is not None:
+                return _stopped_cpu(reply)
         self._connection.stop()
         return None
 
@@ -121,12 +111,6 @@ class Stepper:
         if len(data) != size:
             raise FaultError(f"vCPU {cpu} sees no {size} bytes at {address:#x}", address=address, size=size)
         return data
-
-    def _let_late_stop_pass(self) -> None:
-        """A vCPU that met a breakpoint while another one's stopped the target stops it again when it has run on."""
-        self._connection.resume()
-        if self._connection.next_stop(_SLICE) is None:
-            self._connection.stop()
 
     def _demand(self, request: bytes, what: str) -> None:
         (reply,) = self._connection.exchange([request])
