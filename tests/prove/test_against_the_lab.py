@@ -64,7 +64,9 @@ def pairs(proofs):
 
 
 def test_nothing_that_is_proven_went_wrong(proofs):
-    wrong = [(name, scenario) for name, scenario, proof, ok in pairs(proofs) if proof.verdict is Verdict.PROVEN and not ok]
+    wrong = [
+        (name, scenario) for name, scenario, proof, ok in pairs(proofs) if proof.verdict is Verdict.PROVEN and not ok
+    ]
     assert not wrong
     assert sum(proof.verdict is Verdict.PROVEN for _, _, proof, _ in pairs(proofs)) > 250
 

@@ -59,9 +59,8 @@ def program(cases):
     load = (
         "ld 0,0(31); mtlr 0; ld 0,8(31); mtcrf 255,0; ld 1,16(31); ld 2,24(31); ld 12,32(31); ld 13,40(31); ld 0,48(31)"
     )
-    save = (
-        "std 0,48(30); std 1,16(30); std 2,24(30); std 12,32(30); std 13,40(30); mfcr 0; std 0,8(30); mflr 0; std 0,0(30)"
-    )
+    save = "; ".join(f"std {n},{at}(30)" for n, at in ((0, 48), (1, 16), (2, 24), (12, 32), (13, 40)))
+    save += "; mfcr 0; std 0,8(30); mflr 0; std 0,0(30)"
     size = len(cases) * (2 * RECORD.size + AREA)
     lines = [".abiversion 2", ".globl _start", "_start: li 0,0; mtxer 0"]
     lines += [f"lis 31,{BASE >> 16}", f"lis 30,{BASE >> 16}", f"lis 29,{len(cases) * RECORD.size >> 16}"]
