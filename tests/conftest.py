@@ -14,8 +14,12 @@ BOOT_SECONDS = 300
 
 
 def pytest_configure():
-    """A run that is terminated stops its guests, as one that is interrupted does."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """A run that is terminated stops its guests, as one that is interrupted does.
+
+    In the background of a shell SIGINT is ignored, which children would inherit that tests interrupt.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

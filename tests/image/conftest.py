@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -107,30 +108,29 @@ def _add_branch(listing: Listing, address: int, text: bytes) -> None:
         listing.calls.add(address)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Kernel:
-    """One kernel: ours and theirs."""
+    """One kernel: ours and theirs. What binutils says is worked out when it is first asked for: it takes a while."""
 
     series: str
     path: Path
     image: Image
-    symbols: list[ReadelfSymbol] = field(repr=False)
-    listing: Listing = field(repr=False)
 
-    @property
+    @cached_property
+    def symbols(self) -> list[ReadelfSymbol]:
+        return read_symbols(self.path)
+
+    @cached_property
     def functions(self) -> list[ReadelfSymbol]:
         return [symbol for symbol in self.symbols if symbol.type in ("FUNC", "IFUNC")]
 
+    @cached_property
+    def listing(self) -> Listing:
+        places = range(0, 20, 4)
+        return disassemble(self.path, {symbol.value + place for symbol in self.functions for place in places})
 
-def by_series() -> list[object]:
-    """One parameter a series, for fixtures; with pytest-xdist's loadgroup a series stays on one worker."""
-    return [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in SERIES]
 
-
-@pytest.fixture(scope="session", params=by_series())
+@pytest.fixture(scope="session", params=SERIES)
 def kernel(request: pytest.FixtureRequest, kernels) -> Kernel:
     path = Path(kernels[request.param].vmlinux)
-    symbols = read_symbols(path)
-    starts = {symbol.value for symbol in symbols if symbol.type == "FUNC"}
-    wanted = {start + place for start in starts for place in range(0, 20, 4)}
-    return Kernel(request.param, path, Image.open(path), symbols, disassemble(path, wanted))
+    return Kernel(request.param, path, Image.open(path))

@@ -15,6 +15,8 @@ from oddtoc.errors import AmbiguousSymbolError, OddtocError, SymbolError, UsageE
 from oddtoc.image import SiteKind, TocSetup, entry_words
 from oddtoc.report.entries import entries_as_json, entries_as_text
 
+from .conftest import PREFIX, run
+
 app = typer.Typer(rich_markup_mode=None)
 app.command()(inspect)
 
@@ -37,12 +39,14 @@ def test_one_function_is_a_block_with_its_words(kernel):
     entry = kernel.image.entry("cmdline_proc_show")
     for place in (entry.global_entry, entry.local_entry, entry.mark, entry.site, entry.behind, entry.toc):
         assert f"{place:#x}" in text
-    for place, word, role in entry_words(entry):
-        _, line = kernel.listing.entry_lines[place]
-        assert any(
-            f"{place:#x}  {word:08x}" in row and line.split()[0] in row and row.endswith(role)
-            for row in text.splitlines()
-        )
+    start, end = entry.global_entry, entry.behind
+    shown = run(f"{PREFIX}objdump", "-d", f"--start-address={start:#x}", f"--stop-address={end:#x}", kernel.path)
+    theirs = [line.split("\t") for line in shown.splitlines() if line.count("\t") == 2]
+    roles = [word.role for word in entry_words(entry)]
+    rows = text.splitlines()[-len(roles) :]
+    for (place, _, disassembled), role, row in zip(theirs, roles, rows, strict=True):
+        assert f"0x{place.strip(' :')}  {kernel.image.word(int(place.strip(' :'), 16)):08x}  " in row
+        assert disassembled.split()[0] in row and row.endswith(role)
 
 
 def test_several_functions_are_a_table(kernel):

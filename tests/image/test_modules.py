@@ -9,17 +9,18 @@ from pathlib import Path
 
 import pytest
 
+from oddtoc.debian import SERIES
 from oddtoc.errors import ImageError
 from oddtoc.image import Image, SiteKind, TocSetup
 
-from .conftest import PREFIX, by_series, read_symbols, run
+from .conftest import PREFIX, read_symbols, run
 
 _SECTION = re.compile(r"^ +\[ *(\d+)\] (\S+) +\S+ +[0-9a-f]{16} ([0-9a-f]+) ", re.M)
 _TABLE = re.compile(r"'\.rela(?:__mcount_loc|__patchable_function_entries)'.*?(?=\nRelocation|\Z)", re.S)
 _ROW = re.compile(r"R_PPC64_ADDR64 +([0-9a-f]+) (\S+) \+ ([0-9a-f]+)$", re.M)
 
 
-@pytest.fixture(scope="module", params=by_series())
+@pytest.fixture(scope="module", params=SERIES)
 def modules(request: pytest.FixtureRequest, kernels, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """The unpacked modules under fs/."""
     folder = tmp_path_factory.mktemp("modules")

@@ -9,11 +9,10 @@ from functools import cached_property
 
 import pytest
 
+from oddtoc.debian import SERIES
 from oddtoc.image import Image, SiteKind, Symbol, read_entry
 from oddtoc.isa import MFLR_R0, NOP
 from oddtoc.target.qemu import QemuTarget
-
-from .conftest import by_series
 
 TRACING = "/sys/kernel/tracing"
 
@@ -57,7 +56,7 @@ class Running:
         return word
 
 
-@pytest.fixture(scope="module", params=by_series())
+@pytest.fixture(scope="module", params=SERIES)
 def running(request: pytest.FixtureRequest, kernels, guest) -> Running:
     return Running(Image.open(kernels[request.param].vmlinux), guest(request.param))
 

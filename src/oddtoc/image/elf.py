@@ -79,7 +79,7 @@ class Image:
     def symbols(self) -> SymbolTable:
         """The symbols of .symtab, or of .dynsym in a stripped library."""
         section = self._symbol_section
-        strings = self.contents(self.sections[section.link])
+        strings = self.records(self.sections[section.link], "u1").tobytes()
         return SymbolTable(self.records(section, SYMBOL), strings, self.sections, relocatable=self.is_relocatable)
 
     @cached_property
@@ -158,10 +158,13 @@ class Image:
         return table(self._data, section.offset, size, layout, f"{self.path}: section {section.name}")
 
     def contents(self, section: Section) -> bytes:
-        """The bytes of a section as they are in the file; zeros for NOBITS."""
-        if not section.has_contents:
-            return bytes(section.size)
-        return bytes(self._data[section.offset : section.offset + section.size])
+        """The bytes of a section, before relocation; zeros for NOBITS."""
+        return self.records(section, "u1").tobytes().ljust(section.size, b"\0")
+
+    @property
+    def file_size(self) -> int:
+        """Bytes in the file."""
+        return len(self._data)
 
     def text(self) -> list[Text]:
         """All executable sections, in section order."""

@@ -53,11 +53,14 @@ def _listed(image: Image) -> Addresses:
     else:
         tables = [section for section in image.sections if section.name in _TABLES and section.has_contents]
         found = [_relocated(image, section.address, section.size) for section in tables]
-    return np.unique(np.concatenate([np.empty(0, np.uint64), *(values[values != 0] for values in found)]))
+    listed = np.sort(np.concatenate([np.empty(0, np.uint64), *(values[values != 0] for values in found)]))
+    return listed[np.insert(listed[1:] != listed[:-1], 0, True)] if len(listed) else listed
 
 
 def _relocated(image: Image, start: int, size: int) -> Addresses:
     """A table of addresses with its relocations applied."""
+    if not 0 <= size <= image.file_size:
+        raise ImageError(f"{image.path}: the table of ftrace sites at {start:#x} can't have {size} bytes")
     try:
         values = np.frombuffer(image.read(start, size - size % 8), "<u8").astype(np.uint64)
     except FaultError as error:
