@@ -42,35 +42,19 @@ def test_halves_that_do_not_go_together_are_refused_with_the_reason(name):
 @pytest.mark.parametrize("name", [name for name in MECHANISMS if "stack" in name])
 def test_stacks_per_thread_need_a_target_that_has_them(name):
     with pytest.raises(MechanismError, match="no room") as caught:
-        by_name(name).check(entry(), far_callers=None)
+        by_name(name).check(entry())
     assert "CONFIG_LIVEPATCH" in caught.value.advice
-    by_name(name).check(entry(), far_callers=None, thread_stack=True)
-
-
-@pytest.mark.parametrize("name", list(MECHANISMS))
-def test_far_callers_are_refused_by_cr4_alone(name):
-    mechanism = by_name(name)
-    if name.endswith("/cr4"):
-        with pytest.raises(MechanismError, match="2 GiB"):
-            mechanism.check(entry(), far_callers="BPF", thread_stack=True)
-    else:
-        mechanism.check(entry(), far_callers="BPF", thread_stack=True)
+    by_name(name).check(entry(), thread_stack=True)
 
 
 def test_only_odd_toc_slot_has_nothing_to_go_by_without_toc_setup():
     refused = []
     for name, mechanism in MECHANISMS.items():
         try:
-            mechanism.check(entry(TocSetup.NONE), far_callers=None, thread_stack=True)
+            mechanism.check(entry(TocSetup.NONE), thread_stack=True)
         except MechanismError:
             refused.append(name)
     assert refused == ["odd-toc/slot"]
-
-
-def test_a_frame_in_between_comes_with_a_warning():
-    assert {name for name, mechanism in MECHANISMS.items() if mechanism.caveat} == {
-        f"{detection.name}/frame" for detection in DETECTIONS
-    }
 
 
 @pytest.mark.parametrize("name", list(MECHANISMS))
@@ -87,4 +71,4 @@ def test_what_is_marked_follows_from_the_detection(name):
 def test_pcrel_is_refused_by_all():
     for mechanism in MECHANISMS.values():
         with pytest.raises(MechanismError, match="pcrel"):
-            mechanism.check(entry(TocSetup.PCREL), far_callers=None, thread_stack=True)
+            mechanism.check(entry(TocSetup.PCREL), thread_stack=True)

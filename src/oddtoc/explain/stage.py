@@ -98,7 +98,7 @@ def build_stage(patch: PatchObject, original: Replacement, mechanism: Mechanism,
                     memory.write(section.address, image.contents(section))
         plain = [r for r in stand_in.replacements if bool(r.symbol.local_offset) == bool(original.symbol.local_offset)]
         entry = read_entry(patched.symbols.one(_CALLEE), patched.word)
-        mechanism.check(entry, far_callers=None, thread_stack=True)
+        mechanism.check(entry, thread_stack=True)
         redirect = Redirect(plain[0], entry, mechanism)
         payload = _plant(memory, patched, with_templates(stand_in, patch), redirect)
         size = len(patch.template(redirect.template).data) if redirect.template else 0

@@ -119,6 +119,24 @@ class Flow:
         leaves = known & (starts[0] != starts[1])
         return SiblingCalls(sources[leaves], targets[leaves], to_local[leaves])
 
+    @cached_property
+    def _leaps(self) -> tuple[Addresses, Addresses]:
+        """Sibling calls as (n,) columns: global entry of the function that jumps, and of the one it jumps to."""
+        calls = self.sibling_calls()
+        owners = self._symbols.owners(calls.sources), self._symbols.owners(calls.targets)
+        return self._symbols.start_of(owners[0]), self._symbols.start_of(owners[1])
+
+    def tail_callers(self, symbol: Symbol) -> list[int]:
+        """Global entries of all functions that end in a function by sibling calls, directly or through others."""
+        sources, targets = self._leaps
+        found: set[int] = set()
+        fresh = {symbol.address}
+        while fresh:
+            callers = sources[np.isin(targets, np.array(sorted(fresh), np.uint64))]
+            fresh = {int(caller) for caller in callers} - found - {symbol.address}
+            found |= fresh
+        return sorted(found)
+
     def indirect_calls(self) -> IndirectCalls:
         """All calls through the count register."""
         addresses, reloads = [np.empty(0, np.uint64)], [np.empty(0, np.bool_)]

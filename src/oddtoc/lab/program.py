@@ -162,7 +162,7 @@ def _apply(program: Program, image: Image, patch: PatchObject, ground: Ground, *
     for replacement in patch.replacements:
         entry = _entry(image, replacement.function)
         try:
-            mechanism.check(entry, far_callers=None, thread_stack=True)
+            mechanism.check(entry, thread_stack=True)
         except MechanismError as error:
             program.refused[entry.function] = error.message
             continue

@@ -17,6 +17,7 @@ from oddtoc.kernel.running import RunningKernel
 from oddtoc.link.layout import Area, Layout, Redirect, lay_out
 from oddtoc.link.object import PatchObject
 from oddtoc.link.payload import Ground, Payload, link
+from oddtoc.live.conditions import Site, check_conditions
 from oddtoc.live.journal import Journal
 from oddtoc.live.record import Change, FunctionRecord, Record, State, entry_bytes
 from oddtoc.mechanism.catalog import AUTO, AUTOMATIC, Mechanism, by_name
@@ -145,8 +146,11 @@ def _plan_with(
     mechanism: Mechanism,
     which: Mapping[str, str],
 ) -> Plan:
+    redirected = _redirected(journal) | {function.symbol.address: mechanism for function in functions.values()}
     for function in functions.values():
-        mechanism.check(function.entry, far_callers=kernel.bpf_users(function.symbol))
+        mechanism.check(function.entry)
+        others = {entry: other for entry, other in redirected.items() if entry != function.symbol.address}
+        check_conditions(mechanism, Site(kernel, patch, function.symbol, function.entry, others))
     found = [(replacement, functions[replacement.function]) for replacement in patch.replacements]
     redirects = [Redirect(r, f.entry, mechanism, displaced=kernel.image.word(f.behind)) for r, f in found]
     layout = lay_out(patch, redirects, own_toc=mechanism.own_toc)
@@ -174,6 +178,12 @@ def _plan_with(
         entry_bytes(record, State.INTENT),
         journal.abandoned(patch.name),
     )
+
+
+def _redirected(journal: Journal) -> dict[int, Mechanism]:
+    """Global entry -> mechanism of every function that is redirected."""
+    functions = (function for status in journal.patches for function in status.record.functions)
+    return {function.entry: by_name(function.mechanism) for function in functions}
 
 
 def _allocate(rooms: Rooms, journal: Journal, layout: Layout) -> dict[Area, Span]:

@@ -53,18 +53,6 @@ class Mechanism:
         """Whether its trampolines must stand in the block that the emergency exit recognises."""
         return self.storage is not None and self.storage.helper_block
 
-    @property
-    def far_callers(self) -> bool:
-        """Whether it carries callers whose return address is farther than 2 GiB from the TOC pointer."""
-        return self.storage is None or self.storage.far_callers
-
-    @property
-    def caveat(self) -> str | None:
-        """What nobody can tell from the binary, so that whoever asks for the mechanism by name has to know it."""
-        if self.storage is None or not self.storage.moves_arguments:
-            return None
-        return f"{self.name} loses arguments in memory: use it for functions with at most 8, none of them variable"
-
     def template(self, entry: Entry, *, replacement_uses_toc: bool) -> str | None:
         """The name of the trampoline template for a function; None where the site branches to the replacement.
 
@@ -91,12 +79,11 @@ class Mechanism:
             return None
         return odd_toc_mark(entry, read_word) if self.rfc_guards else entry.mark
 
-    def check(self, entry: Entry, *, far_callers: str | None, thread_stack: bool = False) -> None:
+    def check(self, entry: Entry, *, thread_stack: bool = False) -> None:
         """Whether the mechanism can carry calls of this function at all.
 
         Args:
             entry: the function to be redirected.
-            far_callers: who calls the function from farther than 2 GiB away; None where nobody is known to.
             thread_stack: whether the target has a stack of return states for each thread.
 
         Raises:
@@ -114,12 +101,6 @@ class Mechanism:
                 f"{self.name} needs a stack of return states for each thread, and this target has no room for one",
                 function=entry.function,
                 advice="a kernel reserves it with CONFIG_LIVEPATCH; use guarded/slot or shared-toc",
-            )
-        if far_callers and not self.far_callers:
-            raise MechanismError(
-                f"{self.name} can't carry {entry.function}: {far_callers} calls it from beyond 2 GiB",
-                function=entry.function,
-                advice="r2 - LR does not fit 32 bits there; use guarded/slot or shared-toc",
             )
         blind = self.detection.needs_mark and entry.toc_setup is TocSetup.NONE
         if blind and self.storage.overwrites_toc_save:

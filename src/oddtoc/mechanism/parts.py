@@ -36,7 +36,6 @@ class Storage:
         fails: when it is wrong, in words.
         overwrites_toc_save: it destroys 24(r1), which a caller in another object relies on: detection has to be right.
         helper_block: its trampolines must stand in the block that the emergency exit recognises.
-        far_callers: it carries callers whose return address is farther than 2 GiB from the TOC pointer.
         thread_stack: the target has to offer a stack of return states for each thread.
         moves_arguments: the replacement does not find arguments that its caller passed in memory.
     """
@@ -46,7 +45,6 @@ class Storage:
     fails: str
     overwrites_toc_save: bool = False
     helper_block: bool = False
-    far_callers: bool = True
     thread_stack: bool = False
     moves_arguments: bool = False
 
@@ -82,7 +80,6 @@ CR4 = Storage(
     "r2 in 24(r1), r2 - LR in 12(r1)",
     "LR farther than 2 GiB from r2; CR saved with a 64-bit store",
     helper_block=True,
-    far_callers=False,
 )
 SLOT = Storage("slot", "the return address in 24(r1)", "a longjmp out leaves it in the slot", overwrites_toc_save=True)
 LR_STACK = Storage(

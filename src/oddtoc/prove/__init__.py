@@ -10,7 +10,7 @@ from __future__ import annotations
 from oddtoc.errors import LibraryError
 
 try:
-    from oddtoc.prove.conditions import Keeper, Repair, SideCondition
+    from oddtoc.mechanism.conditions import Keeper, SideCondition
     from oddtoc.prove.proof import (
         Proof,
         Verdict,
@@ -20,6 +20,7 @@ try:
         prove_all,
         sound_by_default,
     )
+    from oddtoc.prove.repair import Repair
 except ModuleNotFoundError as error:
     if error.name not in ("pypcode", "z3"):
         raise

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import z3
 
+from oddtoc.mechanism.conditions import SideCondition
 from oddtoc.prove.bits import Term
-from oddtoc.prove.conditions import SideCondition
 from oddtoc.prove.scene import Scene
 
 PREDICATES: dict[SideCondition, Callable[[Scene], Term]] = {

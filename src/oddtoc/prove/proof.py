@@ -18,13 +18,14 @@ import z3
 
 from oddtoc import isa
 from oddtoc.mechanism.catalog import MECHANISMS, Mechanism
+from oddtoc.mechanism.conditions import SideCondition
 from oddtoc.prove.bits import Term
 from oddtoc.prove.calls import CALLS, Call, Helpers
 from oddtoc.prove.claims import Claim, PathClaims, claims_of
-from oddtoc.prove.conditions import Repair, SideCondition
 from oddtoc.prove.counterexample import Borrowed, Counterexample, borrowed_words, describe
 from oddtoc.prove.paths import Exploration, explore
 from oddtoc.prove.predicates import PREDICATES
+from oddtoc.prove.repair import Repair
 from oddtoc.prove.scene import Scene
 from oddtoc.prove.subject import Subject, sample_patch, subjects
 

@@ -163,7 +163,7 @@ def refusals(mechanism: Mechanism) -> dict[EntryKind, str]:
 
 def _refusal(mechanism: Mechanism, kind: EntryKind) -> str | None:
     try:
-        mechanism.check(_entry(f"{kind.name}_{ReplacementKind.WITH_TOC.name}"), far_callers=None, thread_stack=True)
+        mechanism.check(_entry(f"{kind.name}_{ReplacementKind.WITH_TOC.name}"), thread_stack=True)
     except MechanismError as error:
         return error.advice or error.message
     return None

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from oddtoc.mechanism.catalog import Mechanism
+from oddtoc.mechanism.conditions import Keeper, SideCondition
 from oddtoc.prove.calls import CALLS, Call
-from oddtoc.prove.conditions import Keeper, SideCondition
 from oddtoc.prove.proof import Proof, Verdict, is_sound_by_default
 from oddtoc.prove.scene import Scene
 from oddtoc.prove.subject import EntryKind, refusals

@@ -1,8 +1,7 @@
-"""Side conditions: what has to hold at a site where a mechanism alone is not enough. Plain data, without a solver."""
+"""Side conditions: what has to hold at a site where a mechanism alone is not enough."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
 
@@ -37,31 +36,12 @@ class SideCondition(Enum):
         """A name for programs: ``delta-fits``."""
         return self.name.lower().replace("_", "-")
 
+    @classmethod
+    def named(cls, id: str) -> SideCondition:
+        """The condition with that id. Raises KeyError when there is none."""
+        return cls[id.upper().replace("-", "_")]
+
     @property
     def keeper(self) -> Keeper:
         """Who sees to it."""
         return Keeper.CONSTRUCTION if self is SideCondition.NARROW_CR_SAVE else Keeper.SITE
-
-
-@dataclass(frozen=True)
-class Repair:
-    """Conditions under which a call that can go wrong is proven right.
-
-    Attributes:
-        conditions: the conditions.
-        any_of: one of them is enough; otherwise all are needed.
-        exact: wherever they do not hold, the call does go wrong: no weaker condition would do.
-    """
-
-    conditions: tuple[SideCondition, ...]
-    any_of: bool
-    exact: bool
-
-    @property
-    def by_construction(self) -> bool:
-        """Whether nothing has to be looked at."""
-        kept = [condition.keeper is Keeper.CONSTRUCTION for condition in self.conditions]
-        return any(kept) if self.any_of else all(kept)
-
-    def __str__(self) -> str:
-        return (" or " if self.any_of else " and ").join(condition.id for condition in self.conditions)
