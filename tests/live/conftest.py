@@ -49,3 +49,32 @@ def objects(tmp_path_factory):
         return built[key]
 
     return get
+
+
+_SHOWING = """
+static int my_{function}(struct seq_file *file, void *data)
+{{
+	seq_printf(file, "%s\\n", "{text}");
+	return 0;
+}}
+ODDTOC_REPLACE(vmlinux, {function}, my_{function});
+"""
+
+
+@pytest.fixture(scope="session")
+def saying(tmp_path_factory):
+    """Builds a patch of that name: `saying("two", cmdline="a", version="b")` changes what these files in /proc show."""
+    folder = tmp_path_factory.mktemp("saying")
+    built = {}
+
+    def get(name, **texts):
+        key = name, tuple(sorted(texts.items()))
+        if key not in built:
+            source = folder / f"{name}-{len(built)}.c"
+            shows = [_SHOWING.format(function=f"{file}_proc_show", text=text) for file, text in texts.items()]
+            declarations = "struct seq_file;\nvoid seq_printf(struct seq_file *file, const char *format, ...);\n"
+            source.write_text("#include <oddtoc.h>\n" + declarations + "".join(shows))
+            built[key] = compile_patch(source, source.with_suffix(".o"), name=name)
+        return built[key]
+
+    return get

@@ -10,17 +10,8 @@ from hypothesis import strategies as st
 
 from oddtoc.errors import OddtocError, RecordError, RoomError
 from oddtoc.kernel.room import Span
-from oddtoc.live.record import (
-    HEADER,
-    MAGIC,
-    Change,
-    FunctionRecord,
-    Record,
-    State,
-    end_of_journal,
-    entry_bytes,
-    read_journal,
-)
+from oddtoc.live.record import Change, FunctionRecord, Record
+from oddtoc.live.store import HEADER, MAGIC, Contents, State, entry_bytes, read_journal
 
 START = 0xC000000001141000
 ROOM = Span(START, START + (256 << 10))
@@ -45,15 +36,15 @@ def reader(memory):
 def test_entries_are_read_back_in_order():
     first, second = record("one"), record("two", functions=300)
     memory = entry_bytes(first, State.APPLIED) + entry_bytes(second, State.INTENT)
-    entries = read_journal(ROOM, reader(memory))
+    contents = read_journal(ROOM, reader(memory))
+    entries = contents.entries
     assert [(e.state, e.record) for e in entries] == [(State.APPLIED, first), (State.INTENT, second)]
     assert entries[1].address == START + entries[0].capacity
-    assert end_of_journal(ROOM, entries) == START + len(memory)
+    assert contents.end == START + len(memory)
 
 
 def test_an_empty_journal_has_no_entries():
-    assert read_journal(ROOM, reader(b"")) == []
-    assert end_of_journal(ROOM, []) == START
+    assert read_journal(ROOM, reader(b"")) == Contents((), (), START)
 
 
 def test_a_record_too_long_for_the_journal_is_refused():
@@ -83,7 +74,7 @@ def test_mutated_entries_give_typed_errors_or_the_same_record(offset, replacemen
     offset = min(offset, len(memory) - len(replacement))
     memory[offset : offset + len(replacement)] = replacement
     try:
-        entries = read_journal(ROOM, reader(memory))
+        entries = read_journal(ROOM, reader(memory)).entries
     except OddtocError:
         return
     assert all(entry.record == record() for entry in entries)
@@ -114,5 +105,5 @@ def test_any_body_with_a_right_checksum_is_a_record_or_a_typed_error(plain):
 
 def test_the_header_is_what_the_documentation_says():
     magic, state, capacity, length, crc, rest = struct.unpack("<8sIIII8s", entry_bytes(record(), State.INTENT)[:32])
-    assert (magic, state, capacity % 128, rest) == (b"oddtoc\x01\n", 1, 0, bytes(8))
+    assert (magic, state, capacity % 128, rest) == (b"oddtoc\x02\n", 1, 0, bytes(8))
     assert length and crc

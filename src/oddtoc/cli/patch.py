@@ -41,6 +41,9 @@ def apply(
     ] = "auto",
     name: Annotated[str | None, typer.Option("--name", help="The patch's name [the file's stem].")] = None,
     which: Which = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Take the place of all that is applied, in one stop.")
+    ] = False,
     dry_run: DryRun = False,
     timeout: Timeout = 10.0,
     output: Output = Format.TEXT,
@@ -51,7 +54,7 @@ def apply(
 
     parsed = PatchObject.open(patch, name)
     with _session(target, vmlinux) as session:
-        plan = session.plan(parsed, mechanism=mechanism, which=choices(which))
+        plan = session.plan(parsed, mechanism=mechanism, which=choices(which), replace=replace)
         if dry_run:
             typer.echo(patches.plan_json(plan) if output is Format.JSON else patches.plan_text(plan))
             return

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from oddtoc.errors import BusyError, ChangedError, FaultError
 from oddtoc.kernel.room import Span
 from oddtoc.live.record import Change, FunctionRecord
+from oddtoc.live.store import Write
 from oddtoc.target.qemu import Cpu, Pause, QemuTarget, Stopped
 
 _FIRST_DELAY = 0.001
@@ -22,16 +23,14 @@ class Commit:
     """What a commit changes.
 
     Attributes:
-        functions: whose words change.
-        to_new: True writes what the patch wants, False what stood there before.
+        functions: whose words change, each from the old word, which stands there now, to the new one.
+        states: written behind the words: the states of records.
         accepted: whether a word may already be what it is to become.
-        state: (address, bytes) written with the words: the state of the record.
     """
 
     functions: Sequence[FunctionRecord]
-    to_new: bool
+    states: Sequence[Write]
     accepted: bool
-    state: tuple[int, bytes]
 
 
 def carry_out(target: QemuTarget, commit: Commit, *, timeout: float) -> Pause:
@@ -102,10 +101,10 @@ def _uninterrupted() -> Iterator[None]:
 def _write(stopped: Stopped, commit: Commit, blocks: Sequence[Span], live: Sequence[bytes]) -> None:
     for function, block, memory in zip(commit.functions, blocks, live, strict=True):
         _check(function, commit, block, memory)
-    wanted = [_changed(f, b, m, commit.to_new) for f, b, m in zip(commit.functions, blocks, live, strict=True)]
+    wanted = [_changed(f, b, m) for f, b, m in zip(commit.functions, blocks, live, strict=True)]
     writes = [(block.start, memory) for block, memory in zip(blocks, wanted, strict=True)]
     try:
-        stopped.write_many([*writes, commit.state], verify=True)
+        stopped.write_many([*writes, *commit.states], verify=True)
     except (FaultError, ChangedError):
         stopped.write_many([(block.start, memory) for block, memory in zip(blocks, live, strict=True)], verify=False)
         raise
@@ -121,20 +120,18 @@ def _check(function: FunctionRecord, commit: Commit, block: Span, memory: bytes)
     for change in function.changes:
         offset = change.address - block.start
         word = int.from_bytes(memory[offset : offset + 4], "little")
-        before, after = (change.old, change.new) if commit.to_new else (change.new, change.old)
-        if word != before and not (commit.accepted and word == after):
+        if word != change.old and not (commit.accepted and word == change.new):
             raise ChangedError(
-                f"the {change.role} of {function.name} is {word:#010x} and not {before:#010x}; nothing was written",
+                f"the {change.role} of {function.name} is {word:#010x} and not {change.old:#010x}; nothing was written",
                 address=change.address,
                 function=function.name,
                 advice="somebody else has changed it: look with oddtoc status",
             )
 
 
-def _changed(function: FunctionRecord, block: Span, memory: bytes, to_new: bool) -> bytes:
+def _changed(function: FunctionRecord, block: Span, memory: bytes) -> bytes:
     result = bytearray(memory)
     for change in function.changes:
-        word = change.new if to_new else change.old
         offset = change.address - block.start
-        result[offset : offset + 4] = word.to_bytes(4, "little")
+        result[offset : offset + 4] = change.new.to_bytes(4, "little")
     return bytes(result)

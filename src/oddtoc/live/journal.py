@@ -1,15 +1,21 @@
-"""What is applied in a target: its records held against its live words."""
+"""What is applied in a target: its records held against its live words.
+
+Patches over one function form a stack, oldest below. The live words tell which is on top; what lies below is told by
+the records alone, as nothing of it can be seen. That is why every operation begins by settling the records: states
+that a killed run left behind become what the live words say.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from oddtoc.errors import RoomError, StateError
+from oddtoc.errors import StateError
 from oddtoc.kernel.room import Span
 from oddtoc.kernel.running import ReadMany
-from oddtoc.live.record import FunctionRecord, JournalEntry, Record, State, end_of_journal, read_journal
+from oddtoc.live.record import Change, FunctionRecord, Record
+from oddtoc.live.store import JournalEntry, State, Write, read_journal, state_write
 
 
 class Condition(Enum):
@@ -20,6 +26,11 @@ class Condition(Enum):
     ABSENT = "not applied"
     PARTLY = "partly applied"
     FOREIGN = "changed by somebody else"
+
+    @property
+    def in_force(self) -> bool:
+        """Whether it takes part in a stack: on top, or below something."""
+        return self in (Condition.APPLIED, Condition.COVERED, Condition.PARTLY)
 
 
 @dataclass(frozen=True)
@@ -64,39 +75,49 @@ class Journal:
         room: where the journal is.
         read_many: reads live memory.
 
+    Attributes:
+        contents: what stands there.
+        live: the live words that records speak of, by address.
+        patches: every patch that may be in force, oldest first.
+
     Raises:
         RecordError: the journal is damaged.
     """
 
     def __init__(self, room: Span, read_many: ReadMany) -> None:
         self.room = room
-        self.entries = read_journal(room, lambda address, size: read_many([(address, size)])[0])
-        recorded = [entry for entry in self.entries if entry.state is not State.REVERTED]
+        self.contents = read_journal(room, lambda address, size: read_many([(address, size)])[0])
+        recorded = _not_replaced([entry for entry in self.contents.entries if entry.state is not State.REVERTED])
         addresses = sorted({c.address for e in recorded for f in e.record.functions for c in f.changes})
         memory = read_many([(address, 4) for address in addresses]) if addresses else []
         self.live = {a: int.from_bytes(m, "little") for a, m in zip(addresses, memory, strict=True)}
         self.patches = self._judge(recorded)
 
     def _judge(self, recorded: Sequence[JournalEntry]) -> list[PatchStatus]:
-        """Newest first: the words that a patch covers are those that the next one found."""
-        expected = dict(self.live)
+        """Newest first: what is on top covers what is older."""
+        covered: set[int] = set()
         patches: list[PatchStatus] = []
-        for entry in reversed(recorded):
-            found = tuple((function, self._condition(function, expected)) for function in entry.record.functions)
-            patches.append(PatchStatus(entry, found))
-            for function, condition in found:
-                if condition in (Condition.APPLIED, Condition.COVERED):
-                    expected.update((change.address, change.old) for change in function.changes)
+        for index in reversed(range(len(recorded))):
+            below = _words(recorded[:index])
+            functions = tuple(
+                (function, self._condition(function, recorded[index].state, function.entry in covered, below))
+                for function in recorded[index].record.functions
+            )
+            patches.append(PatchStatus(recorded[index], functions))
+            covered |= {function.entry for function, condition in functions if condition.in_force}
         return patches[::-1]
 
-    def _condition(self, function: FunctionRecord, expected: dict[int, int]) -> Condition:
-        words = [(expected[change.address], change) for change in function.changes]
+    def _condition(
+        self, function: FunctionRecord, state: State, covered: bool, below: set[tuple[int, int]]
+    ) -> Condition:
+        if covered:
+            return Condition.COVERED if state is State.APPLIED else Condition.ABSENT
+        words = [(self.live[change.address], change) for change in function.changes]
         if all(word == change.new for word, change in words):
-            on_top = all(self.live[change.address] == change.new for change in function.changes)
-            return Condition.APPLIED if on_top else Condition.COVERED
-        if all(word == change.old for word, change in words):
+            return Condition.APPLIED
+        if all(_is_older(word, change.address, change.old, below) for word, change in words):
             return Condition.ABSENT
-        if all(word in (change.old, change.new) for word, change in words):
+        if all(word == c.new or _is_older(word, c.address, c.old, below) for word, c in words):
             return Condition.PARTLY
         return Condition.FOREIGN
 
@@ -107,7 +128,7 @@ class Journal:
             StateError: no patch of that name is applied; the error names those that are.
         """
         for status in reversed(self.patches):
-            if status.record.name == name and status.present:
+            if status.record.name == name and (status.present or status.entry.state is State.APPLIED):
                 return status
         applied = [status.record.name for status in self.patches if status.present]
         raise StateError(
@@ -119,40 +140,86 @@ class Journal:
         """Whether words of a patch of that name are in force."""
         return any(status.record.name == name and status.present for status in self.patches)
 
-    def above(self, status: PatchStatus) -> list[str]:
-        """Names of the patches that were applied later over functions of this one."""
-        mine = {function.entry for function, _ in status.functions}
-        later = self.patches[self.patches.index(status) + 1 :]
-        return [s.record.name for s in later if s.present and mine & {f.entry for f, _ in s.functions}]
+    def check_whole(self, *names: str) -> None:
+        """Let nobody build on a patch that a killed run left half-way.
 
-    def abandoned(self, name: str) -> tuple[int, ...]:
-        """Addresses of entries of that name whose commit never happened."""
-        return tuple(s.entry.address for s in self.patches if s.record.name == name and not s.present)
+        Args:
+            names: patches that are about to be completed or taken back themselves.
 
-    def wrote(self, address: int, word: int) -> bool:
-        """Whether a patch that is in force put this word there."""
-        return any(
-            change.address == address and change.new == word
-            for status in self.patches
-            if status.present
-            for function, _ in status.functions
-            for change in function.changes
-        )
+        Raises:
+            StateError: another patch is partly applied.
+        """
+        for status in self.patches:
+            if status.condition is Condition.PARTLY and status.record.name not in names:
+                name = status.record.name
+                raise StateError(
+                    f"{name} is partly applied: a run of oddtoc was killed over it",
+                    advice=f"apply it again to complete it, or oddtoc revert {name}",
+                )
+
+    def current(self, address: int) -> int | None:
+        """The word that stands at an address if nobody else has been there; None where no patch is in force."""
+        words = [change.new for _, change in self._in_force(address)]
+        return words[-1] if words else None
+
+    def without(self, leaving: Collection[int], address: int) -> int | None:
+        """The word that has to stand at an address when some patches leave; None where no patch is in force.
+
+        Args:
+            leaving: addresses of their entries.
+            address: of the word.
+        """
+        changes = list(self._in_force(address))
+        if not changes:
+            return None
+        words = [change.new for status, change in changes if status.entry.address not in leaving]
+        return words[-1] if words else changes[0][1].old
+
+    def _in_force(self, address: int) -> Iterable[tuple[PatchStatus, Change]]:
+        for status in self.patches:
+            for function, condition in status.functions:
+                if condition.in_force:
+                    yield from ((status, change) for change in function.changes if change.address == address)
+
+    @property
+    def settling(self) -> list[Write]:
+        """What makes the states of all records say what is true."""
+        known = {status.entry.address: status for status in self.patches}
+        writes = []
+        for entry in self.contents.entries:
+            status = known.get(entry.address)
+            state = State.REVERTED if status is None or not status.present else entry.state
+            if status is not None and {c for _, c in status.functions} <= {Condition.APPLIED, Condition.COVERED}:
+                state = State.APPLIED
+            if state is not entry.state:
+                writes.append(state_write(entry.address, state))
+        return writes
 
     @property
     def spans(self) -> list[Span]:
-        """Memory that was ever given to a payload. It is not given again: a thread may still be in it."""
-        return [span for entry in self.entries for span in entry.record.spans.values() if span.size > 0]
+        """Memory that payloads hold, also those of reverted patches: somebody may still be in one."""
+        return [span for entry in self.contents.entries for span in entry.record.spans.values() if span.size > 0]
 
-    def end(self, *, entry_size: int) -> int:
-        """Where the next entry of that many bytes goes.
+    @property
+    def next_serial(self) -> int:
+        """For the next record."""
+        return max((entry.record.serial for entry in self.contents.entries), default=0) + 1
 
-        Raises:
-            RoomError: the journal is full.
-        """
-        place = end_of_journal(self.room, self.entries)
-        if place + entry_size + 128 > self.room.end:
-            raise RoomError(
-                "the journal of this target is full", address=place, advice="reboot the target to start afresh"
-            )
-        return place
+
+def _not_replaced(entries: Sequence[JournalEntry]) -> list[JournalEntry]:
+    """A patch that replaced all others ends them with its own state, in one word."""
+    kept: list[JournalEntry] = []
+    for entry in entries:
+        if entry.record.replaces and entry.state is State.APPLIED:
+            kept.clear()
+        kept.append(entry)
+    return kept
+
+
+def _words(entries: Sequence[JournalEntry]) -> set[tuple[int, int]]:
+    """Every (address, word) that records want."""
+    return {(c.address, c.new) for entry in entries for f in entry.record.functions for c in f.changes}
+
+
+def _is_older(word: int, address: int, original: int, below: set[tuple[int, int]]) -> bool:
+    return word == original or (address, word) in below

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from oddtoc import isa
-from oddtoc.errors import ChangedError, MechanismError, OddtocError, PatchError, RelocationError, RoomError, StateError
+from oddtoc.errors import ChangedError, MechanismError, OddtocError, PatchError, RelocationError, RoomError
 from oddtoc.image.entry import Entry
 from oddtoc.image.symbols import Symbol
 from oddtoc.kernel.place import branch_place
@@ -17,9 +17,12 @@ from oddtoc.kernel.running import RunningKernel
 from oddtoc.link.layout import Area, Layout, Redirect, lay_out
 from oddtoc.link.object import PatchObject
 from oddtoc.link.payload import Ground, Payload, link
+from oddtoc.live.arrival import applied_before, check_same, commit_arrival
+from oddtoc.live.commit import Commit
 from oddtoc.live.conditions import Site, check_conditions
-from oddtoc.live.journal import Journal
-from oddtoc.live.record import Change, FunctionRecord, Record, State, entry_bytes
+from oddtoc.live.journal import Condition, Journal, PatchStatus
+from oddtoc.live.record import Change, FunctionRecord, Record
+from oddtoc.live.store import State, Write, entry_bytes, entry_writes, place_for
 from oddtoc.mechanism.catalog import AUTO, AUTOMATIC, Mechanism, by_name
 from oddtoc.mechanism.mark import is_marked, marked, unmarked
 
@@ -31,22 +34,28 @@ class Plan:
     Attributes:
         record: the record that will stand in the target.
         mechanism: the mechanism that was chosen.
-        segments: (address, bytes, what) of the payload, written while the target runs.
-        journal_address: where the record's entry goes.
-        journal_entry: its bytes, state INTENT.
-        superseded: addresses of journal entries of the same name that were never committed.
+        settling: states of records that a killed run left behind, put right first.
+        journal_address: where the record's entry stands or goes.
+        journal_entry: its bytes, state INTENT; empty if it is there already.
+        journal_writes: what puts the entry there, in order, while the target runs.
+        segments: (address, bytes, what) of the payload, written then, while the target runs.
+        commit: what changes in one stop; None if nothing has to.
+        replaced: names of the patches whose place it takes.
     """
 
     record: Record
     mechanism: Mechanism
-    segments: tuple[tuple[int, bytes, str], ...]
+    settling: tuple[Write, ...]
     journal_address: int
     journal_entry: bytes
-    superseded: tuple[int, ...]
+    journal_writes: tuple[Write, ...]
+    segments: tuple[tuple[int, bytes, str], ...]
+    commit: Commit | None
+    replaced: tuple[str, ...] = ()
 
     @property
     def changes(self) -> list[Change]:
-        """Every word of existing code that changes, in address order per function."""
+        """Every word that the record speaks of: the original one, and the one while this patch is on top."""
         return [change for function in self.record.functions for change in function.changes]
 
 
@@ -56,7 +65,7 @@ class _Function:
     entry: Entry
     behind: int
     word: int
-    """The live word at `behind`."""
+    """The word at `behind` while no patch is applied."""
 
 
 class _Names:
@@ -77,6 +86,7 @@ def plan_apply(
     *,
     mechanism: str = AUTO,
     which: Mapping[str, str] | None = None,
+    replace: bool = False,
 ) -> Plan:
     """Decide everything about an apply, from the live words, without writing.
 
@@ -86,25 +96,50 @@ def plan_apply(
         patch: the patch object.
         mechanism: a mechanism's name, or `auto`: the cheapest whose conditions hold.
         which: for names that stand more than once in the kernel, the file or address that is meant.
+        replace: it takes the place of all patches that are applied, in the same stop.
+
+    Returns:
+        The plan. If this patch is applied already, there is nothing to commit in it; if a killed run left it
+        half-way, what is missing.
 
     Raises:
-        StateError: a patch of this name is applied already.
+        StateError: another patch of this name is applied, or this one in another way; another patch is half-way.
         OddtocError: the narrow kinds that say why the patch can't be applied.
     """
     candidates = list(AUTOMATIC) if mechanism == AUTO else [by_name(mechanism)]
-    if journal.is_applied(patch.name):
-        raise StateError(
-            f"a patch named {patch.name} is applied already", advice=f"oddtoc revert {patch.name}, or give it a --name"
-        )
     which = which or {}
     functions = _functions(kernel, journal, patch, which)
+    if (status := applied_before(journal, patch, replace=replace)) is not None:
+        check_same(status, mechanism, [function.symbol.address for function in functions.values()])
+        return _plan_again(journal, status, replace=replace)
+    if not replace:
+        journal.check_whole()
     refusals: list[OddtocError] = []
     for candidate in candidates:
         try:
-            return _plan_with(kernel, journal, patch, functions, candidate, which)
+            return _plan_with(kernel, journal, patch, functions, candidate, which, replace=replace)
         except (MechanismError, RelocationError, RoomError) as error:
             refusals.append(error)
     raise refusals[0]
+
+
+def _plan_again(journal: Journal, status: PatchStatus, *, replace: bool) -> Plan:
+    """A plan for a patch that is in force, at least partly."""
+    older = journal.patches[: journal.patches.index(status)] if status.record.replaces else []
+    others = [other for other in journal.patches if other is not status] if replace else older
+    commit = commit_arrival(journal, status.record, status.entry.address, others)
+    done = status.condition in (Condition.APPLIED, Condition.COVERED) and not others
+    return Plan(
+        status.record,
+        by_name(status.record.functions[0].mechanism),
+        tuple(journal.settling),
+        status.entry.address,
+        b"",
+        (),
+        (),
+        None if done else commit,
+        tuple(other.record.name for other in others if other.present),
+    )
 
 
 def _functions(
@@ -127,14 +162,15 @@ def _functions(
     for symbol, entry in zip(symbols.values(), kernel.entries(symbols.values()), strict=True):
         behind = branch_place(kernel.image, symbol, entry)
         word = int.from_bytes(kernel.read_many([(behind, 4)])[0], "little")
-        if word != kernel.image.word(behind) and not journal.wrote(behind, word):
+        original = kernel.image.word(behind)
+        if word not in (original, journal.current(behind)):
             raise ChangedError(
-                f"the word behind the site of {symbol.name} is {word:#010x} and not {kernel.image.word(behind):#010x}",
+                f"the word behind the site of {symbol.name} is {word:#010x} and not {original:#010x}",
                 address=behind,
                 function=symbol.name,
                 advice="a kprobe or another patcher is there: remove it first",
             )
-        found[symbol.name] = _Function(symbol, entry, behind, word)
+        found[symbol.name] = _Function(symbol, entry, behind, original)
     return found
 
 
@@ -145,6 +181,8 @@ def _plan_with(
     functions: Mapping[str, _Function],
     mechanism: Mechanism,
     which: Mapping[str, str],
+    *,
+    replace: bool,
 ) -> Plan:
     redirected = _redirected(journal) | {function.symbol.address: mechanism for function in functions.values()}
     for function in functions.values():
@@ -169,21 +207,33 @@ def _plan_with(
         int(time.time()),
         tuple(_record(kernel, functions[r.function], mechanism, payload) for r in patch.replacements),
         {area.value: span for area, span in spans.items() if span.size},
+        serial=journal.next_serial,
+        replaces=replace,
     )
+    leaving = journal.patches if replace else []
+    entry = entry_bytes(record, State.INTENT)
+    place = place_for(journal.contents, journal.room, len(entry))
     return Plan(
         record,
         mechanism,
+        tuple(journal.settling),
+        place,
+        entry,
+        tuple(entry_writes(journal.contents, place, entry)),
         tuple((start, data, area.value) for area, (start, data) in payload.segments.items()),
-        journal.end(entry_size=len(entry_bytes(record, State.INTENT))),
-        entry_bytes(record, State.INTENT),
-        journal.abandoned(patch.name),
+        commit_arrival(journal, record, place, leaving),
+        tuple(status.record.name for status in leaving if status.present),
     )
 
 
 def _redirected(journal: Journal) -> dict[int, Mechanism]:
     """Global entry -> mechanism of every function that is redirected."""
-    functions = (function for status in journal.patches for function in status.record.functions)
-    return {function.entry: by_name(function.mechanism) for function in functions}
+    return {
+        function.entry: by_name(function.mechanism)
+        for status in journal.patches
+        for function, condition in status.functions
+        if condition.in_force
+    }
 
 
 def _allocate(rooms: Rooms, journal: Journal, layout: Layout) -> dict[Area, Span]:
@@ -223,7 +273,7 @@ def _mark_change(kernel: RunningKernel, function: _Function, mechanism: Mechanis
     if address is None:
         return ()
     word = read_word(address)
-    if is_marked(word) == (wanted is not None):
+    if wanted is None and not is_marked(word):
         return ()
     new = marked(word, address) if wanted is not None else unmarked(word)
-    return (Change(address, word, new, "mark"),)
+    return (Change(address, unmarked(word), new, "mark"),)

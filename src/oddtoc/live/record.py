@@ -1,12 +1,7 @@
-"""The record of what is applied, kept in the target itself.
+"""The record of one patch: what is applied, in the words that stand in the target itself.
 
-A journal of entries at the start of the kernel's hole. An entry is a header and a JSON body; entries follow each
-other at multiples of 128 bytes, and the first header without magic ends the journal. The header is written after the
-body, so an entry is there whole or not at all; its state is one aligned word and changes in the same stop as the
-words of the patch. The state is what oddtoc meant to do: what is true is told from the live words.
-
-Header, little endian: magic (8 bytes), state, capacity of the entry in bytes with its header, length of the body in
-bytes, CRC-32 of the body (4 bytes each), 8 bytes of zero.
+A body of JSON in an entry of the journal (`store.py`). `old` words are those of the kernel without any patch, and
+`serial` gives the order, so that no record has to be rewritten when a patch above or below it goes.
 
 A target is not trusted: everything read from it is bounded and checked before it is used.
 """
@@ -14,37 +9,18 @@ A target is not trusted: everything read from it is bounded and checked before i
 from __future__ import annotations
 
 import json
-import struct
-import zlib
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from enum import IntEnum
 from typing import Any
 
-from oddtoc.errors import RecordError, RoomError
+from oddtoc.errors import RecordError
 from oddtoc.kernel.room import Span
 
-MAGIC = b"oddtoc\x01\n"
-HEADER = struct.Struct("<8sIIII8x")
-STATE_OFFSET = 8
-ALIGNMENT = 128
-_FIRST_READ = 4096
-_LONGEST_BODY = 200 << 10
-_MOST_ENTRIES = 4096
 _64 = 1 << 64
-
-
-class State(IntEnum):
-    """What oddtoc meant an entry to be."""
-
-    INTENT = 1
-    APPLIED = 2
-    REVERTED = 3
 
 
 @dataclass(frozen=True)
 class Change:
-    """A word of code: its address, what stood there, what stands there while the patch is applied, and what it is."""
+    """A word of code: its address, what stands there without any patch and with this one on top, and what it is."""
 
     address: int
     old: int
@@ -82,6 +58,10 @@ class Record:
         time: when it was planned, seconds since 1970.
         functions: what it redirects.
         spans: the memory that its payload holds, by area.
+        serial: larger than that of every record that was there before.
+        replaces: whether it took the place of all patches that were applied before.
+        pinned: why its payload can't be given back even when nobody is in it; empty if it can.
+        states: of the target that it knows how to handle, by id, each with its version.
     """
 
     name: str
@@ -89,6 +69,10 @@ class Record:
     time: int
     functions: tuple[FunctionRecord, ...]
     spans: dict[str, Span]
+    serial: int = 0
+    replaces: bool = False
+    pinned: str = ""
+    states: tuple[tuple[int, int], ...] = ()
 
     def encode(self) -> bytes:
         """The body of its entry."""
@@ -97,94 +81,34 @@ class Record:
         return json.dumps(plain, separators=(",", ":")).encode()
 
 
-@dataclass(frozen=True)
-class JournalEntry:
-    """An entry where it stands: its address, capacity in bytes, state, and record (None where it was given back)."""
-
-    address: int
-    capacity: int
-    state: State
-    record: Record
-
-
-def entry_bytes(record: Record, state: State) -> bytes:
-    """The whole entry, padded to its capacity.
-
-    Raises:
-        RoomError: the record is too long for any journal.
-    """
-    body = record.encode()
-    if len(body) > _LONGEST_BODY:
-        raise RoomError(f"the record of {record.name} is {len(body)} bytes long", advice="split the patch")
-    capacity = -(-(HEADER.size + len(body)) // ALIGNMENT) * ALIGNMENT
-    header = HEADER.pack(MAGIC, state, capacity, len(body), zlib.crc32(body))
-    return (header + body).ljust(capacity, b"\0")
-
-
-def state_word(state: State) -> bytes:
-    """The four bytes at STATE_OFFSET of an entry."""
-    return struct.pack("<I", state)
-
-
-def read_journal(room: Span, read: Callable[[int, int], bytes]) -> list[JournalEntry]:
-    """All entries of a target's journal, oldest first.
+def decode(body: bytes, place: int) -> Record:
+    """The record in an entry's body.
 
     Args:
-        room: where the journal is.
-        read: reads live memory.
+        body: from the target.
+        place: the entry's address, for the error.
 
     Raises:
-        RecordError: an entry is damaged, or was written by an oddtoc with another format.
+        RecordError: it is damaged.
     """
-    entries: list[JournalEntry] = []
-    memory = read(room.start, min(_FIRST_READ, room.size))
-    offset = 0
-    while offset + HEADER.size <= room.size and len(entries) < _MOST_ENTRIES:
-        memory = _extended(memory, offset + HEADER.size, room, read)
-        magic, state, capacity, length, crc = HEADER.unpack_from(memory, offset)
-        if magic == bytes(8):
-            return entries
-        place = room.start + offset
-        if magic != MAGIC:
-            raise RecordError(
-                f"the journal at {place:#x} holds something that this oddtoc did not write", address=place
-            )
-        if capacity % ALIGNMENT or not HEADER.size + length <= capacity <= room.size - offset or length > _LONGEST_BODY:
-            raise RecordError(f"the journal entry at {place:#x} is damaged: its lengths make no sense", address=place)
-        memory = _extended(memory, offset + capacity, room, read)
-        body = memory[offset + HEADER.size : offset + HEADER.size + length]
-        if zlib.crc32(body) != crc:
-            raise RecordError(f"the journal entry at {place:#x} is damaged: its checksum is wrong", address=place)
-        entries.append(JournalEntry(place, capacity, _state(state, place), _decode(body, place)))
-        offset += capacity
-    return entries
-
-
-def end_of_journal(room: Span, entries: list[JournalEntry]) -> int:
-    """Where the next entry goes."""
-    return entries[-1].address + entries[-1].capacity if entries else room.start
-
-
-def _extended(memory: bytes, needed: int, room: Span, read: Callable[[int, int], bytes]) -> bytes:
-    if needed <= len(memory):
-        return memory
-    more = min(max(needed - len(memory), len(memory)), room.size - len(memory))
-    return memory + read(room.start + len(memory), more)
-
-
-def _state(value: int, place: int) -> State:
-    try:
-        return State(value)
-    except ValueError:
-        raise RecordError(f"the journal entry at {place:#x} is in the unknown state {value}", address=place) from None
-
-
-def _decode(body: bytes, place: int) -> Record:
     try:
         plain = json.loads(body)
         functions = tuple(_function(one) for one in _list(plain["functions"]))
         spans = {_text(area): Span(*map(_address, _list(span))) for area, span in plain["spans"].items()}
-        return Record(_text(plain["name"]), _text(plain["sha256"]), _address(plain["time"]), functions, spans)
+        if not functions:
+            raise ValueError("it redirects nothing")
+        states = tuple((_address(number), _word(version)) for number, version in _list(plain["states"]))
+        return Record(
+            _text(plain["name"]),
+            _text(plain["sha256"]),
+            _address(plain["time"]),
+            functions,
+            spans,
+            serial=_address(plain["serial"]),
+            replaces=_flag(plain["replaces"]),
+            pinned=_text(plain["pinned"]),
+            states=states,
+        )
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise RecordError(f"the journal entry at {place:#x} is damaged: {error}", address=place) from error
 
@@ -219,4 +143,10 @@ def _address(value: Any) -> int:
 def _word(value: Any) -> int:
     if not isinstance(value, int) or not 0 <= value < 1 << 32:
         raise TypeError("a word is malformed")
+    return value
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError("a flag is malformed")
     return value

@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from oddtoc.errors import BusyError, ChangedError, FaultError, StateError, UsageError
+from oddtoc.errors import BusyError, ChangedError, FaultError, UsageError
 from oddtoc.image.elf import Image
 from oddtoc.kernel.running import RunningKernel
 from oddtoc.link.object import PatchObject
 from oddtoc.live.commit import Commit, carry_out
 from oddtoc.live.journal import Journal, PatchStatus
+from oddtoc.live.moves import moves
 from oddtoc.live.plan import Plan, plan_apply
-from oddtoc.live.record import STATE_OFFSET, State, state_word
+from oddtoc.live.store import HEADER, State, state_write
 from oddtoc.mechanism.catalog import AUTO
 from oddtoc.target.connect import connect, parse_target
-from oddtoc.target.qemu import QemuTarget
+from oddtoc.target.qemu import Pause, QemuTarget
 
 DEFAULT_TIMEOUT = 10.0
 _PIECE = 16 << 10
@@ -34,6 +35,7 @@ class Outcome:
         total_pause: seconds of all its stops.
         stops: how many there were.
         round_trips: of the debug protocol, in the commit's stop.
+        changed: whether there was a commit at all.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Outcome:
     total_pause: float
     stops: int
     round_trips: int
+    changed: bool = True
 
 
 class Session:
@@ -109,12 +112,21 @@ class Session:
         """Every recorded patch that was not reverted, oldest first, judged by the live words."""
         return self.journal().patches
 
-    def plan(self, patch: PatchObject, *, mechanism: str = AUTO, which: Mapping[str, str] | None = None) -> Plan:
+    def plan(
+        self,
+        patch: PatchObject,
+        *,
+        mechanism: str = AUTO,
+        which: Mapping[str, str] | None = None,
+        replace: bool = False,
+    ) -> Plan:
         """Everything that applying a patch would write. See `plan_apply`."""
-        return plan_apply(self.kernel, self.journal(), patch, mechanism=mechanism, which=which)
+        return plan_apply(self.kernel, self.journal(), patch, mechanism=mechanism, which=which, replace=replace)
 
     def apply(self, plan: Plan, *, timeout: float = DEFAULT_TIMEOUT) -> Outcome:
-        """Carry out a plan: payload and intent while the target runs, then the commit in one stop.
+        """Carry out a plan: intent and payload while the target runs, then the commit in one stop.
+
+        Killed anywhere, it leaves a record that the next command goes on from.
 
         Args:
             plan: from `plan`, made in this session.
@@ -125,52 +137,59 @@ class Session:
             BusyError: a vCPU stood in the way all the time; the patch is not applied.
         """
         first = len(self.target.pauses)
-        self._check_empty(plan)
-        for address in plan.superseded:
-            self.target.write_many([(address + STATE_OFFSET, state_word(State.REVERTED))])
+        if plan.journal_entry:
+            self._check_empty(plan)
+        self.target.write_many(plan.settling)
+        if plan.commit is None:
+            return self._outcome(plan.record.name, None, first)
+        for write in plan.journal_writes:
+            self.target.write_many([write])
         for address, data, _ in plan.segments:
             for start in range(0, len(data), _PIECE):
                 self.target.write_many([(address + start, data[start : start + _PIECE])])
-        self._write_intent(plan)
-        state = (plan.journal_address + STATE_OFFSET, state_word(State.APPLIED))
-        commit = Commit(plan.record.functions, to_new=True, accepted=False, state=state)
         try:
-            pause = carry_out(self.target, commit, timeout=timeout)
+            pause = carry_out(self.target, plan.commit, timeout=timeout)
         except (BusyError, ChangedError, FaultError):
-            self.target.write_many([(plan.journal_address + STATE_OFFSET, state_word(State.REVERTED))])
+            if plan.journal_entry:
+                self.target.write_many([state_write(plan.journal_address, State.REVERTED)])
             raise
-        return self._outcome(plan.record.name, pause.seconds, pause.round_trips, first)
+        return self._outcome(plan.record.name, pause, first)
 
     def revert(self, name: str, *, timeout: float = DEFAULT_TIMEOUT) -> Outcome:
-        """Put back the words that a patch changed.
+        """Take a patch back, wherever it is in the stacks of its functions.
 
-        Its payload stays in memory, untouched: a thread may still be in it.
+        Functions that a later patch covers stay as they are. Its payload stays in memory, untouched: a thread may
+        still be in it (see `gc`).
 
         Args:
             name: of the patch.
             timeout: seconds to wait for vCPUs to leave the words that change.
 
         Raises:
-            StateError: no such patch is applied, or a later one covers it.
+            StateError: no such patch is applied, or another one is half-way.
             BusyError: a vCPU stood in the way all the time; the patch is still applied.
         """
         first = len(self.target.pauses)
-        commit = self.plan_revert(name)
+        journal = self.journal()
+        commit = self._revert_commit(journal, name)
+        self.target.write_many(journal.settling)
         pause = carry_out(self.target, commit, timeout=timeout)
-        return self._outcome(name, pause.seconds, pause.round_trips, first)
+        return self._outcome(name, pause, first)
 
     def plan_revert(self, name: str) -> Commit:
         """What reverting a patch would write."""
-        journal = self.journal()
+        return self._revert_commit(self.journal(), name)
+
+    def _revert_commit(self, journal: Journal, name: str) -> Commit:
         status = journal.find(name)
-        if above := journal.above(status):
-            raise StateError(f"{name} is covered by {above[-1]}", advice=f"oddtoc revert {above[-1]} first")
-        state = (status.entry.address + STATE_OFFSET, state_word(State.REVERTED))
-        return Commit(status.record.functions, to_new=False, accepted=True, state=state)
+        journal.check_whole(name)
+        state = state_write(status.entry.address, State.REVERTED)
+        return Commit(moves(journal, [status]), [state], accepted=True)
 
     def _check_empty(self, plan: Plan) -> None:
         requests = [(address, len(data)) for address, data, _ in plan.segments]
-        requests.append((plan.journal_address, len(plan.journal_entry)))
+        # the header of a place that was given back is there
+        requests.append((plan.journal_address + HEADER.size, len(plan.journal_entry) - HEADER.size))
         for (address, _), memory in zip(requests, self.target.read_many(requests), strict=True):
             if any(memory):
                 raise ChangedError(
@@ -179,12 +198,8 @@ class Session:
                     advice="something other than oddtoc has written there; nothing was changed",
                 )
 
-    def _write_intent(self, plan: Plan) -> None:
-        """Body first: the header makes the entry valid."""
-        header = 32
-        self.target.write_many([(plan.journal_address + header, plan.journal_entry[header:])])
-        self.target.write_many([(plan.journal_address, plan.journal_entry[:header])])
-
-    def _outcome(self, name: str, pause: float, round_trips: int, first: int) -> Outcome:
+    def _outcome(self, name: str, pause: Pause | None, first: int) -> Outcome:
         pauses = [one.seconds for one in self.target.pauses[first:]]
-        return Outcome(name, pause, max(pauses), sum(pauses), len(pauses), round_trips)
+        commit, round_trips = (pause.seconds, pause.round_trips) if pause else (0.0, 0)
+        longest = max(pauses, default=0.0)
+        return Outcome(name, commit, longest, sum(pauses), len(pauses), round_trips, changed=pause is not None)

@@ -14,8 +14,9 @@ from oddtoc.link.object import PatchObject
 from oddtoc.live.commit import Commit
 from oddtoc.live.journal import PatchStatus
 from oddtoc.live.plan import Plan
-from oddtoc.live.record import HEADER, Change, FunctionRecord
+from oddtoc.live.record import FunctionRecord
 from oddtoc.live.session import Outcome
+from oddtoc.live.store import HEADER
 
 _WORDS_PER_LINE = 8
 _TEXT_WIDTH = 72
@@ -31,12 +32,17 @@ def built(patch: PatchObject, path: Path) -> str:
 
 def plan_text(plan: Plan) -> str:
     """Every word that an apply would write, in the order in which it would be written."""
+    if plan.commit is None:
+        return f"patch {plan.record.name} is applied already: nothing would be written"
     lines = [f"patch {plan.record.name} ({plan.mechanism.name}) would write:", "", "while the target runs:"]
+    lines += [f"  the state of a record, {len(data)} bytes at {address:#x}" for address, data in plan.settling]
+    if plan.journal_entry:
+        lines += [f"  record, {len(plan.journal_entry)} bytes", *_record_dump(plan.journal_address, plan.journal_entry)]
     for address, data, what in plan.segments:
         lines += [f"  {what}, {len(data)} bytes", *_dump(address, data)]
-    lines += [f"  record, {len(plan.journal_entry)} bytes", *_record_dump(plan.journal_address, plan.journal_entry)]
-    lines += ["", "in one stop, if the old words are still there:", *_changes(plan.record.functions, to_new=True)]
+    lines += ["", "in one stop, if the old words are still there:", *_changes(plan.commit.functions)]
     lines.append("  and the record's state: applied")
+    lines += [f"  and that of {name}: reverted" for name in plan.replaced]
     return "\n".join(lines)
 
 
@@ -50,6 +56,8 @@ def plan_json(plan: Plan) -> str:
                 {"what": what, "address": hex(address), "bytes": data.hex()} for address, data, what in plan.segments
             ],
             "record": {"address": hex(plan.journal_address), "bytes": plan.journal_entry.hex()},
+            "already_applied": plan.commit is None,
+            "replaces": list(plan.replaced),
             "functions": [_function(function) for function in plan.record.functions],
         }
     )
@@ -57,7 +65,10 @@ def plan_json(plan: Plan) -> str:
 
 def applied_text(plan: Plan, outcome: Outcome, target: str) -> str:
     """What is in force now, and what it cost the target."""
+    if not outcome.changed:
+        return f"{plan.record.name} is applied to {target} already; nothing was changed"
     lines = [f"applied {plan.record.name} to {target}"]
+    lines += [f"  in place of {name}" for name in plan.replaced]
     lines += [f"  {f.name}  {f.mechanism}  {f.behind:#x} -> {f.target:#x}" for f in plan.record.functions]
     return "\n".join([*lines, pause_text(outcome)])
 
@@ -65,7 +76,15 @@ def applied_text(plan: Plan, outcome: Outcome, target: str) -> str:
 def applied_json(plan: Plan, outcome: Outcome) -> str:
     """The same as JSON."""
     functions = [_function(function) for function in plan.record.functions]
-    return _json({"patch": plan.record.name, "functions": functions, "pause": _pause(outcome)})
+    return _json(
+        {
+            "patch": plan.record.name,
+            "changed": outcome.changed,
+            "replaced": list(plan.replaced),
+            "functions": functions,
+            "pause": _pause(outcome),
+        }
+    )
 
 
 def reverted_text(outcome: Outcome, target: str) -> str:
@@ -80,7 +99,9 @@ def reverted_json(outcome: Outcome) -> str:
 
 def revert_text(name: str, commit: Commit) -> str:
     """Every word that a revert would write."""
-    lines = [f"reverting {name} would write, in one stop:", *_changes(commit.functions, to_new=False)]
+    lines = [f"reverting {name} would write, in one stop:", *_changes(commit.functions)]
+    if not commit.functions:
+        lines.append("  no word of code: later patches cover all of it")
     return "\n".join([*lines, "  and the record's state: reverted"])
 
 
@@ -145,12 +166,13 @@ def _function(function: FunctionRecord) -> dict[str, Any]:
     }
 
 
-def _changes(functions: Iterable[FunctionRecord], *, to_new: bool) -> list[str]:
-    def line(function: FunctionRecord, change: Change) -> str:
-        old, new = (change.old, change.new) if to_new else (change.new, change.old)
-        return f"  {change.address:#x}  {old:08x} -> {new:08x}  {change.role} of {function.name}"
-
-    return [line(function, change) for function in functions for change in function.changes]
+def _changes(functions: Iterable[FunctionRecord]) -> list[str]:
+    return [
+        f"  {change.address:#x}  {change.old:08x} -> {change.new:08x}  {change.role} of {function.name}"
+        for function in functions
+        for change in function.changes
+        if change.old != change.new
+    ]
 
 
 def _dump(address: int, data: bytes) -> list[str]:

@@ -1,0 +1,78 @@
+"""A patch on its way in: whether it is there already, and what its commit changes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from oddtoc.errors import StateError
+from oddtoc.link.object import PatchObject
+from oddtoc.live.commit import Commit
+from oddtoc.live.journal import Journal, PatchStatus
+from oddtoc.live.moves import moves
+from oddtoc.live.record import Record
+from oddtoc.live.store import State, state_write
+from oddtoc.mechanism.catalog import AUTO
+
+
+def applied_before(journal: Journal, patch: PatchObject, *, replace: bool) -> PatchStatus | None:
+    """The status of this very patch, if it is in force at least partly.
+
+    Args:
+        journal: what is applied.
+        patch: the patch that is to be applied.
+        replace: it takes the place of all others, so one of the same name is no obstacle.
+
+    Raises:
+        StateError: another patch of this name is applied.
+    """
+    if not journal.is_applied(patch.name):
+        return None
+    status = journal.find(patch.name)
+    if status.record.sha256 == hashlib.sha256(patch.content).hexdigest():
+        return status
+    if replace:
+        return None
+    raise StateError(
+        f"another patch named {patch.name} is applied already",
+        advice=f"oddtoc revert {patch.name}, give it a --name, or --replace all that is applied",
+    )
+
+
+def check_same(status: PatchStatus, mechanism: str, entries: Sequence[int]) -> None:
+    """Whether a patch that is in force is there in the way that is asked for.
+
+    Args:
+        status: of the patch.
+        mechanism: that is asked for, or auto.
+        entries: addresses of the functions that it is to replace.
+
+    Raises:
+        StateError: it is there with another mechanism, or over other functions of the same names.
+    """
+    name = status.record.name
+    other = [function.mechanism for function in status.record.functions if function.mechanism != mechanism]
+    if mechanism != AUTO and other:
+        raise StateError(
+            f"{name} is applied already, with {other[0]}",
+            advice=f"oddtoc revert {name} first, or ask for that mechanism or auto",
+        )
+    if {f.entry for f in status.record.functions} != set(entries):
+        raise StateError(
+            f"{name} is applied already, over other functions of the same names", advice=f"oddtoc revert {name} first"
+        )
+
+
+def commit_arrival(journal: Journal, record: Record, place: int, leaving: Sequence[PatchStatus]) -> Commit:
+    """What puts a patch on top, and takes others back, in one stop.
+
+    Args:
+        journal: what is in force.
+        record: of the patch.
+        place: where its entry stands.
+        leaving: the patches whose place it takes.
+    """
+    states = [state_write(place, State.APPLIED)]
+    # the first state ends them already if the patch replaces all (`Record.replaces`)
+    states += [state_write(status.entry.address, State.REVERTED) for status in leaving]
+    return Commit(moves(journal, leaving, record.functions), states, accepted=False)
