@@ -1,14 +1,20 @@
 """Calls caught in running kernels."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
 from oddtoc.debian import SERIES
+from oddtoc.errors import TargetGoneError
+from oddtoc.image.elf import Image
 from oddtoc.link.object import PatchObject
 from oddtoc.live.session import Session
+from oddtoc.target.qemu import QemuTarget
 
 READS = "while true; do cat /proc/mounts /proc/cmdline; done >/dev/null"
 
@@ -94,4 +100,48 @@ def test_nobody_calls(busy, patch):
     result = subprocess.run(line, capture_output=True, text=True, check=False)
     assert result.returncode == 1
     assert "no sibling call of seq_putc came in 2 s" in result.stderr
+    check_left_alone(guest)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("call", ["sibling", "global"])
+@pytest.mark.parametrize("seconds", [0, 0.5])
+def test_interrupted(busy, patch, number, call, seconds):
+    """While it waits: all the time calls of another kind come, and breakpoints are passed."""
+    guest = busy("6.1")
+    line = command(patch, guest, "seq_putc", "--call", call, "--wait", "60")
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as process:
+        assert b"waiting" in process.stderr.readline()
+        time.sleep(seconds)
+        os.kill(process.pid, number)
+        output, error = process.communicate(timeout=60)
+    assert (process.returncode, output, error) == (128 + number, b"", b"")
+    check_left_alone(guest)
+
+
+def test_quiet_guest(guest_factory, patch):
+    """Nobody calls anything: waiting ends in time, and the guest goes on."""
+    guest = guest_factory("6.1")
+    line = command(patch, guest, "seq_putc", "--wait", "1")
+    result = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert "no call of seq_putc came in 1 s" in result.stderr
+    check_left_alone(guest)
+
+
+@pytest.mark.parametrize("runs", [False, True])
+def test_torn_connection(guest_factory, kernels, runs):
+    """Whatever state the two sides are in, the breakpoint goes with the connection."""
+    guest = guest_factory("6.1")
+    place = Image.open(kernels["6.1"].vmlinux).symbols.one("seq_putc").address
+    target = QemuTarget.connect(guest.debug_socket)
+    connection = target._connection
+    with pytest.raises(TargetGoneError), target.stopped() as stopped, (stepper := stopped.stepper()).prepared():
+        stepper.stop_at(place)
+        if runs:
+            connection.resume()
+        connection._socket.sendall(b"$m12,")
+        with connection._step():
+            raise TargetGoneError("torn")
+    target.close()
     check_left_alone(guest)
