@@ -125,3 +125,24 @@ def test_replace(open_session, shown, saying, monkeypatch):
             replace(session)
             assert shown() == ["all", original[1]], writes
             assert [status.record.name for status in session.status()] == ["all"]
+
+
+def test_gc(open_session, saying, monkeypatch):
+    """A collection that is killed gives back the rest when it comes again, and what is applied stays applied."""
+    names = ("a", "b", "c", "d")
+
+    def prepare(session):
+        for name in names:
+            session.apply(session.plan(saying(name, cmdline=name)))
+        for name in ("b", "c", "d"):
+            session.revert(name)
+
+    for _writes in every_kill(open_session, prepare, lambda session: session.gc(lambda _spans: None), monkeypatch):
+        with open_session() as session:
+            assert [status.record.name for status in session.status()] == ["a"]
+            session.gc(lambda _spans: None)
+            contents = session.journal().contents
+            assert [entry.record.name for entry in contents.entries] == ["a"]
+            assert all(gap.clean for gap in contents.gaps)
+            session.apply(session.plan(saying("e", cmdline="e")))
+            session.revert("e")

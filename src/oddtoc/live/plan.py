@@ -14,6 +14,7 @@ from oddtoc.image.symbols import Symbol
 from oddtoc.kernel.place import branch_place
 from oddtoc.kernel.room import Rooms, Span, allocate
 from oddtoc.kernel.running import RunningKernel
+from oddtoc.link.escape import why_pinned
 from oddtoc.link.layout import Area, Layout, Redirect, lay_out
 from oddtoc.link.object import PatchObject
 from oddtoc.link.payload import Ground, Payload, link
@@ -209,6 +210,7 @@ def _plan_with(
         {area.value: span for area, span in spans.items() if span.size},
         serial=journal.next_serial,
         replaces=replace,
+        pinned=why_pinned(patch),
     )
     leaving = journal.patches if replace else []
     entry = entry_bytes(record, State.INTENT)

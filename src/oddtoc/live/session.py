@@ -11,11 +11,12 @@ from oddtoc.errors import BusyError, ChangedError, FaultError, UsageError
 from oddtoc.image.elf import Image
 from oddtoc.kernel.running import RunningKernel
 from oddtoc.link.object import PatchObject
+from oddtoc.live.collect import Collection, Look, collect
 from oddtoc.live.commit import Commit, carry_out
 from oddtoc.live.journal import Journal, PatchStatus
 from oddtoc.live.moves import moves
 from oddtoc.live.plan import Plan, plan_apply
-from oddtoc.live.store import HEADER, State, state_write
+from oddtoc.live.store import HEADER, State, state_write, tidying_writes
 from oddtoc.mechanism.catalog import AUTO
 from oddtoc.target.connect import connect, parse_target
 from oddtoc.target.qemu import Pause, QemuTarget
@@ -185,6 +186,29 @@ class Session:
         journal.check_whole(name)
         state = state_write(status.entry.address, State.REVERTED)
         return Commit(moves(journal, [status]), [state], accepted=True)
+
+    def plan_gc(self, look: Look) -> Collection:
+        """What `gc` would give back, and what not and why."""
+        return collect(self.journal(), self.kernel.rooms, look)
+
+    def gc(self, look: Look) -> Collection:
+        """Give back the memory and the records of reverted patches that nobody can be in or come back to.
+
+        Args:
+            look: says who stands in some spans, or will return into them.
+
+        Returns:
+            What was given back; and what was not, with the reason for each.
+        """
+        for write in self.journal().settling:
+            self.target.write_many([write])
+        collection = self.plan_gc(look)
+        for write in collection.writes:
+            self.target.write_many([write])
+        contents = self.journal().contents
+        for write in tidying_writes(contents.gaps, contents.end):
+            self.target.write_many([write])
+        return collection
 
     def _check_empty(self, plan: Plan) -> None:
         requests = [(address, len(data)) for address, data, _ in plan.segments]

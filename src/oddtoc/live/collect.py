@@ -1,0 +1,96 @@
+"""Giving back the memory of reverted patches: payloads are zeroed, records leave the journal.
+
+Three conditions, all of them: the patch is reverted, so that nobody enters its payload any more; nobody stands in it
+or will return into it; and no pointer to it can be left anywhere. The last is told from the object when it is applied
+(`oddtoc.link.escape`) and stands in the record.
+
+Every step is a write after which a killed run can be followed by another: the payload is zeroed, then the entry is
+free, then free entries are joined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from oddtoc.errors import OddtocError
+from oddtoc.kernel.room import Rooms, Span
+from oddtoc.live.journal import Journal
+from oddtoc.live.record import Record
+from oddtoc.live.store import JournalEntry, State, Write, state_write
+
+Look = Callable[[Sequence[Span]], OddtocError | None]
+"""Says who stands in one of some spans, or will return into one; None if nobody does."""
+
+_FOREIGN = "its record names memory that is not its own"
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What can be given back.
+
+    Attributes:
+        free: entries of reverted patches whose memory nobody can need.
+        kept: (record, reason) of the reverted patches that keep theirs.
+    """
+
+    free: tuple[JournalEntry, ...]
+    kept: tuple[tuple[Record, str], ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes that payloads and records give back."""
+        return sum(entry.capacity + sum(span.size for span in _spans(entry)) for entry in self.free)
+
+    @property
+    def writes(self) -> list[Write]:
+        """What gives it back, in the order of writing."""
+        writes = []
+        for entry in self.free:
+            writes += [(span.start, bytes(span.size)) for span in _spans(entry)]
+            writes.append(state_write(entry.address, State.FREE))
+        return writes
+
+
+def collect(journal: Journal, rooms: Rooms, look: Look) -> Collection:
+    """Decide what can be given back. Nothing is written.
+
+    Args:
+        journal: of the target, its states settled.
+        rooms: where payloads may be.
+        look: asks the target.
+    """
+    free: list[JournalEntry] = []
+    kept: list[tuple[Record, str]] = []
+    reverted = [entry for entry in journal.contents.entries if entry.state is State.REVERTED]
+    for entry in reverted:
+        reason = _FOREIGN if _is_foreign(entry, journal, rooms) else entry.record.pinned
+        if reason:
+            kept.append((entry.record, reason))
+        else:
+            free.append(entry)
+    for entry, obstacle in _in_use(free, look):
+        free.remove(entry)
+        kept.append((entry.record, f"it is still in use: {obstacle.message}"))
+    return Collection(tuple(free), tuple(kept))
+
+
+def _in_use(entries: Sequence[JournalEntry], look: Look) -> list[tuple[JournalEntry, OddtocError]]:
+    """Those that somebody is in. Nobody comes in any more: what is empty stays so."""
+    if not entries or look([span for entry in entries for span in _spans(entry)]) is None:
+        return []
+    found = ((entry, look(_spans(entry))) for entry in entries)
+    return [(entry, obstacle) for entry, obstacle in found if obstacle is not None]
+
+
+def _spans(entry: JournalEntry) -> list[Span]:
+    return [span for span in entry.record.spans.values() if span.size > 0]
+
+
+def _is_foreign(entry: JournalEntry, journal: Journal, rooms: Rooms) -> bool:
+    """Whether a record claims memory outside of the rooms, or memory that another one claims, too."""
+    spans = _spans(entry)
+    within = (rooms.text, rooms.helpers, rooms.data)
+    others = [span for other in journal.contents.entries if other is not entry for span in _spans(other)]
+    outside = any(not any(r.start <= span.start and span.end <= r.end for r in within) for span in spans)
+    return outside or any(span.start < other.end and other.start < span.end for span in spans for other in others)
