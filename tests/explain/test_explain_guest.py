@@ -16,12 +16,13 @@ from oddtoc.link.object import PatchObject
 from oddtoc.live.session import Session
 from oddtoc.target.qemu import QemuTarget
 
-READS = "while true; do cat /proc/mounts /proc/cmdline; done >/dev/null"
+READS = "while true; do cat /proc/mounts /proc/cmdline; usleep 10000; done >/dev/null"
+"""Many times a second, and the machine still has time for other tests."""
 
 
 @pytest.fixture(scope="module")
 def busy(guest_factory):
-    """A guest of a series that calls both functions all the time."""
+    """A guest of a series that calls both functions again and again."""
     guests = {}
 
     def get(series):
