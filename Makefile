@@ -5,13 +5,14 @@ KERNEL ?= 6.1
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo test lint bench clean
+.PHONY: help setup demo test lint bench soak clean
 
 help:
 	@echo "make demo [KERNEL=6.1]  boot a kernel, patch it while it runs, take the patch back (6.1, 6.12, 7.2)"
 	@echo "make test               everything that is tested, on real kernels"
 	@echo "make lint               ruff and mypy"
 	@echo "make bench              how long a guest stands still, and what a patched call costs"
+	@echo "make soak               oddtoc ended after every single packet of apply and revert"
 	@echo "make setup              install what the others need, and nothing else"
 	@echo "make clean              remove the virtual environment"
 
@@ -42,6 +43,9 @@ lint: setup
 bench: setup
 	$(BIN)/python bench/pause.py
 	$(BIN)/python -m bench.cost
+
+soak: setup
+	ODDTOC_SOAK=1 $(BIN)/pytest -s tests/live/test_every_packet.py
 
 clean:
 	rm -rf .venv .stamps

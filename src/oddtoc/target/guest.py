@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from oddtoc.errors import GuestError, UsageError
-from oddtoc.target import console
+from oddtoc.target import console, guardian
 from oddtoc.target.console import Completed, Sink
 from oddtoc.target.folders import private_folder
 from oddtoc.target.guest_qemu import (
@@ -152,7 +152,7 @@ def boot(
     kernel_label: str = "",
     arguments: Sequence[str] = (),
 ) -> Guest:
-    """Start a guest in the background and return when it is up.
+    """Start a guest in the background, and its guardian, and return when it is up.
 
     Args:
         vmlinux: the kernel's ELF image.
@@ -180,6 +180,7 @@ def boot(
         )
         try:
             _store(guest)
+            guardian.start(folder)
             _await(guest, timeout)
         except BaseException:
             guest.stop()

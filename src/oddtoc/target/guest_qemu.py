@@ -14,11 +14,13 @@ from oddtoc.target.console import AGENT_SOCKET, STDERR_SOCKET, STDOUT_SOCKET
 QEMU = "qemu-system-ppc64"
 CONSOLE_LOG = "console.log"
 CONSOLE_SOCKET = "console.sock"
+DEBUG_CHARDEV = "gdb"
 DEBUG_SOCKET = "debug.sock"
+GUARDIAN_SOCKET = "guardian.sock"
 INITRAMFS = "initramfs"
 PID_FILE = "pid"
 QMP_SOCKET = "qmp.sock"
-SOCKETS = (AGENT_SOCKET, CONSOLE_SOCKET, DEBUG_SOCKET, QMP_SOCKET, STDERR_SOCKET, STDOUT_SOCKET)
+SOCKETS = (AGENT_SOCKET, CONSOLE_SOCKET, DEBUG_SOCKET, GUARDIAN_SOCKET, QMP_SOCKET, STDERR_SOCKET, STDOUT_SOCKET)
 
 _MACHINE = "pseries,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,cap-ccf-assist=off"
 """TCG offers none of these capabilities and refuses to start a machine that promises them."""
@@ -65,8 +67,9 @@ def qemu_command(machine: Machine, folder: Path) -> list[str]:
         *("-kernel", str(machine.vmlinux), "-initrd", str(folder / INITRAMFS)),
         *("-append", f"console=hvc0 panic=-1 {machine.append}".strip()),
         *_terminals(folder),
-        *("-chardev", _socket("gdb", folder / DEBUG_SOCKET), "-gdb", "chardev:gdb"),
+        *("-chardev", _socket(DEBUG_CHARDEV, folder / DEBUG_SOCKET), "-gdb", f"chardev:{DEBUG_CHARDEV}"),
         *("-chardev", _socket("qmp", folder / QMP_SOCKET), "-mon", "chardev=qmp,mode=control"),
+        *("-chardev", _socket("guardian", folder / GUARDIAN_SOCKET), "-mon", "chardev=guardian,mode=control"),
         *machine.arguments,
     ]
 

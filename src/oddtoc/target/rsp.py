@@ -171,17 +171,22 @@ class Connection:
     def hello(self, request: bytes) -> bytes:
         """Send the first request, and give its reply: stop packets that come before it are passed over.
 
+        A client that was killed may have left a part of a packet, which the server puts ours behind. An empty packet
+        goes first: it ends a broken one, which is refused with a `-`, and else it is answered with an empty one.
+
         Raises:
             NoAnswerError: there was none in time.
             TargetError: what came is no packet of the protocol.
         """
         with self._step():
             deadline = self._deadline()
-            self._send(packet(request), deadline)
+            self._send(packet(b"") + packet(request), deadline)
+            to_empty = False
             for _ in range(_MOST_PACKETS):
-                reply = self._receive(deadline)
-                if reply[:1] not in (b"T", b"S"):
+                reply = self._receive(deadline, noise=b"+-")
+                if reply[:1] not in (b"T", b"S") and (reply or to_empty):
                     return reply
+                to_empty = to_empty or not reply
             raise self._endless()
 
     def _pipeline(self, requests: Sequence[bytes], receive: Callable[[float], _Reply]) -> list[_Reply]:
@@ -240,21 +245,21 @@ class Connection:
         except OSError as error:
             raise self._gone(error.strerror or str(error)) from error
 
-    def _receive(self, deadline: float) -> bytes:
-        """The payload of the next packet, decoded."""
+    def _receive(self, deadline: float, noise: bytes = b"+") -> bytes:
+        """The payload of the next packet, decoded; bytes that may come before it are noise."""
         while True:
-            payload = self._next_packet()
+            payload = self._next_packet(noise)
             if payload is not None:
                 return payload
             if len(self._received) > BIGGEST_PAYLOAD:
                 raise self._endless()
             self._fill(deadline)
 
-    def _next_packet(self) -> bytes | None:
+    def _next_packet(self, noise: bytes = b"+") -> bytes | None:
         start = self._received.find(b"$")
-        noise = self._received if start < 0 else self._received[:start]
-        if noise.strip(b"+"):
-            raise TargetError(f"{self.name} does not speak the gdb remote protocol: it sends {bytes(noise[:20])!r}")
+        before = self._received if start < 0 else self._received[:start]
+        if before.strip(noise):
+            raise TargetError(f"{self.name} does not speak the gdb remote protocol: it sends {bytes(before[:20])!r}")
         end = self._received.find(b"#", start)
         if start < 0 or end < 0 or len(self._received) < end + 3:
             return None

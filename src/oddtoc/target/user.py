@@ -15,8 +15,8 @@ class UserConnection(Connection):
         """Send requests one by one, and give a reply for each. Raises what `Connection.exchange` raises."""
         return [reply for request in requests for reply in super(UserConnection, self).exchange([request])]
 
-    def _receive(self, deadline: float) -> bytes:
-        reply = super()._receive(deadline)
+    def _receive(self, deadline: float, noise: bytes = b"+") -> bytes:
+        reply = super()._receive(deadline, noise)
         try:
             self._socket.sendall(b"+")
         except OSError as error:

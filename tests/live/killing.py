@@ -1,0 +1,122 @@
+"""A client that ends after so many packets of the protocol, in a process of its own with the image read already."""
+
+import fcntl
+import os
+import re
+import signal
+import socket
+import struct
+import termios
+import time
+import traceback
+from contextlib import contextmanager
+
+from oddtoc.target.rsp import Connection
+
+_UNIT = re.compile(rb"\x03|\+|\$[^#]*#..", re.DOTALL)
+_HOW = ("killed", "killed in the middle of the next packet", "killed before QEMU has read it", "cut off")
+
+
+def packets(operation):
+    """The packets that an operation sends when nothing ends it, in order; interrupts count as packets."""
+    sent = []
+    with _sending(lambda _connection, units: sent.extend(units) or units):
+        operation()
+    return sent
+
+
+def packets_that_matter(sent):
+    """Numbers of packets, 0 for none at all: every one of a stop that writes, and of the others every tenth.
+
+    The others are reads: what is left when a client ends behind one of them is a guest that stands still, whichever
+    it was.
+    """
+    stops, start = [], 0
+    for number, unit in enumerate(sent, 1):
+        if unit == b"\x03" or number == len(sent):
+            stops.append(range(start, number))
+            start = number
+    chosen = set(range(0, len(sent) + 1, 10))
+    for stop in stops:
+        if any(sent[number].startswith(b"$M") for number in stop if number < len(sent)):
+            chosen.update(stop, [stop.stop])
+    return sorted(chosen)
+
+
+def end_after(number, operation):
+    """Run an operation in a process that ends after so many packets; in which way changes with the number.
+
+    Returns:
+        Whether the operation came to its end before; and how the process was to end.
+    """
+    how = _HOW[number % len(_HOW)]
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            with _sending(_Ending(number, how)):
+                operation()
+            status = 0
+        except BaseException:
+            if how != "cut off":
+                traceback.print_exc()
+        finally:
+            os._exit(status)
+    _, status = os.waitpid(pid, 0)
+    done = status == 0
+    assert done or (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL) or how == "cut off", how
+    return done, how
+
+
+class _Ending:
+    """Counts packets, sends them one by one, and ends the process."""
+
+    def __init__(self, left, how):
+        self.left = left
+        self.how = how
+        self.cut = False
+
+    def __call__(self, connection, units):
+        whole, rest = units[: self.left], units[self.left :]
+        if self.cut:
+            return []
+        self.left -= len(whole)
+        if not rest:
+            return units
+        connection._socket.sendall(b"".join(whole))
+        if self.how == "cut off":
+            wait_until_read(connection._socket)
+            connection._socket.shutdown(socket.SHUT_RDWR)
+            self.cut = True
+            return []
+        if self.how == "killed in the middle of the next packet":
+            connection._socket.sendall(rest[0][: max(1, len(rest[0]) // 2)])
+        if self.how != "killed before QEMU has read it":
+            wait_until_read(connection._socket)
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError
+
+
+def wait_until_read(connected):
+    """Wait until the other end has read what was sent: what a Unix socket has not delivered counts as unsent."""
+    limit = time.monotonic() + 5
+    while time.monotonic() < limit:
+        (unread,) = struct.unpack("i", fcntl.ioctl(connected, termios.TIOCOUTQ, b"\0" * 4))
+        if not unread:
+            return
+        time.sleep(0.0005)
+
+
+@contextmanager
+def _sending(choose):
+    """Every connection asks which units of what it sends are to be sent."""
+    send = Connection._send
+
+    def counted(connection, data, deadline):
+        send(connection, b"".join(choose(connection, _UNIT.findall(data))), deadline)
+
+    Connection._send = counted
+    try:
+        yield
+    finally:
+        Connection._send = send
