@@ -56,7 +56,7 @@ def test_what_ends_in_a_function_decides(refusal):
 def test_a_tracer_where_the_return_address_matters(guest, series, refusal):
     tracing = "/sys/kernel/tracing"
     run = guest(series).run
-    run(f"mount -t tracefs none {tracing}; cd {tracing}; echo {TARGET} > set_ftrace_filter")
+    run(f"echo {TARGET} > {tracing}/set_ftrace_filter")
     run(f"echo function > {tracing}/current_tracer")
     try:
         why = refusal(TARGET, "guarded/slot")
