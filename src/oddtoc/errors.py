@@ -118,7 +118,26 @@ class ChangedError(OddtocError):
 
 
 class BusyError(OddtocError):
-    """A thread stands where words are to change, and did not leave in time."""
+    """A thread stands where words are to change, and did not leave in time.
+
+    `stack` holds its return addresses as text, the innermost first; empty where that is not known.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        address: int | None = None,
+        function: str | None = None,
+        stack: Sequence[str] = (),
+        advice: str | None = None,
+    ) -> None:
+        super().__init__(message, address=address, function=function, advice=advice)
+        self.stack = tuple(stack)
+
+    def __str__(self) -> str:
+        lines = [self.message, *(f"  {line}" for line in self.stack)]
+        return "\n".join([*lines, self.advice] if self.advice else lines)
 
 
 class RoomError(OddtocError):

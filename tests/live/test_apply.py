@@ -66,7 +66,7 @@ def test_the_basic_sample_says_so_and_the_old_text_comes_back(guest, series, ses
     assert output(machine, "cat /proc/cmdline") == PATCHED
     assert [status.condition for status in session.status()] == [Condition.APPLIED]
     assert 0 < outcome.commit_pause <= outcome.longest_pause <= outcome.total_pause
-    assert outcome.round_trips <= 3
+    assert outcome.round_trips <= 8, "one each for words, stacks and writes, and a few for tasks that have just begun"
     session.revert("cmdline")
     assert output(machine, "cat /proc/cmdline") == before
     assert session.status() == []

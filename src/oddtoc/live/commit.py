@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from oddtoc.errors import BusyError, ChangedError, FaultError
 from oddtoc.kernel.room import Span
+from oddtoc.live.quiescence import Watch
 from oddtoc.live.record import Change, FunctionRecord
 from oddtoc.live.store import Write
 from oddtoc.target.qemu import Cpu, Pause, QemuTarget, Stopped
@@ -33,19 +34,20 @@ class Commit:
     accepted: bool
 
 
-def carry_out(target: QemuTarget, commit: Commit, *, timeout: float) -> Pause:
-    """Write a commit in one stop, as soon as no vCPU stands in its way.
+def carry_out(target: QemuTarget, commit: Commit, *, timeout: float, watch: Watch | None = None) -> Pause:
+    """Write a commit in one stop, as soon as no thread stands in its way.
 
     Args:
         target: the target.
         commit: what to change.
         timeout: seconds after which to give up; the target runs on in between.
+        watch: looks at the stacks of all threads; None looks at the vCPUs' own positions alone.
 
     Returns:
         The pause that the target saw for the commit itself.
 
     Raises:
-        BusyError: a vCPU stood in the way all the time.
+        BusyError: somebody stood in the way all the time; the error says who.
         ChangedError: a word is not the one that the plan was made for; nothing was written.
         FaultError: a word could not be written; those that were are back as they were.
     """
@@ -54,8 +56,12 @@ def carry_out(target: QemuTarget, commit: Commit, *, timeout: float) -> Pause:
     blocks = [_block(function.changes) for function in commit.functions]
     while True:
         with _uninterrupted(), target.stopped() as stopped:
-            cpus, live = stopped.look([(block.start, block.size) for block in blocks])
+            more = watch.requests() if watch else []
+            cpus, memory = stopped.look([*((block.start, block.size) for block in blocks), *more])
+            live, rest = memory[: len(blocks)], memory[len(blocks) :]
             obstacle = _obstacle(cpus, commit.functions)
+            if watch and obstacle is None:
+                obstacle = watch.obstacle(stopped, cpus, rest)
             if obstacle is None:
                 _write(stopped, commit, blocks, live)
         if obstacle is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 
@@ -16,6 +17,7 @@ from oddtoc.live.commit import Commit, carry_out
 from oddtoc.live.journal import Journal, PatchStatus
 from oddtoc.live.moves import moves
 from oddtoc.live.plan import Plan, plan_apply
+from oddtoc.live.quiescence import Threads, Watch, check_immediate, zones_of_apply, zones_of_revert
 from oddtoc.live.store import HEADER, State, state_write, tidying_writes
 from oddtoc.mechanism.catalog import AUTO
 from oddtoc.target.connect import connect, parse_target
@@ -124,20 +126,24 @@ class Session:
         """Everything that applying a patch would write. See `plan_apply`."""
         return plan_apply(self.kernel, self.journal(), patch, mechanism=mechanism, which=which, replace=replace)
 
-    def apply(self, plan: Plan, *, timeout: float = DEFAULT_TIMEOUT) -> Outcome:
+    def apply(self, plan: Plan, *, timeout: float = DEFAULT_TIMEOUT, immediate: bool = False) -> Outcome:
         """Carry out a plan: intent and payload while the target runs, then the commit in one stop.
 
         Killed anywhere, it leaves a record that the next command goes on from.
 
         Args:
             plan: from `plan`, made in this session.
-            timeout: seconds to wait for vCPUs to leave the words that change.
+            timeout: seconds to wait for threads to leave the functions that change.
+            immediate: don't look at their stacks: a thread may then run the old code to its end, and the new one at
+                the same time.
 
         Raises:
             ChangedError: the room is not empty, or a word has changed since the plan was made.
-            BusyError: a vCPU stood in the way all the time; the patch is not applied.
+            BusyError: a thread stood in the way all the time; the patch is not applied.
+            MechanismError: it can't be done without looking at stacks.
         """
         first = len(self.target.pauses)
+        watch = self._watch_apply(plan, immediate) if plan.commit else None
         if plan.journal_entry:
             self._check_empty(plan)
         self.target.write_many(plan.settling)
@@ -149,14 +155,14 @@ class Session:
             for start in range(0, len(data), _PIECE):
                 self.target.write_many([(address + start, data[start : start + _PIECE])])
         try:
-            pause = carry_out(self.target, plan.commit, timeout=timeout)
+            pause = carry_out(self.target, plan.commit, timeout=timeout, watch=watch)
         except (BusyError, ChangedError, FaultError):
             if plan.journal_entry:
                 self.target.write_many([state_write(plan.journal_address, State.REVERTED)])
             raise
         return self._outcome(plan.record.name, pause, first)
 
-    def revert(self, name: str, *, timeout: float = DEFAULT_TIMEOUT) -> Outcome:
+    def revert(self, name: str, *, timeout: float = DEFAULT_TIMEOUT, immediate: bool = False) -> Outcome:
         """Take a patch back, wherever it is in the stacks of its functions.
 
         Functions that a later patch covers stay as they are. Its payload stays in memory, untouched: a thread may
@@ -164,17 +170,21 @@ class Session:
 
         Args:
             name: of the patch.
-            timeout: seconds to wait for vCPUs to leave the words that change.
+            timeout: seconds to wait for threads to leave the functions that change.
+            immediate: don't look at their stacks: a thread may then run the old code to its end, and the new one at
+                the same time.
 
         Raises:
             StateError: no such patch is applied, or another one is half-way.
-            BusyError: a vCPU stood in the way all the time; the patch is still applied.
+            BusyError: a thread stood in the way all the time; the patch is still applied.
+            MechanismError: it can't be done without looking at stacks.
         """
         first = len(self.target.pauses)
         journal = self.journal()
         commit = self._revert_commit(journal, name)
+        watch = self._watch_revert(commit, journal.find(name), immediate)
         self.target.write_many(journal.settling)
-        pause = carry_out(self.target, commit, timeout=timeout)
+        pause = carry_out(self.target, commit, timeout=timeout, watch=watch)
         return self._outcome(name, pause, first)
 
     def plan_revert(self, name: str) -> Commit:
@@ -209,6 +219,26 @@ class Session:
         for write in tidying_writes(contents.gaps, contents.end):
             self.target.write_many([write])
         return collection
+
+    @cached_property
+    def threads(self) -> Threads:
+        """The threads of the target, to be looked at."""
+        return Threads(self.kernel, self.target)
+
+    def _watch_apply(self, plan: Plan, immediate: bool) -> Watch | None:
+        functions = plan.commit.functions if plan.commit else ()
+        if immediate:
+            check_immediate(self.kernel, functions)
+            return None
+        self.threads.prepare()
+        return Watch(self.threads, zones_of_apply(self.kernel, self.journal(), functions))
+
+    def _watch_revert(self, commit: Commit, status: PatchStatus, immediate: bool) -> Watch | None:
+        if immediate:
+            check_immediate(self.kernel, commit.functions)
+            return None
+        self.threads.prepare()
+        return Watch(self.threads, zones_of_revert(commit.functions, [status]))
 
     def _check_empty(self, plan: Plan) -> None:
         requests = [(address, len(data)) for address, data, _ in plan.segments]
