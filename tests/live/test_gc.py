@@ -5,6 +5,7 @@ import pytest
 from oddtoc.build.compile import compile_patch
 from oddtoc.errors import BusyError
 from oddtoc.live.collect import Collection
+from oddtoc.live.commit import carry_out
 from oddtoc.live.session import Session
 from oddtoc.live.store import State
 
@@ -131,3 +132,39 @@ def test_rounds_do_not_grow(session, saying, objects):
         assert room_in_use(session) == before
         sizes.add(session.journal().contents.end)
     assert len(sizes) == 1
+
+
+SLEEPER = """
+#include <oddtoc.h>
+struct seq_file;
+void seq_printf(struct seq_file *file, const char *format, ...);
+void msleep(unsigned int milliseconds);
+static int mine(struct seq_file *file, void *data)
+{
+	msleep(4000);
+	seq_printf(file, "%s\\n", "slept");
+	return 0;
+}
+ODDTOC_REPLACE(vmlinux, cmdline_proc_show, mine);
+"""
+
+
+@pytest.mark.parametrize("mechanism", ["shared-toc", "guarded/slot", "odd-toc/cr4"])
+def test_a_thread_that_sleeps_in_a_payload_keeps_it(guest, session, tmp_path, mechanism):
+    """The real look at all threads: `--immediate` takes the patch back while somebody is in it."""
+    machine = guest(SERIES)
+    (tmp_path / "sleeper.c").write_text(SLEEPER)
+    session.apply(session.plan(compile_patch(tmp_path / "sleeper.c", tmp_path / "sleeper.o"), mechanism=mechanism))
+    machine.run("cat /proc/cmdline > /tmp/slept 2>&1 & sleep 0.5")
+    revert_at_once(session, "sleeper")
+    held = session.gc()
+    assert held.free == () and "it is still in use" in held.kept[0][1] and "cat" in held.kept[0][1]
+    machine.run("sleep 4.5")
+    assert machine.run("cat /tmp/slept").stdout == b"slept\n"
+    freed = session.gc()
+    assert [entry.record.name for entry in freed.free] == ["sleeper"] and freed.kept == ()
+
+
+def revert_at_once(session, name):
+    """Past the check that refuses this for marked functions: nobody is in the short way between entry and branch."""
+    carry_out(session.target, session.plan_revert(name), timeout=1)

@@ -92,6 +92,15 @@ def revert(
     typer.echo(patches.reverted_json(outcome) if output is Format.JSON else patches.reverted_text(outcome, target))
 
 
+def gc(target: Target, vmlinux: Vmlinux = None, dry_run: DryRun = False, output: Output = Format.TEXT) -> None:
+    """Give back the memory of reverted patches that nobody can be in or come back to."""
+    from oddtoc.report import memory
+
+    with _session(target, vmlinux) as session:
+        found = session.plan_gc() if dry_run else session.gc()
+    typer.echo(memory.collection_json(found) if output is Format.JSON else memory.collection_text(found, dry_run))
+
+
 def _session(target: str, vmlinux: Path | None) -> Session:
     from oddtoc.live.session import Session
 

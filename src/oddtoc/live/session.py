@@ -197,15 +197,15 @@ class Session:
         state = state_write(status.entry.address, State.REVERTED)
         return Commit(moves(journal, [status]), [state], accepted=True)
 
-    def plan_gc(self, look: Look) -> Collection:
+    def plan_gc(self, look: Look | None = None) -> Collection:
         """What `gc` would give back, and what not and why."""
-        return collect(self.journal(), self.kernel.rooms, look)
+        return collect(self.journal(), self.kernel.rooms, look or self.threads.standing_in)
 
-    def gc(self, look: Look) -> Collection:
+    def gc(self, look: Look | None = None) -> Collection:
         """Give back the memory and the records of reverted patches that nobody can be in or come back to.
 
         Args:
-            look: says who stands in some spans, or will return into them.
+            look: says who stands in some spans, or will return into them; looks at all threads if not given.
 
         Returns:
             What was given back; and what was not, with the reason for each.

@@ -115,6 +115,8 @@ def status_text(patches: Sequence[PatchStatus], target: str) -> str:
         for function, condition in status.functions:
             place = f"{function.behind:#x} -> {function.target:#x}"
             lines.append(f"  {function.name}  {function.mechanism}  {place}  {condition.value}")
+        if status.record.pinned:
+            lines.append(f"  its memory stays in use after a revert: {status.record.pinned}")
     return "\n".join(lines)
 
 
@@ -127,6 +129,7 @@ def status_json(patches: Sequence[PatchStatus]) -> str:
                 "condition": status.condition.value,
                 "sha256": status.record.sha256,
                 "time": status.record.time,
+                "pinned": status.record.pinned or None,
                 "functions": [{**_function(f), "condition": condition.value} for f, condition in status.functions],
             }
             for status in patches

@@ -1,0 +1,28 @@
+"""What gc says, for people and as JSON."""
+
+from __future__ import annotations
+
+import json
+
+from oddtoc.live.collect import Collection
+
+
+def collection_text(collection: Collection, dry_run: bool) -> str:
+    """What is given back, and each reverted patch that keeps its memory, with the reason."""
+    verb = "would give back" if dry_run else "gave back"
+    lines = [f"{verb} {collection.size} bytes of {len(collection.free)} reverted patches"]
+    lines += [f"  {entry.record.name}" for entry in collection.free]
+    lines += [f"kept {record.name}: {reason}" for record, reason in collection.kept]
+    return "\n".join(lines)
+
+
+def collection_json(collection: Collection) -> str:
+    """The same as JSON."""
+    return json.dumps(
+        {
+            "bytes": collection.size,
+            "freed": [entry.record.name for entry in collection.free],
+            "kept": [{"patch": record.name, "reason": reason} for record, reason in collection.kept],
+        },
+        indent=2,
+    )
