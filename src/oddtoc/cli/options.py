@@ -20,12 +20,14 @@ class Format(StrEnum):
 
 _TARGET = "Where the kernel runs: guest:NAME, gdb://HOST:PORT, qmp:PATH, or a debug server's Unix socket."
 _VMLINUX = "The running kernel's ELF image; guests know theirs."
-_TIMEOUT = "How long to wait for vCPUs to leave the words that change."
+_TIMEOUT = "How long to wait for threads to leave the functions that change."
+_IMMEDIATE = "Do not look at stacks: threads may run old and new code side by side."
 
 Output = Annotated[Format, typer.Option("--format", help="How to print the answer.")]
 Target = Annotated[str, typer.Option("--target", "-t", metavar="TARGET", help=_TARGET)]
 Vmlinux = Annotated[Path | None, typer.Option("--vmlinux", metavar="PATH", help=_VMLINUX)]
 Timeout = Annotated[float, typer.Option("--timeout", metavar="SECONDS", help=_TIMEOUT)]
+Immediate = Annotated[bool, typer.Option("--immediate", help=_IMMEDIATE)]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show every word that would be written; write none.")]
 _WHICH = "For a name that stands more than once: which one is meant; repeatable."
 Which = Annotated[list[str] | None, typer.Option("--which", metavar="NAME=FILE|ADDRESS", help=_WHICH)]

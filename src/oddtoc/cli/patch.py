@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from oddtoc.cli.options import DryRun, Format, Output, Target, Timeout, Vmlinux, Which, choices
+from oddtoc.cli.options import DryRun, Format, Immediate, Output, Target, Timeout, Vmlinux, Which, choices
 
 if TYPE_CHECKING:
     from oddtoc.live.session import Session
@@ -45,6 +45,7 @@ def apply(
         bool, typer.Option("--replace", help="Take the place of all that is applied, in one stop.")
     ] = False,
     dry_run: DryRun = False,
+    immediate: Immediate = False,
     timeout: Timeout = 10.0,
     output: Output = Format.TEXT,
 ) -> None:
@@ -58,7 +59,7 @@ def apply(
         if dry_run:
             typer.echo(patches.plan_json(plan) if output is Format.JSON else patches.plan_text(plan))
             return
-        outcome = session.apply(plan, timeout=timeout)
+        outcome = session.apply(plan, timeout=timeout, immediate=immediate)
     typer.echo(
         patches.applied_json(plan, outcome) if output is Format.JSON else patches.applied_text(plan, outcome, target)
     )
@@ -78,6 +79,7 @@ def revert(
     target: Target,
     vmlinux: Vmlinux = None,
     dry_run: DryRun = False,
+    immediate: Immediate = False,
     timeout: Timeout = 10.0,
     output: Output = Format.TEXT,
 ) -> None:
@@ -88,7 +90,7 @@ def revert(
         if dry_run:
             typer.echo(patches.revert_text(name, session.plan_revert(name)))
             return
-        outcome = session.revert(name, timeout=timeout)
+        outcome = session.revert(name, timeout=timeout, immediate=immediate)
     typer.echo(patches.reverted_json(outcome) if output is Format.JSON else patches.reverted_text(outcome, target))
 
 

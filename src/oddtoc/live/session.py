@@ -39,6 +39,7 @@ class Outcome:
         stops: how many there were.
         round_trips: of the debug protocol, in the commit's stop.
         changed: whether there was a commit at all.
+        immediate: whether stacks were not looked at.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Outcome:
     stops: int
     round_trips: int
     changed: bool = True
+    immediate: bool = False
 
 
 class Session:
@@ -160,7 +162,7 @@ class Session:
             if plan.journal_entry:
                 self.target.write_many([state_write(plan.journal_address, State.REVERTED)])
             raise
-        return self._outcome(plan.record.name, pause, first)
+        return self._outcome(plan.record.name, pause, first, immediate)
 
     def revert(self, name: str, *, timeout: float = DEFAULT_TIMEOUT, immediate: bool = False) -> Outcome:
         """Take a patch back, wherever it is in the stacks of its functions.
@@ -185,7 +187,7 @@ class Session:
         watch = self._watch_revert(commit, journal.find(name), immediate)
         self.target.write_many(journal.settling)
         pause = carry_out(self.target, commit, timeout=timeout, watch=watch)
-        return self._outcome(name, pause, first)
+        return self._outcome(name, pause, first, immediate)
 
     def plan_revert(self, name: str) -> Commit:
         """What reverting a patch would write."""
@@ -252,8 +254,10 @@ class Session:
                     advice="something other than oddtoc has written there; nothing was changed",
                 )
 
-    def _outcome(self, name: str, pause: Pause | None, first: int) -> Outcome:
+    def _outcome(self, name: str, pause: Pause | None, first: int, immediate: bool = False) -> Outcome:
         pauses = [one.seconds for one in self.target.pauses[first:]]
         commit, round_trips = (pause.seconds, pause.round_trips) if pause else (0.0, 0)
         longest = max(pauses, default=0.0)
-        return Outcome(name, commit, longest, sum(pauses), len(pauses), round_trips, changed=pause is not None)
+        return Outcome(
+            name, commit, longest, sum(pauses), len(pauses), round_trips, changed=pause is not None, immediate=immediate
+        )

@@ -20,6 +20,10 @@ from oddtoc.live.store import HEADER
 
 _WORDS_PER_LINE = 8
 _TEXT_WIDTH = 72
+_IMMEDIATE = (
+    "stacks were not looked at: a thread that was inside goes on in the code that it was in, "
+    "beside others that run what is in force now"
+)
 
 
 def built(patch: PatchObject, path: Path) -> str:
@@ -82,6 +86,7 @@ def applied_json(plan: Plan, outcome: Outcome) -> str:
             "changed": outcome.changed,
             "replaced": list(plan.replaced),
             "functions": functions,
+            "stacks_checked": outcome.changed and not outcome.immediate,
             "pause": _pause(outcome),
         }
     )
@@ -94,7 +99,7 @@ def reverted_text(outcome: Outcome, target: str) -> str:
 
 def reverted_json(outcome: Outcome) -> str:
     """The same as JSON."""
-    return _json({"patch": outcome.name, "pause": _pause(outcome)})
+    return _json({"patch": outcome.name, "stacks_checked": not outcome.immediate, "pause": _pause(outcome)})
 
 
 def revert_text(name: str, commit: Commit) -> str:
@@ -138,11 +143,12 @@ def status_json(patches: Sequence[PatchStatus]) -> str:
 
 
 def pause_text(outcome: Outcome) -> str:
-    """How long the target stood still."""
-    return (
+    """How long the target stood still, and what was not looked at."""
+    text = (
         f"the target stood still for {outcome.commit_pause * 1000:.1f} ms while the words changed; "
         f"{outcome.stops} stops, the longest {outcome.longest_pause * 1000:.1f} ms"
     )
+    return f"{text}\n{_IMMEDIATE}" if outcome.immediate and outcome.changed else text
 
 
 def _pause(outcome: Outcome) -> dict[str, Any]:
