@@ -2,6 +2,7 @@
 
 import os
 import signal
+import tempfile
 from itertools import count
 
 import pytest
@@ -18,6 +19,9 @@ def pytest_configure():
 
     In the background of a shell SIGINT is ignored, which children would inherit that tests interrupt.
     """
+    # neither the log nor the policy of whoever runs the tests has a part in them
+    for variable in ("XDG_STATE_HOME", "XDG_CONFIG_HOME"):
+        os.environ[variable] = tempfile.mkdtemp(prefix="oddtoc-tests-")
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
 

@@ -152,5 +152,17 @@ class StateError(OddtocError):
     """A patch is applied already, is not applied, or is covered by a later one."""
 
 
+class SignatureError(OddtocError):
+    """A patch object is not signed by someone who may, or not in the state in which it was signed."""
+
+
+class PolicyError(OddtocError):
+    """A policy file is malformed, or somebody else could have written it."""
+
+
+class LogError(OddtocError):
+    """The log of what was done can't be written, so nothing is done."""
+
+
 class LibraryError(OddtocError):
     """A library that is only needed for some commands is not installed."""

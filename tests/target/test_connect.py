@@ -208,3 +208,28 @@ def test_a_qmp_socket_taken_for_a_debug_socket(bare_qemu):
     qemu.qmp.close()
     with pytest.raises(TargetError, match="does not speak the gdb remote protocol"):
         connect(parse_target(str(qemu.qmp_socket)))
+
+
+REMOTE = ["192.0.2.1", "example.invalid", "0.0.0.0", "::", "localhost.example.invalid", "127.1", "fe80::1"]
+
+
+@pytest.mark.parametrize("host", REMOTE)
+def test_another_machine_is_refused_before_anything_is_sent(monkeypatch, host):
+    def asked(*_arguments, **_options):
+        raise AssertionError(host)
+
+    monkeypatch.setattr(socket, "getaddrinfo", asked)
+    monkeypatch.setattr(QemuTarget, "connect", asked)
+    with pytest.raises(TargetError, match="not on this machine"):
+        connect(parse_target(f"gdb://[{host}]:1234" if ":" in host else f"gdb://{host}:1234"))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.3.2.1", "localhost", "LocalHost", "::1"])
+def test_this_machine_is_not(monkeypatch, host):
+    monkeypatch.setattr(QemuTarget, "connect", lambda endpoint: endpoint)
+    assert connect(parse_target(f"gdb://[{host}]:1" if ":" in host else f"gdb://{host}:1")) == (host, 1)
+
+
+def test_another_machine_is_taken_when_told(monkeypatch):
+    monkeypatch.setattr(QemuTarget, "connect", lambda endpoint: endpoint)
+    assert connect(parse_target("gdb://192.0.2.1:1"), remote=True) == ("192.0.2.1", 1)

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from oddtoc.cli import demo, explain, guest, inspect, kernel, lab, patch, prove
+from oddtoc.cli import demo, explain, guest, inspect, kernel, lab, patch, prove, trust
 from oddtoc.errors import BuildError, OddtocError, UsageError
 
 app = typer.Typer(
@@ -27,6 +27,8 @@ app.command()(patch.apply)
 app.command()(patch.status)
 app.command()(patch.revert)
 app.command()(patch.gc)
+app.command()(trust.sign)
+app.command()(trust.verify)
 app.command()(lab.lab)
 app.command()(prove.prove)
 app.command()(explain.explain)

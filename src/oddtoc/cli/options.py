@@ -28,6 +28,8 @@ Target = Annotated[str, typer.Option("--target", "-t", metavar="TARGET", help=_T
 Vmlinux = Annotated[Path | None, typer.Option("--vmlinux", metavar="PATH", help=_VMLINUX)]
 Timeout = Annotated[float, typer.Option("--timeout", metavar="SECONDS", help=_TIMEOUT)]
 Immediate = Annotated[bool, typer.Option("--immediate", help=_IMMEDIATE)]
+_REMOTE = "Allow a debug server on another machine: nothing on the way is encrypted or proves who it is."
+Remote = Annotated[bool, typer.Option("--remote", help=_REMOTE)]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show every word that would be written; write none.")]
 _WHICH = "For a name that stands more than once: which one is meant; repeatable."
 Which = Annotated[list[str] | None, typer.Option("--which", metavar="NAME=FILE|ADDRESS", help=_WHICH)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from oddtoc.cli.options import DryRun, Format, Immediate, Output, Target, Timeout, Vmlinux, Which, choices
+from oddtoc.cli.options import DryRun, Format, Immediate, Output, Remote, Target, Timeout, Vmlinux, Which, choices
 
 if TYPE_CHECKING:
     from oddtoc.live.session import Session
@@ -41,6 +41,7 @@ def apply(
     ] = "auto",
     name: Annotated[str | None, typer.Option("--name", help="The patch's name [the file's stem].")] = None,
     which: Which = None,
+    remote: Remote = False,
     replace: Annotated[
         bool, typer.Option("--replace", help="Take the place of all that is applied, in one stop.")
     ] = False,
@@ -54,7 +55,7 @@ def apply(
     from oddtoc.report import patches
 
     parsed = PatchObject.open(patch, name)
-    with _session(target, vmlinux) as session:
+    with _session(target, vmlinux, remote) as session:
         plan = session.plan(parsed, mechanism=mechanism, which=choices(which), replace=replace)
         if dry_run:
             typer.echo(patches.plan_json(plan) if output is Format.JSON else patches.plan_text(plan))
@@ -65,11 +66,11 @@ def apply(
     )
 
 
-def status(target: Target, vmlinux: Vmlinux = None, output: Output = Format.TEXT) -> None:
+def status(target: Target, vmlinux: Vmlinux = None, remote: Remote = False, output: Output = Format.TEXT) -> None:
     """List what is applied to a running kernel, as its live words tell it."""
     from oddtoc.report import patches
 
-    with _session(target, vmlinux) as session:
+    with _session(target, vmlinux, remote) as session:
         found = session.status()
     typer.echo(patches.status_json(found) if output is Format.JSON else patches.status_text(found, target))
 
@@ -78,6 +79,7 @@ def revert(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The patch, as oddtoc status names it.")],
     target: Target,
     vmlinux: Vmlinux = None,
+    remote: Remote = False,
     dry_run: DryRun = False,
     immediate: Immediate = False,
     timeout: Timeout = 10.0,
@@ -86,7 +88,7 @@ def revert(
     """Take a patch back: the old words return."""
     from oddtoc.report import patches
 
-    with _session(target, vmlinux) as session:
+    with _session(target, vmlinux, remote) as session:
         if dry_run:
             typer.echo(patches.revert_text(name, session.plan_revert(name)))
             return
@@ -94,16 +96,22 @@ def revert(
     typer.echo(patches.reverted_json(outcome) if output is Format.JSON else patches.reverted_text(outcome, target))
 
 
-def gc(target: Target, vmlinux: Vmlinux = None, dry_run: DryRun = False, output: Output = Format.TEXT) -> None:
+def gc(
+    target: Target,
+    vmlinux: Vmlinux = None,
+    remote: Remote = False,
+    dry_run: DryRun = False,
+    output: Output = Format.TEXT,
+) -> None:
     """Give back the memory of reverted patches that nobody can be in or come back to."""
     from oddtoc.report import memory
 
-    with _session(target, vmlinux) as session:
+    with _session(target, vmlinux, remote) as session:
         found = session.plan_gc() if dry_run else session.gc()
     typer.echo(memory.collection_json(found) if output is Format.JSON else memory.collection_text(found, dry_run))
 
 
-def _session(target: str, vmlinux: Path | None) -> Session:
+def _session(target: str, vmlinux: Path | None, remote: bool) -> Session:
     from oddtoc.live.session import Session
 
-    return Session.open(target, vmlinux=vmlinux)
+    return Session.open(target, vmlinux=vmlinux, remote=remote)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 
 from elftools.common.exceptions import ELFError
@@ -110,13 +111,14 @@ class Replacement:
 
 @dataclass
 class PatchObject:
-    """A parsed patch object. `name` is the file's stem unless given; `content` the bytes of the file."""
+    """A parsed patch object. `name` is the file's stem unless given; `content` the bytes of the file at `path`."""
 
     name: str
     content: bytes
     sections: dict[int, Section] = field(default_factory=dict)
     symbols: tuple[ObjectSymbol, ...] = ()
     replacements: tuple[Replacement, ...] = ()
+    path: Path | None = None
 
     @classmethod
     def open(cls, path: str | Path, name: str | None = None, *, shown_as: str | Path | None = None) -> PatchObject:
@@ -133,10 +135,11 @@ class PatchObject:
         """
         path = Path(path)
         try:
-            with path.open("rb") as file:
-                content = file.read()
-                file.seek(0)
-                return _Reader(Path(shown_as or path), ELFFile(file)).read(name or path.stem, content)
+            # read once: what is parsed is what is hashed, and what a signature is checked for
+            content = path.read_bytes()
+            patch = _Reader(Path(shown_as or path), ELFFile(BytesIO(content))).read(name or path.stem, content)
+            patch.path = path
+            return patch
         except OddtocError:
             raise
         except OSError as error:

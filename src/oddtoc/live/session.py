@@ -15,6 +15,7 @@ from oddtoc.link.object import PatchObject
 from oddtoc.live.collect import Collection, Look, collect
 from oddtoc.live.commit import Commit, carry_out
 from oddtoc.live.journal import Journal, PatchStatus
+from oddtoc.live.keeper import Keeper, admitted, logged_apply, logged_revert
 from oddtoc.live.moves import moves
 from oddtoc.live.plan import Plan, plan_apply
 from oddtoc.live.quiescence import Threads, Watch, check_immediate, zones_of_apply, zones_of_revert
@@ -60,26 +61,30 @@ class Session:
     Args:
         target: where it runs, already connected.
         image: the kernel's image.
+        name: of the target, as the user wrote it.
 
     Raises:
         MismatchError: another kernel runs there.
     """
 
-    def __init__(self, target: QemuTarget, image: Image) -> None:
+    def __init__(self, target: QemuTarget, image: Image, name: str = "") -> None:
         self.target = target
+        self.keeper = Keeper(name or target.name)
         self.kernel = RunningKernel(image, target.read_many)
         self.kernel.check_identity()
 
     @classmethod
-    def open(cls, target: str, *, vmlinux: str | Path | None = None) -> Session:
+    def open(cls, target: str, *, vmlinux: str | Path | None = None, remote: bool = False) -> Session:
         """Connect to a target.
 
         Args:
             target: ``guest:NAME``, ``gdb://host:port``, ``qmp:PATH`` or the path of a debug server's Unix socket.
             vmlinux: the kernel's ELF image with symbols; known already for ``guest:NAME``.
+            remote: whether the debug server may be on another machine. Nothing on the way there is encrypted, and
+                nobody proves who they are.
 
         Raises:
-            UsageError: the target is malformed, or an image is needed.
+            UsageError: the target is malformed or on another machine, or an image is needed.
             TargetError: nobody answers there; TargetInUseError: somebody else is connected.
             MismatchError: another kernel runs there.
         """
@@ -88,9 +93,9 @@ class Session:
         if vmlinux is None:
             raise UsageError(f"which kernel runs at {target}?", advice="give its image with --vmlinux PATH")
         image = Image.open(vmlinux)
-        connection = connect(address)
+        connection = connect(address, remote=remote)
         try:
-            return cls(connection, image)
+            return cls(connection, image, target)
         except BaseException:
             connection.close()
             raise
@@ -117,6 +122,7 @@ class Session:
         """Every recorded patch that was not reverted, oldest first, judged by the live words."""
         return self.journal().patches
 
+    @admitted
     def plan(
         self,
         patch: PatchObject,
@@ -128,6 +134,7 @@ class Session:
         """Everything that applying a patch would write. See `plan_apply`."""
         return plan_apply(self.kernel, self.journal(), patch, mechanism=mechanism, which=which, replace=replace)
 
+    @logged_apply
     def apply(self, plan: Plan, *, timeout: float = DEFAULT_TIMEOUT, immediate: bool = False) -> Outcome:
         """Carry out a plan: intent and payload while the target runs, then the commit in one stop.
 
@@ -164,6 +171,7 @@ class Session:
             raise
         return self._outcome(plan.record.name, pause, first, immediate)
 
+    @logged_revert
     def revert(self, name: str, *, timeout: float = DEFAULT_TIMEOUT, immediate: bool = False) -> Outcome:
         """Take a patch back, wherever it is in the stacks of its functions.
 

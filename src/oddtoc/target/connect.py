@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 
-from oddtoc.errors import UsageError
+from oddtoc.errors import TargetError, UsageError
 from oddtoc.target.guest import Guest
 from oddtoc.target.qemu import QemuTarget
 
@@ -63,16 +65,34 @@ def _is_socket(text: str) -> bool:
         return False
 
 
-def connect(address: TargetAddress) -> QemuTarget:
+def connect(address: TargetAddress, *, remote: bool = False) -> QemuTarget:
     """Connect to a target.
 
-    Raises:
-        TargetError: nobody answers; TargetInUseError: somebody else is connected.
-    """
-    if address.endpoint is not None:
-        return QemuTarget.connect(address.endpoint)
-    if address.qmp is None:
-        raise UsageError(f"unknown target {address.text}", advice=f"a target is {KNOWN}")
-    from oddtoc.target.qmp import open_debug_server  # slow to load, and seldom needed
+    Args:
+        address: the target.
+        remote: whether it may be on another machine.
 
-    return QemuTarget.connect(open_debug_server(address.qmp))
+    Raises:
+        TargetError: nobody answers, or the debug server is on another machine; TargetInUseError: somebody else is
+            connected.
+    """
+    endpoint = address.endpoint
+    if endpoint is None:
+        if address.qmp is None:
+            raise UsageError(f"unknown target {address.text}", advice=f"a target is {KNOWN}")
+        from oddtoc.target.qmp import open_debug_server  # slow to load, and seldom needed
+
+        endpoint = open_debug_server(address.qmp)
+    if not remote and isinstance(endpoint, tuple) and not _is_loopback(endpoint[0]):
+        raise TargetError(
+            f"the debug server at {endpoint[0]}:{endpoint[1]} is not on this machine: no loopback address",
+            advice="forward its port with ssh -L, or say --remote: then all on the way can read and patch that kernel",
+        )
+    return QemuTarget.connect(endpoint)
+
+
+def _is_loopback(host: str) -> bool:
+    """Other names than `localhost` are not asked for: who answers for them says what they are."""
+    with suppress(ValueError):
+        return ip_address(host).is_loopback
+    return host.lower() == "localhost"

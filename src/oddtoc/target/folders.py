@@ -23,21 +23,30 @@ def private_folder(*parts: str) -> Path:
         GuestError: it is somebody else's, or others can enter it.
     """
     folder = runtime_folder()
-    _make(folder)
+    make_private(folder, "XDG_RUNTIME_DIR")
     for part in parts:
         folder = folder / part
-        _make(folder)
+        make_private(folder, "XDG_RUNTIME_DIR")
     return folder
 
 
-def _make(folder: Path) -> None:
+def make_private(folder: Path, variable: str) -> None:
+    """Make a folder of mode 0700, if it is not there.
+
+    Args:
+        folder: its parent is there.
+        variable: of the environment, which decides where it is.
+
+    Raises:
+        GuestError: it is somebody else's, or others can enter it.
+    """
     try:
         folder.mkdir(mode=0o700, parents=False, exist_ok=True)
     except OSError as error:
-        raise GuestError(f"{folder} can't be made: {error.strerror}", advice="set XDG_RUNTIME_DIR") from error
+        raise GuestError(f"{folder} can't be made: {error.strerror}", advice=f"set {variable}") from error
     status = folder.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise GuestError(
             f"{folder} is not a folder that only you can enter",
-            advice="remove it, or set XDG_RUNTIME_DIR to another place",
+            advice=f"remove it, or set {variable} to another place",
         )

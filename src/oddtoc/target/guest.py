@@ -18,7 +18,7 @@ from pathlib import Path
 from oddtoc.errors import GuestError, UsageError
 from oddtoc.target import console, guardian
 from oddtoc.target.console import Completed, Sink
-from oddtoc.target.folders import private_folder
+from oddtoc.target.folders import make_private, private_folder
 from oddtoc.target.guest_qemu import (
     CONSOLE_LOG,
     DEBUG_SOCKET,
@@ -96,6 +96,7 @@ class Guest:
         known = {guest.name: guest for guest in cls.all()}
         guest = known.get(name)
         if guest and (ended or guest.alive):
+            make_private(guest.folder, "XDG_RUNTIME_DIR")
             return guest
         running = [other.name for other in known.values() if other.alive]
         raise GuestError(

@@ -93,6 +93,11 @@ class QemuTarget:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
+    @property
+    def name(self) -> str:
+        """Its debug server: host:port, or the path of its socket."""
+        return self._connection.name
+
     def close(self) -> None:
         """Let go; safe to call twice and after any error. QEMU does not stop a running guest when a client leaves."""
         try:

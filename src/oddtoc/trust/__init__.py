@@ -1,0 +1,1 @@
+"""Who may: signatures of patch objects, the policy that asks for them, and the log of what was done."""
