@@ -33,6 +33,8 @@ KERNEL_FLAGS: tuple[str, ...] = (
     "-fno-pic",
     "-fno-pie",
     "-fno-common",
+    # a variable that is reached through another's address looks as if that were handed out (link/escape.py)
+    "-fno-section-anchors",
     "-fno-strict-aliasing",
     "-fno-strict-overflow",
     "-fno-delete-null-pointer-checks",

@@ -18,6 +18,7 @@ from oddtoc.image.elf import Image
 _PAGE = 4096
 _JOURNAL_SIZE = 256 << 10
 _BLOCK = 64 << 10
+_COMMON_SIZE = 1 << 10
 _CACHE_LINE = 128
 
 
@@ -45,12 +46,14 @@ class Rooms:
         journal: for the records.
         helpers: one block of return helpers of the odd-toc mechanism, 64 KiB, aligned to the TOC pointer.
         text: for code and constants.
-        data: for writable data.
+        common: writable data that all patches share, 1 KiB.
+        data: for writable data of payloads.
     """
 
     journal: Span
     helpers: Span
     text: Span
+    common: Span
     data: Span
 
 
@@ -70,7 +73,9 @@ def rooms(image: Image) -> Rooms:
         )
     journal = Span(low, low + _JOURNAL_SIZE)
     block = _toc_block(image.toc or 0, journal.end)
-    return Rooms(journal, Span(block, block + _BLOCK), Span(block + _BLOCK, high), _gap_before_bss(image))
+    gap = _gap_before_bss(image)
+    common = Span(gap.start, gap.start + _COMMON_SIZE)
+    return Rooms(journal, Span(block, block + _BLOCK), Span(block + _BLOCK, high), common, Span(common.end, gap.end))
 
 
 def _toc_block(toc: int, low: int) -> int:

@@ -21,6 +21,7 @@ from elftools.elf.sections import SymbolTableSection
 from oddtoc.errors import ImageError, OddtocError, PatchError
 
 REPLACE_SECTION = ".oddtoc.replace"
+HOOK_SECTION = ".oddtoc.hook"
 TRAMPOLINE_PREFIX = ".oddtoc.trampoline."
 
 _RECORD = struct.Struct("<64s128s64s8x")
@@ -118,6 +119,7 @@ class PatchObject:
     sections: dict[int, Section] = field(default_factory=dict)
     symbols: tuple[ObjectSymbol, ...] = ()
     replacements: tuple[Replacement, ...] = ()
+    hooks: tuple[Replacement, ...] = ()
     path: Path | None = None
 
     @classmethod
@@ -199,7 +201,13 @@ class _Reader:
             if alignment > 1 << 16 or alignment & (alignment - 1):
                 raise PatchError(f"{self.path}: section {section.name} is aligned to {alignment} bytes")
             patch.sections[index] = Section(index, section.name, section["sh_flags"], alignment, data, found)
-        patch.replacements = tuple(self.replacements(patch))
+        patch.replacements = tuple(self.replacements(patch, REPLACE_SECTION))
+        patch.hooks = tuple(self.replacements(patch, HOOK_SECTION))
+        if not patch.replacements:
+            raise PatchError(
+                f"{self.path} replaces nothing",
+                advice="#include <oddtoc.h> and name what it replaces: ODDTOC_REPLACE(vmlinux, old, new);",
+            )
         return patch
 
     def check_header(self) -> None:
@@ -251,16 +259,10 @@ class _Reader:
             if relocation.offset + 2 > size:
                 raise PatchError(f"{self.path}: a relocation of {name} is at {relocation.offset:#x}, behind its end")
 
-    def replacements(self, patch: PatchObject) -> Iterator[Replacement]:
-        records = [section for section in patch.sections.values() if section.name == REPLACE_SECTION and section.data]
-        if not records:
-            raise PatchError(
-                f"{self.path} replaces nothing",
-                advice="#include <oddtoc.h> and name what it replaces: ODDTOC_REPLACE(vmlinux, old, new);",
-            )
-        for section in records:
+    def replacements(self, patch: PatchObject, name: str) -> Iterator[Replacement]:
+        for section in [section for section in patch.sections.values() if section.name == name]:
             if len(section.data) % _RECORD.size:
-                raise PatchError(f"{self.path}: {REPLACE_SECTION} is no multiple of {_RECORD.size} bytes")
+                raise PatchError(f"{self.path}: {name} is no multiple of {_RECORD.size} bytes")
             targets = {relocation.offset: relocation for relocation in section.relocations}
             for start in range(0, len(section.data), _RECORD.size):
                 relocation = targets.get(start + _REPLACEMENT_OFFSET)

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 
 from oddtoc.errors import StateError
+from oddtoc.link.notes import states_of
 from oddtoc.link.object import PatchObject
 from oddtoc.live.commit import Commit
 from oddtoc.live.journal import Journal, PatchStatus
@@ -61,6 +62,33 @@ def check_same(status: PatchStatus, mechanism: str, entries: Sequence[int]) -> N
         raise StateError(
             f"{name} is applied already, over other functions of the same names", advice=f"oddtoc revert {name} first"
         )
+
+
+def check_states(journal: Journal, patch: PatchObject, *, replace: bool) -> None:
+    """Whether a patch knows how to handle what the applied ones have done to the target.
+
+    Args:
+        journal: what is applied.
+        patch: the patch that is to be applied.
+        replace: it takes the place of all others: then it has to know each of their states.
+
+    Raises:
+        StateError: it does not know a state, or only an older version of it.
+    """
+    known = states_of(patch)
+    for status in journal.patches:
+        for number, version in status.record.states if status.present else ():
+            name = status.record.name
+            if number not in known and replace:
+                raise StateError(
+                    f"{patch.name} does not know state {number:#x}, which {name} has made",
+                    advice=f"oddtoc revert {name} first, or declare it: ODDTOC_STATE({number:#x}, {version})",
+                )
+            if known.get(number, version) < version:
+                raise StateError(
+                    f"{patch.name} knows version {known[number]} of state {number:#x}, and {name} has made {version}",
+                    advice=f"oddtoc revert {name} first, or apply a newer patch",
+                )
 
 
 def commit_arrival(journal: Journal, record: Record, place: int, leaving: Sequence[PatchStatus]) -> Commit:

@@ -8,7 +8,7 @@ that a killed run left behind become what the live words say.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from oddtoc.errors import StateError
@@ -88,10 +88,13 @@ class Journal:
         self.room = room
         self.contents = read_journal(room, lambda address, size: read_many([(address, size)])[0])
         recorded = _not_replaced([entry for entry in self.contents.entries if entry.state is not State.REVERTED])
-        addresses = sorted({c.address for e in recorded for f in e.record.functions for c in f.changes})
+        hooks = [hook for entry in self.contents.entries for hook in entry.record.hooks]
+        functions = [*(function for entry in recorded for function in entry.record.functions), *hooks]
+        addresses = sorted({change.address for function in functions for change in function.changes})
         memory = read_many([(address, 4) for address in addresses]) if addresses else []
         self.live = {a: int.from_bytes(m, "little") for a, m in zip(addresses, memory, strict=True)}
         self.patches = self._judge(recorded)
+        self._hooks = hooks
 
     def _judge(self, recorded: Sequence[JournalEntry]) -> list[PatchStatus]:
         """Newest first: what is on top covers what is older."""
@@ -180,6 +183,24 @@ class Journal:
             for function, condition in status.functions:
                 if condition.in_force:
                     yield from ((status, change) for change in function.changes if change.address == address)
+
+    @property
+    def left_hooks(self) -> list[FunctionRecord]:
+        """Hooks that a killed run left in place, each with the way back to what has to stand there."""
+        return [
+            replace(hook, changes=tuple(self._back(change) for change in hook.changes))
+            for hook in self._hooks
+            if self.is_left_hook(hook.behind, self.live.get(hook.behind, 0))
+        ]
+
+    def is_left_hook(self, address: int, word: int) -> bool:
+        """Whether a word is the branch of a hook."""
+        changes = (change for hook in self._hooks for change in hook.changes)
+        return any((change.address, change.new, change.role) == (address, word, "branch") for change in changes)
+
+    def _back(self, change: Change) -> Change:
+        below = self.current(change.address)
+        return replace(change, old=self.live[change.address], new=change.old if below is None else below)
 
     @property
     def settling(self) -> list[Write]:

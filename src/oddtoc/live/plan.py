@@ -8,20 +8,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from oddtoc import isa
-from oddtoc.errors import ChangedError, MechanismError, OddtocError, PatchError, RelocationError, RoomError
-from oddtoc.image.entry import Entry
-from oddtoc.image.symbols import Symbol
-from oddtoc.kernel.place import branch_place
+from oddtoc.errors import MechanismError, OddtocError, RelocationError, RoomError
 from oddtoc.kernel.room import Rooms, Span, allocate
 from oddtoc.kernel.running import RunningKernel
 from oddtoc.link.escape import why_pinned
 from oddtoc.link.layout import Area, Layout, Redirect, lay_out
+from oddtoc.link.notes import callbacks_of, states_of
 from oddtoc.link.object import PatchObject
 from oddtoc.link.payload import Ground, Payload, link
-from oddtoc.live.arrival import applied_before, check_same, commit_arrival
+from oddtoc.live.arrival import applied_before, check_same, check_states, commit_arrival
 from oddtoc.live.commit import Commit
 from oddtoc.live.conditions import Site, check_conditions
+from oddtoc.live.functions import Function, find_functions
 from oddtoc.live.journal import Condition, Journal, PatchStatus
+from oddtoc.live.names import Names
 from oddtoc.live.record import Change, FunctionRecord, Record
 from oddtoc.live.store import State, Write, entry_bytes, entry_writes, place_for
 from oddtoc.mechanism.catalog import AUTO, AUTOMATIC, Mechanism, by_name
@@ -60,26 +60,6 @@ class Plan:
         return [change for function in self.record.functions for change in function.changes]
 
 
-@dataclass(frozen=True)
-class _Function:
-    symbol: Symbol
-    entry: Entry
-    behind: int
-    word: int
-    """The word at `behind` while no patch is applied."""
-
-
-class _Names:
-    """Resolves names in the kernel's image, with the user's choices for those that stand twice."""
-
-    def __init__(self, kernel: RunningKernel, which: Mapping[str, str]) -> None:
-        self.symbols = kernel.image.symbols
-        self.which = which
-
-    def resolve(self, name: str) -> Symbol:
-        return self.symbols.one(name, self.which.get(name))
-
-
 def plan_apply(
     kernel: RunningKernel,
     journal: Journal,
@@ -109,9 +89,10 @@ def plan_apply(
     """
     candidates = list(AUTOMATIC) if mechanism == AUTO else [by_name(mechanism)]
     which = which or {}
-    functions = _functions(kernel, journal, patch, which)
+    functions = find_functions(kernel, journal, patch, which)
+    check_states(journal, patch, replace=replace)
     if (status := applied_before(journal, patch, replace=replace)) is not None:
-        check_same(status, mechanism, [function.symbol.address for function in functions.values()])
+        check_same(status, mechanism, [functions[r.function].symbol.address for r in patch.replacements])
         return _plan_again(journal, status, replace=replace)
     if not replace:
         journal.check_whole()
@@ -143,43 +124,11 @@ def _plan_again(journal: Journal, status: PatchStatus, *, replace: bool) -> Plan
     )
 
 
-def _functions(
-    kernel: RunningKernel, journal: Journal, patch: PatchObject, which: Mapping[str, str]
-) -> dict[str, _Function]:
-    """The functions that the patch replaces, by the name in their record."""
-    symbols: dict[str, Symbol] = {}
-    for replacement in patch.replacements:
-        if replacement.image != "vmlinux":
-            raise PatchError(
-                f"{patch.name} replaces {replacement.function} in {replacement.image}, which is not vmlinux",
-                advice="modules can't be patched yet",
-            )
-        chosen = which.get(replacement.function) or replacement.which or None
-        symbol = kernel.function(replacement.function, chosen)
-        if symbol.name in symbols:
-            raise PatchError(f"{patch.name} replaces {symbol.name} twice", function=symbol.name)
-        symbols[symbol.name] = symbol
-    found: dict[str, _Function] = {}
-    for symbol, entry in zip(symbols.values(), kernel.entries(symbols.values()), strict=True):
-        behind = branch_place(kernel.image, symbol, entry)
-        word = int.from_bytes(kernel.read_many([(behind, 4)])[0], "little")
-        original = kernel.image.word(behind)
-        if word not in (original, journal.current(behind)):
-            raise ChangedError(
-                f"the word behind the site of {symbol.name} is {word:#010x} and not {original:#010x}",
-                address=behind,
-                function=symbol.name,
-                advice="a kprobe or another patcher is there: remove it first",
-            )
-        found[symbol.name] = _Function(symbol, entry, behind, original)
-    return found
-
-
 def _plan_with(
     kernel: RunningKernel,
     journal: Journal,
     patch: PatchObject,
-    functions: Mapping[str, _Function],
+    functions: Mapping[str, Function],
     mechanism: Mechanism,
     which: Mapping[str, str],
     *,
@@ -190,7 +139,7 @@ def _plan_with(
         mechanism.check(function.entry)
         others = {entry: other for entry, other in redirected.items() if entry != function.symbol.address}
         check_conditions(mechanism, Site(kernel, patch, function.symbol, function.entry, others))
-    found = [(replacement, functions[replacement.function]) for replacement in patch.replacements]
+    found = [(replacement, functions[replacement.function]) for replacement in (*patch.replacements, *patch.hooks)]
     redirects = [Redirect(r, f.entry, mechanism, displaced=kernel.image.word(f.behind)) for r, f in found]
     layout = lay_out(patch, redirects, own_toc=mechanism.own_toc)
     spans = _allocate(kernel.rooms, journal, layout)
@@ -201,7 +150,7 @@ def _plan_with(
         own_toc=mechanism.own_toc,
         helpers=kernel.rooms.helpers.start,
     )
-    payload = link(patch, redirects, layout, ground, _Names(kernel, which))
+    payload = link(patch, redirects, layout, ground, Names(kernel, which))
     record = Record(
         patch.name,
         hashlib.sha256(patch.content).hexdigest(),
@@ -211,6 +160,9 @@ def _plan_with(
         serial=journal.next_serial,
         replaces=replace,
         pinned=why_pinned(patch),
+        states=tuple(states_of(patch).items()),
+        callbacks=tuple((when, _address(layout, ground, place)) for when, place in callbacks_of(patch).items()),
+        hooks=tuple(_record(kernel, functions[r.function], mechanism, payload) for r in patch.hooks),
     )
     leaving = journal.patches if replace else []
     entry = entry_bytes(record, State.INTENT)
@@ -249,7 +201,13 @@ def _allocate(rooms: Rooms, journal: Journal, layout: Layout) -> dict[Area, Span
     return spans
 
 
-def _record(kernel: RunningKernel, function: _Function, mechanism: Mechanism, payload: Payload) -> FunctionRecord:
+def _address(layout: Layout, ground: Ground, place: tuple[int, int]) -> int:
+    """Where a section and an offset of the object are in the target."""
+    area, start = layout.sections[place[0]]
+    return ground.areas[area] + start + place[1]
+
+
+def _record(kernel: RunningKernel, function: Function, mechanism: Mechanism, payload: Payload) -> FunctionRecord:
     name = function.symbol.name
     target = payload.targets[name]
     try:
@@ -264,7 +222,7 @@ def _record(kernel: RunningKernel, function: _Function, mechanism: Mechanism, pa
     return FunctionRecord(name, mechanism.name, function.entry.global_entry, function.behind, target, changes)
 
 
-def _mark_change(kernel: RunningKernel, function: _Function, mechanism: Mechanism) -> Sequence[Change]:
+def _mark_change(kernel: RunningKernel, function: Function, mechanism: Mechanism) -> Sequence[Change]:
     """The mark set where the mechanism wants one, and cleared where a patch below has left one."""
 
     def read_word(address: int) -> int:

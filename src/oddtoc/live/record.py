@@ -62,6 +62,8 @@ class Record:
         replaces: whether it took the place of all patches that were applied before.
         pinned: why its payload can't be given back even when nobody is in it; empty if it can.
         states: of the target that it knows how to handle, by id, each with its version.
+        callbacks: when each runs, and the address of its global entry.
+        hooks: functions that are redirected while callbacks run.
     """
 
     name: str
@@ -73,6 +75,8 @@ class Record:
     replaces: bool = False
     pinned: str = ""
     states: tuple[tuple[int, int], ...] = ()
+    callbacks: tuple[tuple[str, int], ...] = ()
+    hooks: tuple[FunctionRecord, ...] = ()
 
     def encode(self) -> bytes:
         """The body of its entry."""
@@ -108,6 +112,8 @@ def decode(body: bytes, place: int) -> Record:
             replaces=_flag(plain["replaces"]),
             pinned=_text(plain["pinned"]),
             states=states,
+            callbacks=tuple((_text(when), _address(address)) for when, address in _list(plain["callbacks"])),
+            hooks=tuple(_function(one) for one in _list(plain["hooks"])),
         )
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise RecordError(f"the journal entry at {place:#x} is damaged: {error}", address=place) from error

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Mapping
+from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
 
-from oddtoc.errors import BusyError, ChangedError, FaultError, UsageError
+from oddtoc.errors import ChangedError, UsageError
 from oddtoc.image.elf import Image
 from oddtoc.kernel.running import RunningKernel
 from oddtoc.link.object import PatchObject
+from oddtoc.live.callbacks import Callbacks, around, unhook
 from oddtoc.live.collect import Collection, Look, collect
 from oddtoc.live.commit import Commit, carry_out
-from oddtoc.live.journal import Journal, PatchStatus
+from oddtoc.live.journal import Condition, Journal, PatchStatus
 from oddtoc.live.keeper import Keeper, admitted, logged_apply, logged_revert
 from oddtoc.live.moves import moves
+from oddtoc.live.outcome import Outcome as Outcome
 from oddtoc.live.plan import Plan, plan_apply
 from oddtoc.live.quiescence import Threads, Watch, check_immediate, zones_of_apply, zones_of_revert
+from oddtoc.live.record import Record
 from oddtoc.live.store import HEADER, State, state_write, tidying_writes
 from oddtoc.mechanism.catalog import AUTO
 from oddtoc.target.connect import connect, parse_target
@@ -26,31 +28,8 @@ from oddtoc.target.qemu import Pause, QemuTarget
 
 DEFAULT_TIMEOUT = 10.0
 _PIECE = 16 << 10
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What an apply or revert did to the target.
-
-    Attributes:
-        name: the patch.
-        commit_pause: seconds that the target stood still for the commit.
-        longest_pause: seconds of the longest stop of the whole operation.
-        total_pause: seconds of all its stops.
-        stops: how many there were.
-        round_trips: of the debug protocol, in the commit's stop.
-        changed: whether there was a commit at all.
-        immediate: whether stacks were not looked at.
-    """
-
-    name: str
-    commit_pause: float
-    longest_pause: float
-    total_pause: float
-    stops: int
-    round_trips: int
-    changed: bool = True
-    immediate: bool = False
+_ARRIVAL = ("pre_patch", "post_patch", "post_unpatch")
+_DEPARTURE = ("pre_unpatch", "post_unpatch", "post_patch")
 
 
 class Session:
@@ -155,7 +134,7 @@ class Session:
         watch = self._watch_apply(plan, immediate) if plan.commit else None
         if plan.journal_entry:
             self._check_empty(plan)
-        self.target.write_many(plan.settling)
+        self.settle(timeout=timeout)
         if plan.commit is None:
             return self._outcome(plan.record.name, None, first)
         for write in plan.journal_writes:
@@ -163,12 +142,13 @@ class Session:
         for address, data, _ in plan.segments:
             for start in range(0, len(data), _PIECE):
                 self.target.write_many([(address + start, data[start : start + _PIECE])])
-        try:
-            pause = carry_out(self.target, plan.commit, timeout=timeout, watch=watch)
-        except (BusyError, ChangedError, FaultError):
-            if plan.journal_entry:
-                self.target.write_many([state_write(plan.journal_address, State.REVERTED)])
-            raise
+        pause = self._commit(
+            plan.record,
+            _ARRIVAL if plan.journal_entry else ("", "post_patch", ""),
+            partial(carry_out, self.target, plan.commit, timeout=timeout, watch=watch),
+            abandoned=plan.journal_address if plan.journal_entry else None,
+            timeout=timeout,
+        )
         return self._outcome(plan.record.name, pause, first, immediate)
 
     @logged_revert
@@ -192,10 +172,45 @@ class Session:
         first = len(self.target.pauses)
         journal = self.journal()
         commit = self._revert_commit(journal, name)
-        watch = self._watch_revert(commit, journal.find(name), immediate)
-        self.target.write_many(journal.settling)
-        pause = carry_out(self.target, commit, timeout=timeout, watch=watch)
+        status = journal.find(name)
+        self.settle(timeout=timeout)
+        if not status.present:
+            # a killed run got as far as the words
+            return self._outcome(name, None, first)
+        watch = self._watch_revert(commit, status, immediate)
+        pause = self._commit(
+            status.record,
+            _DEPARTURE if status.condition in (Condition.APPLIED, Condition.COVERED) else ("", "post_unpatch", ""),
+            partial(carry_out, self.target, commit, timeout=timeout, watch=watch),
+            abandoned=None,
+            timeout=timeout,
+        )
         return self._outcome(name, pause, first, immediate)
+
+    def settle(self, *, timeout: float = DEFAULT_TIMEOUT) -> None:
+        """Put right what a killed run left behind: states of records, and hooks of callbacks."""
+        journal = self.journal()
+        self.target.write_many(journal.settling)
+        if hooks := journal.left_hooks:
+            unhook(self.target, self.threads, hooks, timeout=timeout)
+
+    def _commit(
+        self,
+        record: Record,
+        whens: tuple[str, str, str],
+        commit: Callable[[], Pause],
+        *,
+        abandoned: int | None,
+        timeout: float,
+    ) -> Pause:
+        """A commit with the callbacks of its patch around it; the entry at `abandoned` ends if there is none."""
+
+        def abandon() -> None:
+            if abandoned is not None:
+                self.target.write_many([state_write(abandoned, State.REVERTED)])
+
+        callbacks = Callbacks(self.target, self.kernel, self.threads, self.journal, record, whens, timeout)
+        return around(callbacks, record.name, whens, commit, abandon)
 
     def plan_revert(self, name: str) -> Commit:
         """What reverting a patch would write."""
@@ -220,8 +235,7 @@ class Session:
         Returns:
             What was given back; and what was not, with the reason for each.
         """
-        for write in self.journal().settling:
-            self.target.write_many([write])
+        self.settle()
         collection = self.plan_gc(look)
         for write in collection.writes:
             self.target.write_many([write])
@@ -263,9 +277,4 @@ class Session:
                 )
 
     def _outcome(self, name: str, pause: Pause | None, first: int, immediate: bool = False) -> Outcome:
-        pauses = [one.seconds for one in self.target.pauses[first:]]
-        commit, round_trips = (pause.seconds, pause.round_trips) if pause else (0.0, 0)
-        longest = max(pauses, default=0.0)
-        return Outcome(
-            name, commit, longest, sum(pauses), len(pauses), round_trips, changed=pause is not None, immediate=immediate
-        )
+        return Outcome.of(name, pause, self.target.pauses[first:], immediate=immediate)
