@@ -19,6 +19,7 @@ from oddtoc.isa import Addresses
 from oddtoc.kernel.contexts import Context
 from oddtoc.kernel.hidden import Hideouts, holds_any, kept_by_tracers
 from oddtoc.kernel.offsets import Hidden, ReadMany
+from oddtoc.kernel.pagetable import PageTables
 from oddtoc.kernel.room import Span
 from oddtoc.kernel.stacks import Walker
 from oddtoc.kernel.tasks import Task
@@ -97,6 +98,7 @@ class Lookout:
         self._hidden = hidden
         self._hideouts = hideouts
         self._walker = Walker(image, hideouts)
+        self._tables = PageTables(image)
 
     def standing(
         self, contexts: Sequence[Context], memory: Sequence[bytes], zones: Zones, read_many: ReadMany
@@ -143,4 +145,4 @@ class Lookout:
         words = np.concatenate([*stacks, np.array(context.registers, np.uint64)])
         if not holds_any(words, self._hideouts.trampolines).any():
             return _NOTHING
-        return kept_by_tracers(context.task, self._hidden, read_many)
+        return kept_by_tracers(context.task, self._hidden, self._tables.reader(read_many))
