@@ -12,7 +12,7 @@ help:
 	@echo "make test               everything that is tested, on real kernels"
 	@echo "make lint               ruff and mypy"
 	@echo "make bench              how long a guest stands still, and what a patched call costs"
-	@echo "make soak               oddtoc ended after every single packet of apply and revert"
+	@echo "make soak               a thousand operations on patches under load, and oddtoc ended after every single packet"
 	@echo "make setup              install what the others need, and nothing else"
 	@echo "make clean              remove the virtual environment"
 
@@ -45,6 +45,7 @@ bench: setup
 	$(BIN)/python -m bench.cost
 
 soak: setup
+	$(BIN)/python -m soak
 	ODDTOC_SOAK=1 $(BIN)/pytest -s tests/live/test_every_packet.py
 
 clean:
