@@ -11,9 +11,12 @@ import statistics
 import tempfile
 from pathlib import Path
 
+from hundred import hundred_functions
+
 import oddtoc
 from oddtoc.build.compile import compile_patch
 from oddtoc.debian import fetch_kernel
+from oddtoc.image.elf import Image
 from oddtoc.link.object import PatchObject
 from oddtoc.live.session import Session
 from oddtoc.target.guest import boot
@@ -32,7 +35,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         patch = PatchObject.open(_object(Path(folder)))
         for kernel in options.kernels:
-            _measure(kernel, patch, options.rounds)
+            _measure(kernel, patch, options.rounds, Path(folder))
 
 
 def _object(folder: Path) -> Path:
@@ -40,7 +43,7 @@ def _object(folder: Path) -> Path:
     return folder / "putc.o"
 
 
-def _measure(kernel: str, patch: PatchObject, rounds: int) -> None:
+def _measure(kernel: str, patch: PatchObject, rounds: int, folder: Path) -> None:
     image = fetch_kernel(kernel)
     guest = boot(image.vmlinux, image.busybox, name=f"bench-{os.getpid()}", smp=2)
     try:
@@ -48,20 +51,27 @@ def _measure(kernel: str, patch: PatchObject, rounds: int) -> None:
             guest.run("while :; do cat /proc/mounts /proc/stat; done < /dev/null > /dev/null 2>&1 &")
         baseline = _baseline(guest.name, rounds)
         base = _row(kernel, "-", "stop, write, go on", baseline, statistics.median(baseline))
+        hundred = hundred_functions(Image.open(image.vmlinux), folder)
         for mechanism in MECHANISMS:
-            figures: dict[str, list[float]] = {}
-            for _ in range(rounds):
-                with Session.open(f"guest:{guest.name}") as session:
-                    applied = session.apply(session.plan(patch, mechanism=mechanism))
-                    reverted = session.revert(patch.name)
-                for what, outcome in (("apply", applied), ("revert", reverted)):
-                    figures.setdefault(f"{what}, commit", []).append(outcome.commit_pause)
-                    figures.setdefault(f"{what}, longest stop", []).append(outcome.longest_pause)
-                    figures.setdefault(f"{what}, all stops", []).append(outcome.total_pause)
-            for what, seconds in figures.items():
-                _row(kernel, mechanism, what, seconds, base)
+            for one, prefix, count in ((patch, "", rounds), (hundred, "100 fns ", -(-rounds // 3))):
+                for what, seconds in _apply_and_revert(guest.name, one, mechanism, count).items():
+                    _row(kernel, mechanism, prefix + what, seconds, base)
     finally:
         guest.stop()
+
+
+def _apply_and_revert(guest: str, patch: PatchObject, mechanism: str, rounds: int) -> dict[str, list[float]]:
+    figures: dict[str, list[float]] = {}
+    for _ in range(rounds):
+        with Session.open(f"guest:{guest}") as session:
+            applied = session.apply(session.plan(patch, mechanism=mechanism))
+            reverted = session.revert(patch.name)
+            session.gc()
+        for what, outcome in (("apply", applied), ("revert", reverted)):
+            figures.setdefault(f"{what}, commit", []).append(outcome.commit_pause)
+            figures.setdefault(f"{what}, longest stop", []).append(outcome.longest_pause)
+            figures.setdefault(f"{what}, all stops", []).append(outcome.total_pause)
+    return figures
 
 
 def _baseline(guest: str, rounds: int) -> list[float]:
