@@ -24,13 +24,19 @@ class OddtocError(Exception):
         self, message: str, *, address: int | None = None, function: str | None = None, advice: str | None = None
     ) -> None:
         super().__init__(message)
-        self.message = message
+        # names in them may come from files and guests that nobody trusts
+        self.message = printable(message)
         self.address = address
         self.function = function
-        self.advice = advice
+        self.advice = "\n".join(map(printable, advice.splitlines())) if advice else None
 
     def __str__(self) -> str:
         return f"{self.message}\n{self.advice}" if self.advice else self.message
+
+
+def printable(text: str) -> str:
+    """A text for people, in one line, in which nothing acts on a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 class UsageError(OddtocError):
