@@ -25,21 +25,22 @@ def packets(operation):
     return sent
 
 
-def packets_that_matter(sent):
-    """Numbers of packets, 0 for none at all: every one of a stop that writes, and of the others every tenth.
+def packets_that_matter(sent, step, commit_only=False):
+    """Numbers of packets, 0 for none at all: those of stops that write, and of reads every so many.
 
-    The others are reads: what is left when a client ends behind one of them is a guest that stands still, whichever
-    it was.
+    A client that ends behind a read leaves a guest that stands still, whichever read it was. Of a stop that writes only
+    the reads before the first write are left out. The last of these stops is the commit.
     """
     stops, start = [], 0
     for number, unit in enumerate(sent, 1):
         if unit == b"\x03" or number == len(sent):
             stops.append(range(start, number))
             start = number
-    chosen = set(range(0, len(sent) + 1, 10))
-    for stop in stops:
-        if any(sent[number].startswith(b"$M") for number in stop if number < len(sent)):
-            chosen.update(stop, [stop.stop])
+    writing = [stop for stop in stops if any(sent[number].startswith(b"$M") for number in stop)]
+    chosen = set(range(0, len(sent) + 1, step))
+    for stop in writing[-1:] if commit_only else writing:
+        first = next(number for number in stop if sent[number].startswith(b"$M"))
+        chosen.update((stop.start, stop.start + 1), range(first, stop.stop + 1))
     return sorted(chosen)
 
 
