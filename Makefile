@@ -5,13 +5,14 @@ KERNEL ?= 6.1
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo test lint bench soak clean
+.PHONY: help setup demo test lint bench fuzz soak clean
 
 help:
 	@echo "make demo [KERNEL=6.1]  boot a kernel, patch it while it runs, take the patch back (6.1, 6.12, 7.2)"
 	@echo "make test               everything that is tested, on real kernels"
 	@echo "make lint               ruff and mypy"
 	@echo "make bench              how long a guest stands still, and what a patched call costs"
+	@echo "make fuzz               22,400 hostile inputs of every kind"
 	@echo "make soak               a thousand operations on patches under load, and oddtoc ended after every single packet"
 	@echo "make setup              install what the others need, and nothing else"
 	@echo "make clean              remove the virtual environment"
@@ -44,9 +45,12 @@ bench: setup
 	$(BIN)/python bench/pause.py
 	$(BIN)/python -m bench.cost
 
+fuzz: setup
+	ODDTOC_FUZZ=14 $(BIN)/pytest -s -o timeout=3000 tests/fuzz
+
 soak: setup
 	$(BIN)/python -m soak
-	ODDTOC_SOAK=1 $(BIN)/pytest -s tests/live/test_every_packet.py
+	ODDTOC_SOAK=1 $(BIN)/pytest -s -o timeout=20000 tests/live/test_every_packet.py
 
 clean:
 	rm -rf .venv .stamps
