@@ -154,14 +154,14 @@ class Stress:
     def _start_callers(self) -> None:
         started = self.guest.run(
             f"rm -f /calls; (setsid caller {self.processes} </dev/null >/calls 2>&1 &); "
-            "for n in $(seq 100); do [ -s /calls ] && break; usleep 100000; done; cat /calls"
+            "for n in $(seq 600); do [ -s /calls ] && break; usleep 100000; done; cat /calls"
         )
         assert started.stdout == b"calling\n", started
 
     def _stop_callers(self) -> None:
         ended = self.guest.run(
             "kill $(cat /proc/[0-9]*/stat | sed -n 's/^\\([0-9]*\\) (caller).*/\\1/p' | sort -n | head -1); "
-            "for n in $(seq 300); do [ $(wc -l < /calls) = 2 ] && break; usleep 100000; done; cat /calls"
+            "for n in $(seq 600); do [ $(wc -l < /calls) = 2 ] && break; usleep 100000; done; cat /calls"
         )
         counts = ended.stdout.decode().split()
         assert len(counts) == 5, ended

@@ -11,7 +11,7 @@ def machine(guest_factory, tmp_path_factory):
 
 @pytest.mark.parametrize("mechanism", ["shared-toc", "guarded/slot", "odd-toc/cr4"])
 def test_patches_come_and_go_while_all_processors_call(machine, mechanism):
-    result = Stress(machine, mechanism, processes=4).run(12)
+    result = Stress(machine, mechanism, processes=4).run(8)
     assert result.right, result
     assert result.patched > 100_000
     assert (result.bpf_patched > 1000) == (mechanism != "odd-toc/cr4")
