@@ -7,7 +7,7 @@ count from those that earlier calls have left behind.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -102,8 +102,8 @@ class Lookout:
 
     def standing(
         self, contexts: Sequence[Context], memory: Sequence[bytes], zones: Zones, read_many: ReadMany
-    ) -> Standing | None:
-        """The first thread that is in the way; None when there is none.
+    ) -> Iterator[Standing]:
+        """The threads that are in the way, one after the other.
 
         Args:
             contexts: all threads.
@@ -124,8 +124,7 @@ class Lookout:
             found = counted[zones.holds(counted)]
             if len(found):
                 address = next((a for a in walk.returns if a in found), int(found[0]))
-                return Standing(context.task, context.where, address, zones.at(address), tuple(walk.returns))
-        return None
+                yield Standing(context.task, context.where, address, zones.at(address), tuple(walk.returns))
 
     def _suspects(self, contexts: Sequence[Context], stacks: Sequence[Sequence[Addresses]], zones: Zones) -> list[int]:
         """Which threads have any word at all that could matter."""

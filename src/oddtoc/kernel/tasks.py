@@ -33,7 +33,8 @@ class Task:
         address: of its task_struct.
         comm: its name, made printable.
         pid: its process id in the first namespace; None when unknown. A thread has one of its own.
-        stack: lowest address of its kernel stack; 0 when it has none any more (a zombie).
+        stack: lowest address of its kernel stack, told from `ksp` as the kernel itself does it; of a zombie it may be
+            somebody else's by now (see `TaskFinder.owns_stack`).
         ksp: where its r1 was when it last gave up its CPU; means nothing while it runs.
     """
 
@@ -66,13 +67,18 @@ class Tasks:
 
 @dataclass(frozen=True)
 class _Links:
-    stack: int
-    ksp: int
     following: int
     """The next process's `tasks`."""
     thread: int
     thread_before: int
     """The next and the previous `thread_node`, or the list's head."""
+    ksp: int
+
+    @classmethod
+    def read(cls, memory: Sequence[bytes]) -> _Links:
+        """From what `TaskFinder` asks for of one task."""
+        tasks, threads, ksp = memory
+        return cls(_number(tasks), _number(threads[:8]), _number(threads[8:]), _number(ksp))
 
 
 class TaskFinder:
@@ -110,7 +116,7 @@ class TaskFinder:
         idle_now = read_many([(slot, 8) for slot in self._idle_slots])
         self._frontier = [(self._first, True)]
         self._frontier += [(a, False) for a in map(_number, idle_now) if a not in (0, self._first)]
-        self._fields = (offsets.stack, offsets.ksp, offsets.tasks, offsets.thread_node, offsets.thread_node + 8)
+        self._fields = ((offsets.tasks, 8), (offsets.thread_node, 16), (offsets.ksp, 8))
 
     def explore(self, read_many: ReadMany, rounds: int) -> bool:
         """Find tasks of a kernel that may run on in between calls: what is found is where `requests` will look.
@@ -152,7 +158,7 @@ class TaskFinder:
         o = self._offsets
         cpus = [(paca + o.current, 8) for paca in self._pacas if paca]
         idle = [(slot, 8) for slot in self._idle_slots]
-        return [self._online, *cpus, *idle, *((a + field, 8) for a in self._known for field in self._fields)]
+        return [self._online, *cpus, *idle, *(r for a in self._known for r in self._fields_of(a))]
 
     def settle(self, memory: Sequence[bytes], read_many: ReadMany) -> Tasks:
         """All tasks of a kernel that stands still.
@@ -165,13 +171,11 @@ class TaskFinder:
             RecordError: the lists in memory make no sense.
             FaultError: they lead out of memory.
         """
-        values = [_number(one) for one in memory]
         pacas = [paca for paca in self._pacas if paca]
-        currents, rest = values[1 : 1 + len(pacas)], values[1 + len(pacas) :]
-        idle, rest = rest[: len(self._idle_slots)], rest[len(self._idle_slots) :]
-        step = len(self._fields)
-        links = {a: _Links(*rest[i * step : (i + 1) * step]) for i, a in enumerate(self._known)}
-        online = values[0]
+        heads = 1 + len(pacas) + len(self._idle_slots)
+        online, *values = map(_number, memory[:heads])
+        currents, idle = values[: len(pacas)], values[len(pacas) :]
+        links = self._told(self._known, memory[heads:])
         cpus = [
             CpuState(number, paca, current)
             for number, (paca, current) in enumerate(zip(self._pacas, _spread(self._pacas, currents), strict=True))
@@ -182,7 +186,8 @@ class TaskFinder:
         self._complete(found, links, read_many)
         self._known = sorted(found)
         self._names = {address: self._names[address] for address in found}
-        tasks = {a: Task(a, *self._names[a], links[a].stack, links[a].ksp) for a in found}
+        base = ~(self._offsets.stack_size - 1)
+        tasks = {a: Task(a, *self._names[a], links[a].ksp & base, links[a].ksp) for a in found}
         return Tasks(tasks, tuple(cpus))
 
     def _walk(self, links: dict[int, _Links], read_many: ReadMany) -> set[int]:
@@ -223,11 +228,19 @@ class TaskFinder:
             links.update(self._links(unread, read_many))
         self._name([address for address in tasks if address not in self._names], read_many)
 
+    def _fields_of(self, task: int) -> list[tuple[int, int]]:
+        return [(task + offset, size) for offset, size in self._fields]
+
     def _links(self, tasks: Sequence[int], read_many: ReadMany) -> dict[int, _Links]:
-        memory = read_many([(address + field, 8) for address in tasks for field in self._fields])
-        values = [_number(one) for one in memory]
+        return self._told(tasks, read_many([request for task in tasks for request in self._fields_of(task)]))
+
+    def _told(self, tasks: Sequence[int], memory: Sequence[bytes]) -> dict[int, _Links]:
         step = len(self._fields)
-        return {a: _Links(*values[i * step : (i + 1) * step]) for i, a in enumerate(tasks)}
+        return {task: _Links.read(memory[i * step : (i + 1) * step]) for i, task in enumerate(tasks)}
+
+    def owns_stack(self, task: Task, read_many: ReadMany) -> bool:
+        """Whether the stack is the task's: a zombie has given its stack back."""
+        return _number(read_many([(task.address + self._offsets.stack, 8)])[0]) == task.stack
 
     def named(self, task: Task, read_many: ReadMany) -> Task:
         """A task with the name that it has now: names are read once, and programs change theirs."""

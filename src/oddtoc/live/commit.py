@@ -52,6 +52,7 @@ def carry_out(target: QemuTarget, commit: Commit, *, timeout: float, watch: Watc
         FaultError: a word could not be written; those that were are back as they were.
     """
     deadline = time.monotonic() + timeout
+    blamed: BusyError | None = None
     delay = _FIRST_DELAY
     blocks = [_block(function.changes) for function in commit.functions]
     while True:
@@ -66,8 +67,10 @@ def carry_out(target: QemuTarget, commit: Commit, *, timeout: float, watch: Watc
                 _write(stopped, commit, blocks, live)
         if obstacle is None:
             return target.pauses[-1]
+        # who is named together with a stack says more than a vCPU that was just passing by
+        blamed = obstacle if obstacle.stack or blamed is None else blamed
         if time.monotonic() > deadline:
-            raise obstacle
+            raise blamed
         time.sleep(delay)
         delay = min(delay * 2, _LONGEST_DELAY)
 

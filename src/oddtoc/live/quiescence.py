@@ -109,10 +109,10 @@ class Threads:
                 return BusyError(f"vCPU {cpu.id} is in an emergency, on a stack of its own", advice=_LATER)
         spans = [span for context in contexts for span in context.stacks]
         stacks = stopped.read_many([(span.start, span.size) for span in spans])
-        found = self._lookout.standing(contexts, stacks, zones, stopped.read_many)
-        if found is None:
-            return None
-        return self._busy(found, str(self._finder.named(found.task, stopped.read_many)))
+        for found in self._lookout.standing(contexts, stacks, zones, stopped.read_many):
+            if self._finder.owns_stack(found.task, stopped.read_many):
+                return self._busy(found, str(self._finder.named(found.task, stopped.read_many)))
+        return None
 
     def _busy(self, found: Standing, task: str) -> BusyError:
         lines = [self._place(address) for address in (found.address, *found.returns)]
