@@ -15,21 +15,32 @@ _SAMPLES = _HERE.parent.parent / "src/oddtoc/samples"
 @pytest.fixture(scope="session")
 def bpf_caller(tmp_path_factory):
     """A program for guests: it runs a BPF program that calls a helper."""
-    program = tmp_path_factory.mktemp("programs") / "bpf_caller"
-    source = _HERE / "programs/bpf_caller.c"
+    return _compile("bpf_caller", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def getpid_caller(tmp_path_factory):
+    """A program for guests: it calls getpid as fast as it can."""
+    return _compile("getpid_caller", tmp_path_factory)
+
+
+def _compile(name, tmp_path_factory):
+    program = tmp_path_factory.mktemp("programs") / name
+    source = _HERE / f"programs/{name}.c"
     subprocess.run([tool("gcc"), "-static", "-O2", "-Wall", "-Werror", "-o", program, source], check=True)
     return program
 
 
 @pytest.fixture(scope="session")
-def guest(guest_factory, kernels, bpf_caller):
-    """The guest of a series that the tests of this folder share: with loop, which calls the kernel, and bpf_caller."""
+def guest(guest_factory, kernels, bpf_caller, getpid_caller):
+    """The guest of a series that the tests of this folder share: with loop, which calls the kernel, and programs."""
     guests = {}
+    programs = {"bin/bpf_caller": bpf_caller, "bin/getpid_caller": getpid_caller}
 
     def get(series):
         if series not in guests:
             modules = load_order(kernels[series].modules, ["loop"])
-            guests[series] = guest_factory(series, modules=modules, files={"bin/bpf_caller": bpf_caller})
+            guests[series] = guest_factory(series, modules=modules, files=programs)
         return guests[series]
 
     return get
