@@ -171,7 +171,11 @@ class Walker:
     def _is_opaque(self, owner: int) -> bool:
         """Whether a return address says nothing about the frame that it returns to."""
         hidden = (*self._hideouts.trampolines, *self._hideouts.helpers)
-        return any(owner in span for span in hidden) or not any(owner in span for span in self._text)
+        return any(owner in span for span in hidden) or not self.is_kernel(owner)
+
+    def is_kernel(self, address: int) -> bool:
+        """Whether an address is in the kernel's own code."""
+        return any(address in span for span in self._text)
 
     def _makes(self, owner: int, size: int) -> bool:
         """Whether the function around a return address makes frames of a size (bytes)."""
