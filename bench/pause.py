@@ -19,7 +19,7 @@ from oddtoc.debian import fetch_kernel
 from oddtoc.image.elf import Image
 from oddtoc.link.object import PatchObject
 from oddtoc.live.session import Session
-from oddtoc.target.guest import boot
+from oddtoc.target.guest import Guest, boot
 
 SAMPLES = Path(oddtoc.__file__).parent / "samples"
 MECHANISMS = ("odd-toc/cr4", "guarded/slot", "shared-toc")
@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("kernels", nargs="*", default=["6.1", "6.12", "7.2"])
     parser.add_argument("--rounds", type=int, default=30)
     options = parser.parse_args()
-    print(f"{'kernel':7} {'mechanism':13} {'what':20} {'median':>7} {'p95':>7} {'max':>7} ms   ratio")
+    print(f"{'kernel':7} {'mechanism':13} {'what':30} {'median':>7} {'p95':>7} {'max':>7} ms   ratio")
     with tempfile.TemporaryDirectory() as folder:
         patch = PatchObject.open(_object(Path(folder)))
         for kernel in options.kernels:
@@ -56,16 +56,28 @@ def _measure(kernel: str, patch: PatchObject, rounds: int, folder: Path) -> None
             for one, prefix, count in ((patch, "", rounds), (hundred, "100 fns ", -(-rounds // 3))):
                 for what, seconds in _apply_and_revert(guest.name, one, mechanism, count).items():
                     _row(kernel, mechanism, prefix + what, seconds, base)
+        _fill(guest)
+        for immediate, how in ((False, "200 tasks "), (True, "immediate ")):
+            for what, seconds in _apply_and_revert(guest.name, patch, "shared-toc", rounds, immediate).items():
+                _row(kernel, "shared-toc", how + what, seconds, base)
     finally:
         guest.stop()
 
 
-def _apply_and_revert(guest: str, patch: PatchObject, mechanism: str, rounds: int) -> dict[str, list[float]]:
+def _fill(guest: Guest) -> None:
+    """Let the guest have at least 200 tasks: the kernel's own threads, and sleepers."""
+    count = int(guest.run("ls -d /proc/[0-9]* | wc -l").stdout)
+    guest.run(f"i={count}; while [ $i -lt 201 ]; do sleep 100000 < /dev/null > /dev/null 2>&1 & i=$((i + 1)); done")
+
+
+def _apply_and_revert(
+    guest: str, patch: PatchObject, mechanism: str, rounds: int, immediate: bool = False
+) -> dict[str, list[float]]:
     figures: dict[str, list[float]] = {}
     for _ in range(rounds):
         with Session.open(f"guest:{guest}") as session:
-            applied = session.apply(session.plan(patch, mechanism=mechanism))
-            reverted = session.revert(patch.name)
+            applied = session.apply(session.plan(patch, mechanism=mechanism), immediate=immediate)
+            reverted = session.revert(patch.name, immediate=immediate)
             session.gc()
         for what, outcome in (("apply", applied), ("revert", reverted)):
             figures.setdefault(f"{what}, commit", []).append(outcome.commit_pause)
@@ -87,7 +99,7 @@ def _row(kernel: str, mechanism: str, what: str, seconds: list[float], base: flo
     middle = statistics.median(seconds)
     high = statistics.quantiles(seconds, n=20)[-1]
     figures = " ".join(f"{value * 1000:7.2f}" for value in (middle, high, max(seconds)))
-    print(f"{kernel:7} {mechanism:13} {what:20} {figures}      {middle / base:5.2f}", flush=True)
+    print(f"{kernel:7} {mechanism:13} {what:30} {figures}      {middle / base:5.2f}", flush=True)
     return middle
 
 
