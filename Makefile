@@ -12,7 +12,7 @@ help:
 	@echo "make test               everything that is tested, on real kernels"
 	@echo "make lint               ruff and mypy"
 	@echo "make bench              how long a guest stands still, and what a patched call costs"
-	@echo "make fuzz               22,400 hostile inputs of every kind"
+	@echo "make fuzz               22,400 hostile inputs of every kind, and 60,000 guided by coverage"
 	@echo "make soak               a thousand operations on patches under load, and oddtoc ended after every single packet"
 	@echo "make setup              install what the others need, and nothing else"
 	@echo "make clean              remove the virtual environment"
@@ -46,7 +46,9 @@ bench: setup
 	$(BIN)/python -m bench.cost
 
 fuzz: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
 	ODDTOC_FUZZ=14 $(BIN)/pytest -s -o timeout=3000 tests/fuzz
+	$(BIN)/python tests/fuzz/guided.py -runs=60000
 
 soak: setup
 	$(BIN)/python -m soak
