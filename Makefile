@@ -12,7 +12,7 @@ help:
 	@echo "make test               everything that is tested, on real kernels"
 	@echo "make lint               ruff and mypy"
 	@echo "make bench              how long a guest stands still, and what a patched call costs"
-	@echo "make fuzz               22,400 hostile inputs of every kind, and 60,000 guided by coverage"
+	@echo "make fuzz               25,200 hostile inputs of every kind, and 60,000 guided by coverage"
 	@echo "make soak               a thousand operations on patches under load, and oddtoc ended after every single packet"
 	@echo "make setup              install what the others need, and nothing else"
 	@echo "make clean              remove the virtual environment"

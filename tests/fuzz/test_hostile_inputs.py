@@ -19,7 +19,8 @@ from pathlib import Path
 import pytest
 
 from oddtoc.build.compile import compile_patch, tool
-from oddtoc.errors import OddtocError
+from oddtoc.errors import OddtocError, SymbolError
+from oddtoc.image.btf import Btf
 from oddtoc.image.elf import Image
 from oddtoc.live.session import Session
 from oddtoc.live.store import HEADER, MAGIC
@@ -262,3 +263,41 @@ def _hostile(rng, data, packets):
 _BOMB = b'<?xml version="1.0"?><!DOCTYPE b [<!ENTITY a "aaaaaaaaaaaaaaaaaaaa">' + b"".join(
     b'<!ENTITY %c "&%c;&%c;&%c;&%c;&%c;&%c;&%c;&%c;">' % (letter, *[letter - 1] * 8) for letter in range(98, 110)
 ) + b'%s]><target><reg name="&m;" bitsize="64"/></target>' % b""  # fmt: skip
+
+
+def small_btf():
+    """int; struct inner {int value;}; struct outer {int first; struct inner; }; a function and its prototype."""
+    strings = b"\0int\0inner\0value\0outer\0first\0call\0argument\0"
+
+    def at(name):
+        return strings.index(b"\0" + name + b"\0") + 1
+
+    def entry(name, kind, count, size, *rest):
+        return struct.pack(f"<{3 + len(rest)}I", at(name) if name else 0, kind << 24 | count, size, *rest)
+
+    types = [
+        entry(b"int", 1, 0, 4, 32),
+        entry(b"inner", 4, 1, 4, at(b"value"), 1, 0),
+        entry(b"outer", 4, 2, 8, at(b"first"), 1, 0, 0, 2, 32),
+        entry(b"", 2, 0, 3),
+        entry(b"", 13, 1, 1, at(b"argument"), 4),
+        entry(b"call", 12, 0, 5),
+    ]
+    body = b"".join(types)
+    return struct.pack("<HBBIIIII", 0xEB9F, 1, 0, 24, 0, len(body), len(body), len(strings)) + body + strings
+
+
+def test_btf():
+    whole = small_btf()
+    places = [(offset, 4) for offset in range(4, len(whole) - 44, 4)]
+    run = Run("BTF", 200)
+    for rng in run.each():
+        data = damaged(rng, whole, places) if run.number else whole
+        with run.guarded():
+            types = Btf(data)
+            for ask in (types.members, types.size, types.prototype, lambda name, t=types: t.offset(name, "value")):
+                for name in ("inner", "outer", "call"):
+                    with contextlib.suppress(SymbolError):
+                        ask(name)
+        assert run.number or run.outcomes == {"accepted": 1}
+    run.report()

@@ -107,6 +107,7 @@ def compile_patch(
             shutil.copyfile(merged, output)
         except OSError as error:
             raise BuildError(f"{output} can't be written: {error.strerror}") from error
+    patch.path = output
     return patch
 
 

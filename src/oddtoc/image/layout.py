@@ -247,9 +247,11 @@ def _read_sections(path: Path, data: memoryview, header: np.void, *, relocatable
     for section in sections:
         if section.has_contents:
             table(data, section.offset, section.size, "u1", f"{path}: section {section.name or section.index}")
+    placed = tuple(_placed(sections, len(data))) if relocatable else sections
+    for section in (*sections, *placed):
         if section.end > _ADDRESS_SPACE:
             raise ImageError(f"{path}: section {section.name or section.index} ends beyond the address space")
-    return tuple(_placed(sections, len(data))) if relocatable else sections
+    return placed
 
 
 def _placed(sections: Iterable[Section], file_size: int) -> Iterator[Section]:

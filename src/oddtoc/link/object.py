@@ -140,7 +140,7 @@ class PatchObject:
             # read once: what is parsed is what is hashed, and what a signature is checked for
             content = path.read_bytes()
             patch = _Reader(Path(shown_as or path), ELFFile(BytesIO(content))).read(name or path.stem, content)
-            patch.path = Path(shown_as or path)
+            patch.path = path
             return patch
         except OddtocError:
             raise
