@@ -33,7 +33,7 @@ class Context:
         task: whose it is.
         where: what it does, in words.
         sp: where its chain of frames begins; None when that is unknown: then every word counts.
-        stacks: the memory that may be in use, the innermost stack first.
+        stacks: the memory that may be in use, the innermost stack first, the task's own one last.
         registers: what its registers hold; empty when it does not run.
     """
 
@@ -111,7 +111,7 @@ class ContextFinder:
         return tuple(self._stack(base) for base in bases if base)
 
     def is_elsewhere(self, cpu: Cpu, contexts: Sequence[Context]) -> bool:
-        """Whether a vCPU in the kernel stands on a stack that is none of those looked at: an emergency stack."""
+        """Whether a vCPU in the kernel is on a stack that nobody looks at: between two tasks, or in an emergency."""
         sp = cpu.registers["r1"]
         return (
             not cpu.registers["msr"] & _MSR_PR

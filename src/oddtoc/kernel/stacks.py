@@ -127,7 +127,8 @@ class Walker:
                 self._count_rest(stack, frame, walk)
                 stack_there = next((one for one in stacks if one is not stack and following in one.span), None)
                 if stack_there is None or following % 16:
-                    return True
+                    # the end is on the task's own stack, which is the last one; a chain that ends elsewhere is broken
+                    return stack is stacks[-1]
                 self._count_header(stack_there, following, walk)
                 frame, owner = following, 0
                 continue
@@ -140,6 +141,9 @@ class Walker:
                 return False
             # what was interrupted may not have called anybody from its frame yet: nothing there tells whose it is
             owner = 0 if interrupted else stack.word(following + 16)
+            if self._is_opaque(owner):
+                # perhaps a helper, in the LR save doubleword of the very frame where it finds where to go on
+                self._count_header(stack, following, walk)
             walk.returns.append(interrupted or owner)
             walk.words.add(owner)
             frame = following

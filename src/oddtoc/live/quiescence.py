@@ -106,7 +106,10 @@ class Threads:
         contexts = self._contexts.contexts(tasks, cpus)
         for cpu in cpus:
             if self._contexts.is_elsewhere(cpu, contexts):
-                return BusyError(f"vCPU {cpu.id} is in an emergency, on a stack of its own", advice=_LATER)
+                return BusyError(
+                    f"vCPU {cpu.id} is between two tasks or in an emergency: its stack is none that is known",
+                    advice=_LATER,
+                )
         spans = [span for context in contexts for span in context.stacks]
         stacks = stopped.read_many([(span.start, span.size) for span in spans])
         for found in self._lookout.standing(contexts, stacks, zones, stopped.read_many):
