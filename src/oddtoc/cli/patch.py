@@ -90,7 +90,7 @@ def revert(
 
     with _session(target, vmlinux, remote) as session:
         if dry_run:
-            typer.echo(patches.revert_text(name, session.plan_revert(name)))
+            typer.echo(patches.revert_text(session.journal().find(name).record, session.plan_revert(name)))
             return
         outcome = session.revert(name, timeout=timeout, immediate=immediate)
     typer.echo(patches.reverted_json(outcome) if output is Format.JSON else patches.reverted_text(outcome, target))

@@ -14,7 +14,7 @@ from oddtoc.link.object import PatchObject
 from oddtoc.live.commit import Commit
 from oddtoc.live.journal import PatchStatus
 from oddtoc.live.plan import Plan
-from oddtoc.live.record import FunctionRecord
+from oddtoc.live.record import FunctionRecord, Record
 from oddtoc.live.session import Outcome
 from oddtoc.live.store import HEADER
 
@@ -47,6 +47,7 @@ def plan_text(plan: Plan) -> str:
     lines += ["", "in one stop, if the old words are still there:", *_changes(plan.commit.functions)]
     lines.append("  and the record's state: applied")
     lines += [f"  and that of {name}: reverted" for name in plan.replaced]
+    lines += _callbacks(plan.record, ("pre_patch", "post_patch"))
     return "\n".join(lines)
 
 
@@ -102,12 +103,13 @@ def reverted_json(outcome: Outcome) -> str:
     return _json({"patch": outcome.name, "stacks_checked": not outcome.immediate, "pause": _pause(outcome)})
 
 
-def revert_text(name: str, commit: Commit) -> str:
+def revert_text(record: Record, commit: Commit) -> str:
     """Every word that a revert would write."""
-    lines = [f"reverting {name} would write, in one stop:", *_changes(commit.functions)]
+    lines = [f"reverting {record.name} would write, in one stop:", *_changes(commit.functions)]
     if not commit.functions:
         lines.append("  no word of code: later patches cover all of it")
-    return "\n".join([*lines, "  and the record's state: reverted"])
+    lines.append("  and the record's state: reverted")
+    return "\n".join([*lines, *_callbacks(record, ("pre_unpatch", "post_unpatch"))])
 
 
 def status_text(patches: Sequence[PatchStatus], target: str) -> str:
@@ -135,6 +137,9 @@ def status_json(patches: Sequence[PatchStatus]) -> str:
                 "sha256": status.record.sha256,
                 "time": status.record.time,
                 "pinned": status.record.pinned or None,
+                "replaced_all": status.record.replaces,
+                "states": {hex(number): version for number, version in status.record.states},
+                "callbacks": {when: hex(address) for when, address in status.record.callbacks},
                 "functions": [{**_function(f), "condition": condition.value} for f, condition in status.functions],
             }
             for status in patches
@@ -173,6 +178,15 @@ def _function(function: FunctionRecord) -> dict[str, Any]:
             for change in function.changes
         ],
     }
+
+
+def _callbacks(record: Record, whens: Sequence[str]) -> list[str]:
+    """What is written so that callbacks run."""
+    found = [f"  {when} at {address:#x}" for when, address in record.callbacks if when in whens]
+    if not found:
+        return []
+    lines = ["", "around that, through the mailbox that all patches share, the callbacks", *found]
+    return [*lines, "and for as long as they have to run:", *_changes(record.hooks)]
 
 
 def _changes(functions: Iterable[FunctionRecord]) -> list[str]:
