@@ -25,6 +25,8 @@ VERSIONS = 4
 _OPERATIONS = (*["apply"] * 8, *["revert"] * 7, "replace")
 _BUSY_SECONDS = 30.0
 _BETWEEN_LOOKS = 50
+_LATE = "hrtimer: interrupt took"
+"""What a kernel says, once, of a stop of more than a few milliseconds."""
 _COLLECTIONS = 0.25
 """How often memory is collected, per operation."""
 _DRIVEN_BY = ("shared-toc", "guarded/slot")
@@ -108,7 +110,8 @@ class Stress:
                 session.gc()
                 journal = session.journal()
                 self.result.records, self.result.kept = len(journal.patches), sum(span.size for span in journal.spans)
-        self.result.dmesg = self.guest.run("dmesg").stdout.decode(errors="replace")
+        said = self.guest.run("dmesg").stdout.decode(errors="replace").splitlines()
+        self.result.dmesg = "\n".join(line for line in said if _LATE not in line)
         return self.result
 
     def _operate(self, session: Session, patches: _Patches) -> None:
