@@ -3,6 +3,7 @@
 import os
 import signal
 import tempfile
+from contextlib import contextmanager
 from itertools import count
 
 import pytest
@@ -12,6 +13,9 @@ from oddtoc.target.guest import boot
 
 BOOT_SECONDS = 300
 """A limit for machines that are busy with other things; a guest that is lost says so much earlier."""
+
+_NUMBERS = count(1)
+"""For the names of guests."""
 
 
 def pytest_configure():
@@ -44,32 +48,46 @@ def vmlinux(kernels, series):
     return kernels[series].vmlinux
 
 
-@pytest.fixture(scope="session")
-def guest_factory(kernels):
-    """Boots a guest of its own: `guest_factory("6.1", smp=1)`. What still runs at the end is stopped."""
-    numbers = count(1)
+@contextmanager
+def _factory(kernels):
     guests = []
 
     def start(series, **options):
         kernel = kernels[series]
-        name = f"test-{series}-{os.getpid()}-{next(numbers)}"
+        name = f"test-{series}-{os.getpid()}-{next(_NUMBERS)}"
         options = {"timeout": BOOT_SECONDS, "kernel_label": kernel.release, **options}
         guests.append(boot(kernel.vmlinux, kernel.busybox, name=name, **options))
         return guests[-1]
 
-    yield start
-    for guest in guests:
-        guest.stop()
+    try:
+        yield start
+    finally:
+        for guest in guests:
+            guest.stop()
+
+
+@pytest.fixture(scope="module")
+def guest_factory(kernels):
+    """Boots a guest of its own: `guest_factory("6.1", smp=1)`. It is stopped behind the last test of the file."""
+    with _factory(kernels) as start:
+        yield start
 
 
 @pytest.fixture(scope="session")
-def guest(guest_factory):
+def shared_guest_factory(kernels):
+    """Boots a guest for several files, which is stopped at the end of the run."""
+    with _factory(kernels) as start:
+        yield start
+
+
+@pytest.fixture(scope="session")
+def guest(shared_guest_factory):
     """The guest of a series that tests share: `guest("6.1")`. It boots when the first test asks for it."""
     guests = {}
 
     def get(series):
         if series not in guests:
-            guests[series] = guest_factory(series)
+            guests[series] = shared_guest_factory(series)
         return guests[series]
 
     return get

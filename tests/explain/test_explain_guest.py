@@ -16,7 +16,7 @@ from oddtoc.link.object import PatchObject
 from oddtoc.live.session import Session
 from oddtoc.target.qemu import QemuTarget
 
-READS = "while true; do cat /proc/mounts /proc/cmdline; usleep 10000; done >/dev/null"
+READS = "while true; do cat /proc/mounts /proc/cmdline; usleep 50000; done >/dev/null"
 """Many times a second, and the machine still has time for other tests."""
 
 

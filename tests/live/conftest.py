@@ -32,7 +32,7 @@ def _compile(name, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def guest(guest_factory, kernels, bpf_caller, getpid_caller):
+def guest(shared_guest_factory, kernels, bpf_caller, getpid_caller):
     """The guest of a series that the tests of this folder share: with loop, which calls the kernel, and programs."""
     guests = {}
     programs = {"bin/bpf_caller": bpf_caller, "bin/getpid_caller": getpid_caller}
@@ -40,7 +40,7 @@ def guest(guest_factory, kernels, bpf_caller, getpid_caller):
     def get(series):
         if series not in guests:
             modules = load_order(kernels[series].modules, ["loop"])
-            guests[series] = guest_factory(series, modules=modules, files=programs)
+            guests[series] = shared_guest_factory(series, modules=modules, files=programs)
         return guests[series]
 
     return get
