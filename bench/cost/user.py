@@ -70,7 +70,7 @@ def costs() -> Iterator[Cost]:
             for mechanism in MECHANISMS.values():
                 entry = unpatched.image.entry("callee")
                 try:
-                    mechanism.check(entry, far_callers=None, thread_stack=True)
+                    mechanism.check(entry, thread_stack=True)
                 except MechanismError as error:
                     yield Cost(KERNEL, mechanism.name, case.name, 1, refused=error.message)
                     continue
