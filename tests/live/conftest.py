@@ -32,15 +32,30 @@ def _compile(name, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def guest(shared_guest_factory, kernels, bpf_caller, getpid_caller):
+def guest(shared_guest_factory, kernels, programs):
     """The guest of a series that the tests of this folder share: with loop, which calls the kernel, and programs."""
+    return _guests(shared_guest_factory, kernels, programs)
+
+
+@pytest.fixture(scope="module")
+def own_guest(guest_factory, kernels, programs):
+    """The same for one file, whose patches leave memory behind that can't be given back."""
+    return _guests(guest_factory, kernels, programs)
+
+
+@pytest.fixture(scope="session")
+def programs(bpf_caller, getpid_caller):
+    """Programs for guests, by path."""
+    return {"bin/bpf_caller": bpf_caller, "bin/getpid_caller": getpid_caller}
+
+
+def _guests(factory, kernels, programs):
     guests = {}
-    programs = {"bin/bpf_caller": bpf_caller, "bin/getpid_caller": getpid_caller}
 
     def get(series):
         if series not in guests:
             modules = load_order(kernels[series].modules, ["loop"])
-            guests[series] = shared_guest_factory(series, modules=modules, files=programs)
+            guests[series] = factory(series, modules=modules, files=programs)
         return guests[series]
 
     return get

@@ -33,6 +33,12 @@ every_kernel = pytest.mark.parametrize("series", KERNELS)
 every_mechanism = pytest.mark.parametrize("mechanism", MECHANISMS)
 
 
+@pytest.fixture(scope="module")
+def guest(own_guest):
+    """Not shared: payloads of the large code model stay in memory."""
+    return own_guest
+
+
 @pytest.fixture
 def session(guest, series):
     with Session.open(f"guest:{guest(series).name}") as session:
