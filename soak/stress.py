@@ -21,6 +21,7 @@ from oddtoc.live.session import Session
 from oddtoc.target.guest import Guest
 
 GUEST = Path(__file__).parent / "guest"
+_PROGRAMS = Path(__file__).parents[1] / "tests/live/programs"
 VERSIONS = 4
 _OPERATIONS = (*["apply"] * 8, *["revert"] * 7, "replace")
 _BUSY_SECONDS = 30.0
@@ -179,8 +180,8 @@ def build_caller(folder: Path) -> Path:
         BuildError: the cross compiler is missing.
     """
     program = folder / "caller"
-    command = [tool("gcc"), "-static", "-O2", "-Wall", "-Werror", "-o", str(program), str(GUEST / "caller.c")]
-    subprocess.run(command, check=True)
+    command = [tool("gcc"), "-static", "-O2", "-Wall", "-Werror", "-I", str(_PROGRAMS), "-o", str(program)]
+    subprocess.run([*command, str(GUEST / "caller.c")], check=True)
     return program
 
 

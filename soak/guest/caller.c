@@ -6,7 +6,6 @@
  *     patched calls of both drivers, their errors, patched calls from BPF, its errors
  */
 #define _GNU_SOURCE
-#include <linux/bpf.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,6 +15,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "bpf.h"
 
 #define PATCHED 0x0ddc0000000000LL	/* what replacements answer, plus their version */
 #define CALLS 16			/* in one run of the BPF program */
@@ -32,16 +32,10 @@ static void stop(int number)
 	stopping = 1;
 }
 
-static long bpf(int command, union bpf_attr *attribute)
-{
-	return syscall(__NR_bpf, command, attribute, sizeof(*attribute));
-}
-
 /* CALLS times: r7 += patched, r6 += neither patched nor a time; another helper in between needs the right r2. */
 static int load(void)
 {
 	static struct bpf_insn program[16 * CALLS + 8];
-	static char log[65536];
 	union bpf_attr attribute;
 	struct bpf_insn *next = program;
 
@@ -69,18 +63,7 @@ static int load(void)
 	EMIT(.code = BPF_JMP | BPF_EXIT);
 	memset(&attribute, 0, sizeof(attribute));
 	attribute.prog_type = BPF_PROG_TYPE_SOCKET_FILTER;
-	attribute.insn_cnt = next - program;
-	attribute.insns = (unsigned long)program;
-	attribute.license = (unsigned long)"GPL";
-	attribute.log_buf = (unsigned long)log;
-	attribute.log_size = sizeof(log);
-	attribute.log_level = 1;
-	long loaded = bpf(BPF_PROG_LOAD, &attribute);
-	if (loaded < 0) {
-		perror(log);
-		exit(2);
-	}
-	return loaded;
+	return bpf_load(&attribute, program, next - program);
 }
 
 static unsigned int run(int program)

@@ -61,6 +61,16 @@ def test_a_refresh_keeps_what_is_the_newest(kernels):
     assert (before.st_ino == after.st_ino) == (fetched == kernels["6.1"])
 
 
+def test_a_kernel_that_the_mirror_lists_and_does_not_have(bookworm):
+    missing, there = Found("linux-image-6.1.0-99-powerpc64le", "6.1.999-1"), bookworm.newest("busybox-static")
+    said = []
+    chosen, (archive,) = kernels._download(bookworm, [[missing], [there]], None, lambda *_: None, said.append)
+    assert chosen == [there] and archive.exists()
+    assert len(said) == 1 and "linux-image-6.1.0-99-powerpc64le" in said[0]
+    with pytest.raises(FetchError, match="could not download linux-image"):
+        kernels._download(bookworm, [[missing]], None, lambda *_: None, said.append)
+
+
 def test_a_suite_that_can_not_be_had_does_not_stop_the_others(bookworm):
     assert "bookworm-no-such-suite" in bookworm.complaint
     assert bookworm.newest("busybox-static") is not None

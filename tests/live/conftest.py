@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from oddtoc.build.compile import compile_patch, tool
+from oddtoc.live import session as sessions
+from oddtoc.live.commit import carry_out
 from oddtoc.target.modules import load_order
 
 _HERE = Path(__file__).parent
@@ -41,6 +43,22 @@ def guest(shared_guest_factory, kernels, programs):
 def own_guest(guest_factory, kernels, programs):
     """The same for one file, whose patches leave memory behind that can't be given back."""
     return _guests(guest_factory, kernels, programs)
+
+
+@pytest.fixture
+def machine(guest, series):
+    """The guest of a series, whose kernel has nothing to complain of while a test runs."""
+    machine = guest(series)
+    machine.run("dmesg -c")
+    yield machine
+    complaints = machine.run("dmesg | grep -iE 'oops|bug:|warning:|call trace|unable to handle' || true")
+    assert complaints.stdout == b""
+
+
+@pytest.fixture
+def bare_commits(monkeypatch):
+    """Commits look at vCPUs and not at stacks: how many round trips that takes depends on what the tasks do."""
+    monkeypatch.setattr(sessions, "carry_out", lambda *a, **o: carry_out(*a, **{**o, "watch": None}))
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import time
 
 import pytest
+from cleaning import revert_all
 
 from oddtoc.errors import BusyError, StateError
 from oddtoc.live import session as sessions
@@ -18,23 +19,12 @@ def series(request):
 
 
 @pytest.fixture
-def machine(guest, series):
-    machine = guest(series)
-    machine.run("dmesg -c")
-    yield machine
-    complaints = machine.run("dmesg | grep -iE 'oops|bug:|warning:|call trace|unable to handle' || true")
-    assert complaints.stdout == b""
-
-
-@pytest.fixture
 def session(machine):
     with Session.open(f"guest:{machine.name}") as session:
         session.gc()
         words = hooked_words(session)
         yield session
-        for status in reversed(session.status()):
-            if status.present:
-                session.revert(status.record.name)
+        revert_all(session)
         session.settle()
         assert hooked_words(session) == words
         assert session.gc().kept == ()

@@ -1,6 +1,7 @@
 """Memory of reverted patches: given back when nobody is in it and no pointer to it can be left, never before."""
 
 import pytest
+from cleaning import revert_all
 
 from oddtoc.build.compile import compile_patch
 from oddtoc.errors import BusyError
@@ -21,9 +22,7 @@ def session(guest):
     with Session.open(f"guest:{guest(SERIES).name}") as session:
         session.gc(nobody)
         yield session
-        for status in reversed(session.status()):
-            if status.present:
-                session.revert(status.record.name)
+        revert_all(session)
         session.gc(nobody)
 
 

@@ -1,6 +1,7 @@
 """oddtoc killed after every single write of an operation: the target stays right, and the next run goes on."""
 
 import pytest
+from cleaning import revert_all
 
 from oddtoc.live.session import Session
 from oddtoc.target.stopped import Stopped
@@ -60,19 +61,13 @@ def every_kill(open_session, prepare, operation, monkeypatch):
         if run_killed(open_session, operation, monkeypatch, writes):
             assert writes > 1
             with open_session() as session:
-                clean(session)
+                revert_all(session)
             return
         yield writes
         with open_session() as session:
-            clean(session)
+            revert_all(session)
             assert session.status() == [] or not any(status.present for status in session.status())
     raise AssertionError("the operation never ends")
-
-
-def clean(session):
-    for status in reversed(session.status()):
-        if status.present:
-            session.revert(status.record.name)
 
 
 def test_apply(open_session, shown, saying, monkeypatch):

@@ -6,6 +6,7 @@ import sys
 import time
 
 import pytest
+from cleaning import revert_all
 
 from oddtoc.build.compile import compile_patch
 from oddtoc.errors import BusyError, MechanismError
@@ -33,9 +34,7 @@ def session(machine):
     run(machine, "dmesg -c")
     with Session.open(f"guest:{machine.name}") as session:
         yield session
-        for status in reversed(session.status()):
-            if status.present:
-                session.revert(status.record.name, timeout=30)
+        revert_all(session, timeout=30)
     assert run(machine, "dmesg | grep -ciE 'oops|bug:|warning:|call trace|unable to handle' || true") == b"0\n"
 
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from cleaning import revert_all
 
 from oddtoc.errors import StateError
 from oddtoc.live import session as sessions
@@ -24,9 +25,7 @@ def session(guest, series):
     with Session.open(f"guest:{guest(series).name}") as session:
         originals = shown(guest(series))
         yield session
-        for status in reversed(session.status()):
-            if status.present:
-                session.revert(status.record.name)
+        revert_all(session)
         assert shown(guest(series)) == originals
 
 
@@ -37,6 +36,7 @@ def shown(machine):
 
 
 @pytest.mark.parametrize("series", ["6.1", "6.12", "7.2"], indirect=True)
+@pytest.mark.usefixtures("bare_commits")
 def test_a_set_is_swapped_in_one_stop(guest, series, session, saying, monkeypatch):
     machine = guest(series)
     version = shown(machine)[1]

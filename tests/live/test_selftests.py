@@ -1,6 +1,7 @@
 """Cases of the kernel's own livepatch selftests that no other test here has; docs/selftests.md has all of them."""
 
 import pytest
+from cleaning import revert_all
 
 from oddtoc.errors import StateError
 from oddtoc.live.session import Session
@@ -12,21 +13,10 @@ def series(request):
 
 
 @pytest.fixture
-def machine(guest, series):
-    machine = guest(series)
-    machine.run("dmesg -c")
-    yield machine
-    complaints = machine.run("dmesg | grep -iE 'oops|bug:|warning:|call trace|unable to handle' || true")
-    assert complaints.stdout == b""
-
-
-@pytest.fixture
 def session(machine):
     with Session.open(f"guest:{machine.name}") as session:
         yield session
-        for status in reversed(session.status()):
-            if status.present:
-                session.revert(status.record.name)
+        revert_all(session)
         assert session.gc().kept == ()
 
 

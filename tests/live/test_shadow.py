@@ -1,11 +1,10 @@
 """Shadow variables, and states that cumulative patches hand on."""
 
 import pytest
+from cleaning import revert_all
 
 from oddtoc.errors import StateError
 from oddtoc.live.session import Session
-
-GFP_PROBLEMS = "dmesg | grep -iE 'oops|bug:|warning:|call trace|unable to handle' || true"
 
 
 @pytest.fixture(params=["6.1"])
@@ -14,20 +13,10 @@ def series(request):
 
 
 @pytest.fixture
-def machine(guest, series):
-    machine = guest(series)
-    machine.run("dmesg -c")
-    yield machine
-    assert machine.run(GFP_PROBLEMS).stdout == b""
-
-
-@pytest.fixture
 def session(machine):
     with Session.open(f"guest:{machine.name}") as session:
         yield session
-        for status in reversed(session.status()):
-            if status.present:
-                session.revert(status.record.name)
+        revert_all(session)
         assert session.gc().kept == ()
         common = session.kernel.rooms.common
         assert not any(session.target.read(common.start, 960)), "an open lock, and no variable is left"

@@ -3,6 +3,7 @@
 from itertools import permutations, product
 
 import pytest
+from cleaning import revert_all
 
 from oddtoc.errors import StateError
 from oddtoc.live.journal import Condition
@@ -25,9 +26,7 @@ def session(guest, series):
         originals = [output(guest(series), file) for file in FILES]
         words = live_words(session)
         yield session
-        for status in reversed(session.status()):
-            if status.present:
-                session.revert(status.record.name)
+        revert_all(session)
         assert [output(guest(series), file) for file in FILES] == originals
         assert live_words(session) == words
 

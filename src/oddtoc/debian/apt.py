@@ -85,11 +85,15 @@ class PrivateApt:
 
     def newest(self, pattern: str) -> Found | None:
         """The newest package whose whole name matches a regular expression; None if there is none."""
+        return next(iter(self.newest_first(pattern)), None)
+
+    def newest_first(self, pattern: str) -> list[Found]:
+        """All packages whose whole names match a regular expression."""
         names = [name for name in self._names() if re.fullmatch(pattern, name)]
         shown = self._run("apt-cache", "show", "--no-all-versions", *names).stdout if names else ""
         records = (dict(_FIELD.findall(record)) for record in shown.split("\n\n"))
         found = [Found(record["Package"], record["Version"]) for record in records if record]
-        return max(found, key=functools.cmp_to_key(_compare), default=None)
+        return sorted(found, key=functools.cmp_to_key(_compare), reverse=True)
 
     def _names(self) -> list[str]:
         return self._run("apt-cache", "pkgnames").stdout.split()

@@ -83,13 +83,14 @@ def fetched_kernels() -> list[DebianKernel]:
 def fetch_kernel(
     series: str, *, refresh: bool = False, report: Report | None = None, note: Note | None = None
 ) -> DebianKernel:
-    """Get Debian's newest kernel of a series, with its modules and a static busybox.
+    """Get Debian's newest kernel of a series that the mirror has, with its modules and a static busybox.
 
     Args:
         series: ``6.1``, ``6.12`` or ``7.2``; with ``-64k`` behind for 64 KiB pages.
         refresh: look for a newer one although one was fetched before.
         report: is told what is going on and how far it is, in per cent.
-        note: is told, in a line each, what went wrong without being in the way: a suite that could not be asked.
+        note: is told, in a line each, what went wrong without being in the way: a suite that could not be asked,
+            or a kernel that the mirror lists and does not have.
 
     Raises:
         UsageError: the series is unknown; the error names those that are known.
@@ -123,26 +124,41 @@ def _fetch(series: str, suites: Sequence[str], folder: Path, tell: Report, warn:
     tell("reading package lists", 0)
     apt = PrivateApt(cache_folder() / "apt" / series, suites)
     complaint = apt.update()
-    packages = _packages(apt, series)
-    if not packages:
+    choices = _choices(apt, series)
+    if not choices:
         raise FetchError(
             f"no ppc64el kernel {series} is in {', '.join(suites)}" + (f": {complaint}" if complaint else ""),
             advice="is the network there? run it again",
         )
     if complaint:
         warn(f"going on without one of the package lists: {complaint}")
-    known = find_kernel(series)
-    if known and (known.release, known.version) == (_release(packages[0]), packages[0].version):
-        return known
-    archives = apt.download(packages, tell)
-    tell("unpacking", 100)
-    _install(series, packages[0], archives, folder)
-    for archive in archives:
-        archive.unlink()
+    packages, archives = _download(apt, choices, find_kernel(series), tell, warn)
+    if archives:
+        tell("unpacking", 100)
+        _install(series, packages[0], archives, folder)
+        for archive in archives:
+            archive.unlink()
     found = find_kernel(series)
     if found is None:
         raise FetchError(f"{folder} is incomplete", advice="run it again")
     return found
+
+
+def _download(
+    apt: PrivateApt, choices: Sequence[list[Found]], known: DebianKernel | None, tell: Report, warn: Note
+) -> tuple[list[Found], list[Path]]:
+    """The first choice that can be had, and its archives; none when it is the kernel that is known already."""
+    packages, *older = choices
+    if known and (known.release, known.version) == (_release(packages[0]), packages[0].version):
+        return packages, []
+    try:
+        return packages, apt.download(packages, tell)
+    except FetchError as error:
+        # lists may name what the mirror does not have yet, or no longer
+        if not older:
+            raise
+        warn(f"going on with the next older one: {error.message}")
+    return _download(apt, older, known, tell, warn)
 
 
 def _install(series: str, package: Found, archives: Sequence[Path], folder: Path) -> None:
@@ -167,20 +183,22 @@ def _release(package: Found) -> str:
     return package.name.split("-", 2)[2]
 
 
-def _packages(apt: PrivateApt, series: str) -> list[Found]:
-    """The packages that make up a kernel: newer series keep image and modules apart."""
+def _choices(apt: PrivateApt, series: str) -> list[list[Found]]:
+    """The packages that make up each kernel of a series, newest first: newer series keep image and modules apart."""
     base = series.removesuffix("-64k")
     name = rf"{re.escape(base)}[.+-][^ ]*-powerpc64le{'-64k' if series != base else ''}"
-    split = apt.newest(f"linux-binary-{name}")
-    if split:
-        release = re.escape(split.name.removeprefix("linux-binary-"))
-        others = (apt.newest(f"linux-{part}-{release}") for part in ("modules", "base"))
-        kernel = [split, *(package for package in others if package)]
-    else:
-        image = apt.newest(f"linux-image-{name}")
-        kernel = [image] if image else []
     busybox = apt.newest("busybox-static")
-    return [*kernel, busybox] if kernel and busybox else []
+    if not busybox:
+        return []
+    if split := apt.newest_first(f"linux-binary-{name}"):
+        return [[binary, *_beside(apt, binary), busybox] for binary in split]
+    return [[image, busybox] for image in apt.newest_first(f"linux-image-{name}")]
+
+
+def _beside(apt: PrivateApt, binary: Found) -> list[Found]:
+    release = re.escape(_release(binary))
+    others = (apt.newest(f"linux-{part}-{release}") for part in ("modules", "base"))
+    return [package for package in others if package]
 
 
 def _describe(series: str, package: Found, root: Path) -> DebianKernel:

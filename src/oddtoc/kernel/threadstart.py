@@ -6,19 +6,20 @@ arch/powerpc/kernel/interrupt_64.S): its function is called by `bctrl` and may r
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from oddtoc.image.elf import Image
 from oddtoc.image.flow import flow_of
 from oddtoc.image.symbols import Symbol
-from oddtoc.isa import high_adjusted, low
+from oddtoc.isa import Words, sign_extend
 
 _MAKERS = ("kernel_thread", "user_mode_thread", "create_io_thread", "kernel_clone", "copy_process")
 """They take the address of a thread's function (kernel/fork.c)."""
 _ADDIS_FROM_R2 = 15 << 26 | 2 << 16
-_ADDIS_MASK = 0xFC1FFFFF
-_ADDI = 14 << 26
-_ADDI_MASK = 0xFC00FFFF
+_ADDIS_MASK = 0xFC1F0000
+_ADDI = 14
 _APART = 16
 """Words between the two halves of an address."""
 
@@ -30,25 +31,28 @@ def started_by(image: Image, symbol: Symbol) -> str | None:
         image: the kernel.
         symbol: the function that may be a thread's.
     """
+    return _handed_on(image).get(symbol.address)
+
+
+@lru_cache(maxsize=1)
+def _handed_on(image: Image) -> dict[int, str]:
+    """Every address that a function makes which calls a maker -> the name of that function."""
     makers = [maker.local_entry for name in _MAKERS for maker in image.symbols.find(name) if maker.is_function]
-    calls = np.concatenate([np.empty(0, np.uint64), *(flow_of(image).branches_to(maker).sources for maker in makers)])
-    for place in _taken_at(image, symbol.address):
-        owner = image.symbols.at(place)
-        if owner and np.any((calls >= owner.address) & (calls < owner.address + owner.size)):
-            return owner.name
-    return None
+    calls = {int(place) for maker in makers for place in flow_of(image).branches_to(maker).sources}
+    callers = {owner.address: owner for place in sorted(calls) if (owner := image.symbols.at(place))}
+    found: dict[int, str] = {}
+    for caller in callers.values():
+        for distance in _distances(image.words(caller.address, caller.size // 4)):
+            found.setdefault((image.toc or 0) + distance, caller.name)
+    return found
 
 
-def _taken_at(image: Image, address: int) -> list[int]:
-    """Where code makes an address from the TOC pointer: ``addis rX,r2,high; addi rY,rX,low``."""
-    distance = address - (image.toc or 0)
-    found = []
-    for _, start, words in image.text():
-        lows = np.flatnonzero((words & _ADDI_MASK) == _ADDI | low(distance))
-        for index in lows:
-            register = int(words[index]) >> 16 & 31
-            before = words[max(0, index - _APART) : index]
-            wanted = _ADDIS_FROM_R2 | register << 21 | high_adjusted(distance)
-            if np.any(before == wanted):
-                found.append(start + 4 * int(index))
+def _distances(words: Words) -> set[int]:
+    """What code adds to the TOC pointer: ``addis rX,r2,high`` and within reach ``addi rY,rX,low``, in bytes."""
+    found = set()
+    for high in np.flatnonzero((words & _ADDIS_MASK) == _ADDIS_FROM_R2):
+        register = int(words[high]) >> 21 & 31
+        for word in map(int, words[high + 1 : high + 1 + _APART]):
+            if word >> 26 == _ADDI and word >> 16 & 31 == register:
+                found.add((sign_extend(int(words[high]), 16) << 16) + sign_extend(word, 16))
     return found

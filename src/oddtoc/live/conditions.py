@@ -36,7 +36,7 @@ class Site:
         patch: what replaces it.
         symbol: the function.
         entry: its entry by the live words.
-        redirected: global entry -> mechanism of every other function that is redirected, or is going to be.
+        redirected: global entry -> mechanism of every function that is redirected, or is going to be.
     """
 
     kernel: RunningKernel

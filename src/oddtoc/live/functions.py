@@ -48,9 +48,13 @@ def find_functions(
             raise PatchError(f"{patch.name} replaces {symbol.name} twice", function=symbol.name)
         symbols[symbol.name] = symbol
     found: dict[str, Function] = {}
-    for symbol, entry in zip(symbols.values(), kernel.entries(symbols.values()), strict=True):
-        behind = branch_place(kernel.image, symbol, entry)
-        word = int.from_bytes(kernel.read_many([(behind, 4)])[0], "little")
+    entries = kernel.entries(symbols.values())
+    places = [
+        branch_place(kernel.image, symbol, entry) for symbol, entry in zip(symbols.values(), entries, strict=True)
+    ]
+    live = kernel.read_many([(behind, 4) for behind in places])
+    for symbol, entry, behind, memory in zip(symbols.values(), entries, places, live, strict=True):
+        word = int.from_bytes(memory, "little")
         original = kernel.image.word(behind)
         if word not in (original, journal.current(behind)) and not journal.is_left_hook(behind, word):
             raise ChangedError(

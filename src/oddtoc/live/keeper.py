@@ -18,8 +18,9 @@ from oddtoc.trust.policy import Policy, current_policy
 from oddtoc.trust.signature import check
 
 if TYPE_CHECKING:
+    from oddtoc.live.outcome import Outcome
     from oddtoc.live.plan import Plan
-    from oddtoc.live.session import Outcome, Session
+    from oddtoc.live.session import Session
 
 _P = ParamSpec("_P")
 

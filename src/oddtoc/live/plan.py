@@ -137,8 +137,7 @@ def _plan_with(
     redirected = _redirected(journal) | {function.symbol.address: mechanism for function in functions.values()}
     for function in functions.values():
         mechanism.check(function.entry)
-        others = {entry: other for entry, other in redirected.items() if entry != function.symbol.address}
-        check_conditions(mechanism, Site(kernel, patch, function.symbol, function.entry, others))
+        check_conditions(mechanism, Site(kernel, patch, function.symbol, function.entry, redirected))
     found = [(replacement, functions[replacement.function]) for replacement in (*patch.replacements, *patch.hooks)]
     redirects = [Redirect(r, f.entry, mechanism, displaced=kernel.image.word(f.behind)) for r, f in found]
     layout = lay_out(patch, redirects, own_toc=mechanism.own_toc)

@@ -4,17 +4,8 @@
  * 32 bits of the first call's result. JIT code enters helpers at the local entry, by bctrl, and does not reload r2: a
  * wrong TOC pointer after the first call breaks the second.
  */
-#include <linux/bpf.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
-static long bpf(int command, union bpf_attr *attribute)
-{
-	return syscall(__NR_bpf, command, attribute, sizeof(*attribute));
-}
+#include "bpf.h"
 
 int main(int count, char **arguments)
 {
@@ -25,22 +16,12 @@ int main(int count, char **arguments)
 		{ .code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = BPF_REG_0, .src_reg = BPF_REG_6 },
 		{ .code = BPF_JMP | BPF_EXIT },
 	};
-	static char log[65536], data[64];
+	static char data[64];
 	union bpf_attr attribute;
 
 	memset(&attribute, 0, sizeof(attribute));
 	attribute.prog_type = BPF_PROG_TYPE_SOCKET_FILTER;
-	attribute.insn_cnt = sizeof(program) / sizeof(program[0]);
-	attribute.insns = (unsigned long)program;
-	attribute.license = (unsigned long)"GPL";
-	attribute.log_buf = (unsigned long)log;
-	attribute.log_size = sizeof(log);
-	attribute.log_level = 1;
-	long loaded = bpf(BPF_PROG_LOAD, &attribute);
-	if (loaded < 0) {
-		perror(log);
-		return 2;
-	}
+	long loaded = bpf_load(&attribute, program, sizeof(program) / sizeof(program[0]));
 	memset(&attribute, 0, sizeof(attribute));
 	attribute.test.prog_fd = loaded;
 	attribute.test.data_in = (unsigned long)data;

@@ -5,18 +5,9 @@
  * fexit makes a BPF trampoline call the function, from memory for code that is far from the kernel.
  */
 #include <fcntl.h>
-#include <linux/bpf.h>
 #include <linux/btf.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
-static long bpf(int command, union bpf_attr *attribute)
-{
-	return syscall(__NR_bpf, command, attribute, sizeof(*attribute));
-}
+#include "bpf.h"
 
 /* Bytes behind a struct btf_type (Documentation/bpf/btf.rst). */
 static unsigned int extra(const struct btf_type *type)
@@ -61,7 +52,6 @@ int main(int count, char **arguments)
 		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 0 },
 		{ .code = BPF_JMP | BPF_EXIT },
 	};
-	static char log[65536];
 	union bpf_attr attribute;
 
 	if (count != 3)
@@ -70,17 +60,7 @@ int main(int count, char **arguments)
 	attribute.prog_type = BPF_PROG_TYPE_TRACING;
 	attribute.expected_attach_type = strcmp(arguments[2], "fexit") ? BPF_TRACE_FENTRY : BPF_TRACE_FEXIT;
 	attribute.attach_btf_id = type_of(arguments[1]);
-	attribute.insn_cnt = sizeof(program) / sizeof(program[0]);
-	attribute.insns = (unsigned long)program;
-	attribute.license = (unsigned long)"GPL";
-	attribute.log_buf = (unsigned long)log;
-	attribute.log_size = sizeof(log);
-	attribute.log_level = 1;
-	long loaded = bpf(BPF_PROG_LOAD, &attribute);
-	if (loaded < 0) {
-		perror(log);
-		return 2;
-	}
+	long loaded = bpf_load(&attribute, program, sizeof(program) / sizeof(program[0]));
 	memset(&attribute, 0, sizeof(attribute));
 	attribute.raw_tracepoint.prog_fd = loaded;
 	if (bpf(BPF_RAW_TRACEPOINT_OPEN, &attribute) < 0) {
