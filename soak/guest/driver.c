@@ -8,7 +8,7 @@
  */
 #include "functions.h"
 
-#define ROUNDS 2048
+#define ROUNDS 128
 #define PAUSE 100			/* turns between two calls, so that not every thread always stands in one */
 #define BIG (1UL << 62)			/* int_sqrt(BIG + small) is ROOT; replacements change it for such values only */
 #define ROOT (1UL << 31)
