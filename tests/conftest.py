@@ -2,9 +2,11 @@
 
 import os
 import signal
+import sys
 import tempfile
 from contextlib import contextmanager
 from itertools import count
+from pathlib import Path
 
 import pytest
 
@@ -89,5 +91,23 @@ def guest(shared_guest_factory):
         if series not in guests:
             guests[series] = shared_guest_factory(series)
         return guests[series]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def guardian_of():
+    """The processes that are guardians of a guest: one, or none when it has ended."""
+
+    def get(guest):
+        words = (f"{sys.executable}\0-P\0-m\0oddtoc.target.guardian\0{guest.folder}\0").encode()
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                if (process / "cmdline").read_bytes() == words:
+                    found.append(int(process.name))
+            except OSError:
+                pass  # it has just ended
+        return found
 
     return get

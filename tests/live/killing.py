@@ -44,13 +44,13 @@ def packets_that_matter(sent, step, commit_only=False):
     return sorted(chosen)
 
 
-def end_after(number, operation):
+def end_after(number, operation, how=None):
     """Run an operation in a process that ends after so many packets; in which way changes with the number.
 
     Returns:
         Whether the operation came to its end before; and how the process was to end.
     """
-    how = _HOW[number % len(_HOW)]
+    how = how or _HOW[number % len(_HOW)]
     pid = os.fork()
     if pid == 0:
         status = 1

@@ -63,18 +63,6 @@ def answer(debugger):
     return data
 
 
-def guardian_of(guest):
-    words = (f"{sys.executable}\0-P\0-m\0oddtoc.target.guardian\0{guest.folder}\0").encode()
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if (process / "cmdline").read_bytes() == words:
-                found.append(int(process.name))
-        except OSError:
-            pass  # it has just ended
-    return found
-
-
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_the_guest_goes_on_when_its_client_is_killed(guest, monitor, number):
     with client(guest("6.1")) as process:
@@ -139,7 +127,7 @@ def test_a_second_client_that_waits_gets_its_turn(guest, monitor):
         assert monitor.becomes("running")
 
 
-def test_it_ends_with_its_guest(guest_factory):
+def test_it_ends_with_its_guest(guest_factory, guardian_of):
     machine = guest_factory("6.1")
     (pid,) = guardian_of(machine)
     machine.stop()

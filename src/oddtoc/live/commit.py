@@ -55,16 +55,20 @@ def carry_out(target: QemuTarget, commit: Commit, *, timeout: float, watch: Watc
     blamed: BusyError | None = None
     delay = _FIRST_DELAY
     blocks = [_block(function.changes) for function in commit.functions]
+    places = [*((block.start, block.size) for block in blocks), *((place, len(data)) for place, data in commit.states)]
     while True:
         with _uninterrupted(), target.stopped() as stopped:
             more = watch.requests() if watch else []
-            cpus, memory = stopped.look([*((block.start, block.size) for block in blocks), *more])
-            live, rest = memory[: len(blocks)], memory[len(blocks) :]
+            cpus, memory = stopped.look([*places, *more])
+            live, rest = memory[: len(places)], memory[len(places) :]
             obstacle = _obstacle(cpus, commit.functions)
             if watch and obstacle is None:
                 obstacle = watch.obstacle(stopped, cpus, rest)
             if obstacle is None:
-                _write(stopped, commit, blocks, live)
+                wanted = _wanted(commit, blocks, live)
+                before = [(place, memory) for (place, _), memory in zip(places, live, strict=True)]
+                with target.undoable(cpus, before):
+                    _write(stopped, wanted, before)
         if obstacle is None:
             return target.pauses[-1]
         # who is named together with a stack says more than a vCPU that was just passing by
@@ -107,15 +111,19 @@ def _uninterrupted() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
-def _write(stopped: Stopped, commit: Commit, blocks: Sequence[Span], live: Sequence[bytes]) -> None:
-    for function, block, memory in zip(commit.functions, blocks, live, strict=True):
+def _wanted(commit: Commit, blocks: Sequence[Span], live: Sequence[bytes]) -> list[Write]:
+    """What to write, states last; the words that stand there now are those that are expected."""
+    words = list(zip(commit.functions, blocks, live, strict=False))
+    for function, block, memory in words:
         _check(function, commit, block, memory)
-    wanted = [_changed(f, b, m) for f, b, m in zip(commit.functions, blocks, live, strict=True)]
-    writes = [(block.start, memory) for block, memory in zip(blocks, wanted, strict=True)]
+    return [*((block.start, _changed(function, block, memory)) for function, block, memory in words), *commit.states]
+
+
+def _write(stopped: Stopped, wanted: Sequence[Write], before: Sequence[Write]) -> None:
     try:
-        stopped.write_many([*writes, *commit.states], verify=True)
+        stopped.write_many(wanted, verify=True)
     except (FaultError, ChangedError):
-        stopped.write_many([(block.start, memory) for block, memory in zip(blocks, live, strict=True)], verify=False)
+        stopped.write_many(before, verify=False)
         raise
 
 

@@ -2,9 +2,9 @@
 
 QEMU leaves a guest standing when its debugger dies, half a packet in its buffer and breakpoints in place. The guardian
 hears of every stop through a QMP monitor of its own. It acts only on a stop that nobody holds: no client is connected
-to the debug server. It then becomes that client itself, ends the broken packet, and detaches, which removes every
-breakpoint and lets the guest run. A debug server has one client at a time, so a living debugger can't be disturbed:
-QEMU hears the guardian when that one has left.
+to the debug server. It then becomes that client itself, ends the broken packet, undoes what the debugger has left
+unfinished (see `undo`), and detaches, which removes every breakpoint and lets the guest run. A debug server has one
+client at a time, so a living debugger can't be disturbed: QEMU hears the guardian when that one has left.
 
 Run as `python -m oddtoc.target.guardian FOLDER`, it returns when it watches, and ends with the guest.
 """
@@ -21,8 +21,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from oddtoc.errors import GuestError
-from oddtoc.target.guest_qemu import DEBUG_CHARDEV, DEBUG_SOCKET, GUARDIAN_SOCKET
+from oddtoc.errors import GuestError, OddtocError
+from oddtoc.target.guest_qemu import DEBUG_CHARDEV, DEBUG_SOCKET, GUARDIAN_SOCKET, UNDO_FILE
 
 _PATIENCE = 0.05
 """Seconds after a stop before anything is asked: nearly all are over by then."""
@@ -86,8 +86,8 @@ class Monitor:
         return answer if isinstance(answer, dict) else {}
 
 
-def watch(monitor: Monitor, debug_socket: Path) -> None:
-    """Watch a guest until it ends.
+def watch(monitor: Monitor, folder: Path) -> None:
+    """Watch the guest of a folder until it ends.
 
     Raises:
         OSError: it has ended.
@@ -99,7 +99,8 @@ def watch(monitor: Monitor, debug_socket: Path) -> None:
         elif _has_debugger(monitor):
             time.sleep(_INTERVAL)
         else:
-            _let_go(debug_socket)
+            _undo(folder)
+            _let_go(folder / DEBUG_SOCKET)
 
 
 def _stands_still(monitor: Monitor) -> bool:
@@ -109,6 +110,16 @@ def _stands_still(monitor: Monitor) -> bool:
 def _has_debugger(monitor: Monitor) -> bool:
     names = [one["filename"] for one in monitor.ask("query-chardev") if one["label"] == DEBUG_CHARDEV]
     return not any(name.startswith("disconnected:") for name in names)
+
+
+def _undo(folder: Path) -> None:
+    """Undo what the last debugger has left unfinished, if it did."""
+    if (folder / UNDO_FILE).exists():
+        from oddtoc.target.qemu import QemuTarget  # seldom needed, and slow to load
+
+        # where it can't be undone the guest goes on as it is, and `oddtoc status` says what that is
+        with suppress(OddtocError, OSError):
+            QemuTarget.connect(folder / DEBUG_SOCKET, lock=False).close()
 
 
 def _let_go(debug_socket: Path) -> None:
@@ -135,7 +146,7 @@ def _main(folder: Path) -> None:
         os.dup2(nothing, number)
     # the guest has ended, and so does its guardian
     with suppress(OSError):
-        watch(monitor, folder / DEBUG_SOCKET)
+        watch(monitor, folder)
 
 
 if __name__ == "__main__":

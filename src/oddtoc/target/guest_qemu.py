@@ -20,6 +20,7 @@ GUARDIAN_SOCKET = "guardian.sock"
 INITRAMFS = "initramfs"
 PID_FILE = "pid"
 QMP_SOCKET = "qmp.sock"
+UNDO_FILE = "undo.json"
 SOCKETS = (AGENT_SOCKET, CONSOLE_SOCKET, DEBUG_SOCKET, GUARDIAN_SOCKET, QMP_SOCKET, STDERR_SOCKET, STDOUT_SOCKET)
 
 _MACHINE = "pseries,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,cap-ccf-assist=off"

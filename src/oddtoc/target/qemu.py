@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +19,7 @@ from oddtoc.target.lock import TargetLock, lock_key
 from oddtoc.target.memory import LINEAR_MAP, batches, pieces, pieces_of_data
 from oddtoc.target.rsp import Connection
 from oddtoc.target.stopped import Cpu, Stopped
+from oddtoc.target.undo import Undo
 
 __all__ = ["LINEAR_MAP", "Cpu", "Pause", "QemuTarget", "Stopped"]
 
@@ -46,9 +47,10 @@ class QemuTarget:
         pauses: every stop that has ended, in order; the first is the one that connecting takes.
     """
 
-    def __init__(self, connection: Connection, lock: TargetLock | None, timeout: float) -> None:
+    def __init__(self, connection: Connection, lock: TargetLock | None, undo: Undo | None, timeout: float) -> None:
         self._connection = connection
         self._lock = lock
+        self._undo = undo
         self._inside = False
         self.pauses: list[Pause] = []
         started = time.monotonic()
@@ -56,6 +58,8 @@ class QemuTarget:
             packet_size = greet(connection)
         with connection.within(timeout):
             self._server = get_to_know(connection, packet_size)
+            if undo:
+                undo.carry_out(lambda: Stopped(connection, self._server))
         connection.resume()
         self.pauses.append(Pause(time.monotonic() - started, 0))
 
@@ -79,7 +83,7 @@ class QemuTarget:
         connection = None
         try:
             connection = Connection(endpoint, timeout)
-            return cls(connection, held, timeout)
+            return cls(connection, held, Undo.beside(endpoint), timeout)
         except BaseException:
             if connection:
                 connection.close()
@@ -127,6 +131,19 @@ class QemuTarget:
             self._inside = False
             self._connection.resume()
             self.pauses.append(Pause(time.monotonic() - started, session.round_trips))
+
+    @contextmanager
+    def undoable(self, cpus: Sequence[Cpu], writes: Sequence[tuple[int, bytes]]) -> Iterator[None]:
+        """Inside of a stop: whoever looks after the target undoes the writes of a block if this process dies in it.
+
+        Nobody looks after a target that `oddtoc boot` did not start.
+
+        Args:
+            cpus: of this stop.
+            writes: (address, old bytes) each: what undoes them.
+        """
+        with self._undo.kept(cpus, writes) if self._undo else nullcontext():
+            yield
 
     def read(self, address: int, size: int) -> bytes:
         """Memory of the running guest, in pieces, the guest running in between."""
