@@ -11,6 +11,7 @@ import statistics
 import tempfile
 from pathlib import Path
 
+from gap import build_gap, longest_gap
 from hundred import hundred_functions
 
 import oddtoc
@@ -45,8 +46,10 @@ def _object(folder: Path) -> Path:
 
 def _measure(kernel: str, patch: PatchObject, rounds: int, folder: Path) -> None:
     image = fetch_kernel(kernel)
-    guest = boot(image.vmlinux, image.busybox, name=f"bench-{os.getpid()}", smp=2)
+    gap = {"bin/gap": build_gap(folder)}
+    guest = boot(image.vmlinux, image.busybox, name=f"bench-{os.getpid()}", smp=2, files=gap)
     try:
+        _guests_view(kernel, guest, patch, rounds)
         for _ in range(2):
             guest.run("while :; do cat /proc/mounts /proc/stat; done < /dev/null > /dev/null 2>&1 &")
         baseline = _baseline(guest.name, rounds)
@@ -62,6 +65,20 @@ def _measure(kernel: str, patch: PatchObject, rounds: int, folder: Path) -> None
                 _row(kernel, "shared-toc", how + what, seconds, base)
     finally:
         guest.stop()
+
+
+def _guests_view(kernel: str, guest: Guest, patch: PatchObject, rounds: int) -> None:
+    """What loops in the guest see, which has nothing else to do, of stacks looked at and not."""
+    count = -(-rounds // 3)
+    nothing = [longest_gap(guest, lambda: None) for _ in range(count)]
+    base = _row(kernel, "-", "longest gap inside, no stop", nothing, statistics.median(nothing))
+    for immediate, how in ((False, ""), (True, ", immediate")):
+
+        def operate(immediate: bool = immediate) -> None:
+            _apply_and_revert(guest.name, patch, "shared-toc", 1, immediate)
+
+        gaps = [longest_gap(guest, operate) for _ in range(count)]
+        _row(kernel, "shared-toc", "longest gap inside" + how, gaps, base)
 
 
 def _fill(guest: Guest) -> None:
