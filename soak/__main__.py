@@ -18,6 +18,8 @@ from soak.stress import Result, Stress, build_caller
 
 MECHANISMS = ("shared-toc", "guarded/slot", "odd-toc/cr4")
 PROCESSORS = 4
+_CALLERS = 2 * PROCESSORS
+"""So that they take the processors from each other, between our instructions too where the kernel can be preempted."""
 _MOST_BUSY = 0.05
 
 
@@ -64,7 +66,7 @@ def _run(series: str, mechanism: str, operations: int) -> Result:
             files={"bin/caller": build_caller(Path(folder))},
         )
         try:
-            stress = Stress(guest, mechanism, processes=PROCESSORS)
+            stress = Stress(guest, mechanism, processes=_CALLERS)
             return stress.run(operations, lambda so_far: print(f"  {_operations(so_far)}", file=sys.stderr))
         finally:
             guest.stop()

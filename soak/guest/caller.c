@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * caller PROCESSES: calls the drivers (sched_yield on the kernel's TOC, munlockall on one of its own) and a BPF program that
- * checks bpf_ktime_get_ns, as fast as possible, each process on a processor of its own, until SIGTERM. Then it prints
+ * checks bpf_ktime_get_ns, as fast as possible, the processes spread over the processors, until SIGTERM. Then it prints
  *
  *     patched calls of both drivers, their errors, patched calls from BPF, its errors
  */
@@ -110,6 +110,7 @@ static void call(int program, int processor, struct totals *totals)
 int main(int count, char **arguments)
 {
 	int processes = count > 1 ? atoi(arguments[1]) : 1, program = load(), status, failed = 0;
+	int processors = sysconf(_SC_NPROCESSORS_ONLN);
 	struct totals sum = { 0 }, *each =
 		mmap(0, processes * sizeof(*each), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
@@ -117,7 +118,7 @@ int main(int count, char **arguments)
 	signal(SIGTERM, stop);
 	for (int process = 0; process < processes; process++)
 		if (!fork())
-			call(program, process, each + process);
+			call(program, process % processors, each + process);
 	printf("calling\n");
 	fflush(stdout);
 	while (!stopping)
