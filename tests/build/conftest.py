@@ -21,7 +21,7 @@ def image(kernel):
 
 @pytest.fixture(scope="session")
 def tree(kernel):
-    return prepare_tree(fetch_source("6.1", kernel.version), kernel.config)
+    return prepare_tree(fetch_source("6.1", kernel.version), kernel.config, release=kernel.release)
 
 
 @pytest.fixture(scope="session")

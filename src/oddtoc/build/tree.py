@@ -34,10 +34,12 @@ class KernelTree:
     Attributes:
         source: the root of the source, never written to.
         build: where kbuild has put what it generates.
+        release: of the kernel that runs, which some code holds as a string; empty for what the source calls itself.
     """
 
     source: Path
     build: Path
+    release: str = ""
 
     def commands(self, files: Sequence[str]) -> dict[str, list[str]]:
         """How kbuild compiles files, by file: the words of a command that runs in `build`, without its output.
@@ -75,12 +77,13 @@ class KernelTree:
         return found if isinstance(found, list) else None
 
 
-def prepare_tree(source: Path, config: Path, *, note: Note | None = None) -> KernelTree:
+def prepare_tree(source: Path, config: Path, *, release: str = "", note: Note | None = None) -> KernelTree:
     """Prepare a source tree with a configuration, or find what was prepared before.
 
     Args:
         source: the root of a kernel's source.
         config: the configuration that the running kernel was built with.
+        release: what `uname -r` says in it, where that is not what the source calls itself.
         note: is told what takes time.
 
     Raises:
@@ -89,9 +92,9 @@ def prepare_tree(source: Path, config: Path, *, note: Note | None = None) -> Ker
     source = source.resolve()
     if not (source / "Kconfig").is_file() or not (source / "arch/powerpc").is_dir():
         raise BuildError(f"{source} is no Linux source tree for powerpc")
-    key = hashlib.sha256(f"{source}\0{tool('gcc')}\0".encode() + config.read_bytes()).hexdigest()[:16]
+    key = hashlib.sha256(f"{source}\0{release}\0{tool('gcc')}\0".encode() + config.read_bytes()).hexdigest()[:16]
     build = cache_folder() / "builds" / f"{source.name}-{key}"
-    tree = KernelTree(source, build)
+    tree = KernelTree(source, build, release)
     build.mkdir(parents=True, exist_ok=True)
     with locked(build.parent / f"{build.name}.lock"):
         if not (build / _PREPARED).exists():
@@ -106,7 +109,10 @@ def prepare_tree(source: Path, config: Path, *, note: Note | None = None) -> Ker
 def _make(tree: KernelTree, arguments: Sequence[str], *, start: bool = False) -> str:
     prefix = tool("gcc").removesuffix("gcc")
     where = ["-C", str(tree.source), f"O={tree.build}"] if start else ["-C", str(tree.build)]
-    command = ["make", "--no-print-directory", *where, "ARCH=powerpc", f"CROSS_COMPILE={prefix}", *arguments]
+    settings = ["ARCH=powerpc", f"CROSS_COMPILE={prefix}"]
+    if tree.release:
+        settings.append(f"KERNELRELEASE={tree.release}")
+    command = ["make", "--no-print-directory", *where, *settings, *arguments]
     result = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"})
     if result.returncode:
         lines = [line for line in result.stderr.splitlines() if "rror" in line] or [f"status {result.returncode}"]

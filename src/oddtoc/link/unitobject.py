@@ -159,9 +159,15 @@ class UnitObject:
         return {index: sorted(symbols, key=lambda s: s.value) for index, symbols in found.items()}
 
     def owner(self, section: int, offset: int) -> UnitSymbol | None:
-        """The function or object that contains, or ends at, an offset of a section."""
-        around = [s for s in self.in_section.get(section, ()) if s.value <= offset]
-        inside = [s for s in around if offset < s.value + max(s.size, 1)]
+        """The function or object that contains an offset of a section.
+
+        An array's elements may be counted from before its start, so where a section holds one object alone, every
+        offset belongs to that.
+        """
+        there = self.in_section.get(section, [])
+        inside = [s for s in there if s.value <= offset < s.value + max(s.size, 1)]
+        if not inside and len(there) == 1 and there[0].type == OBJECT:
+            return there[0]
         return inside[-1] if inside else None
 
     def relocations_of(self, symbol: UnitSymbol) -> list[UnitRelocation]:
