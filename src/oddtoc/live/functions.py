@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from oddtoc.errors import ChangedError, PatchError, SymbolError
 from oddtoc.image.entry import Entry
@@ -50,7 +50,8 @@ def find_functions(
     found: dict[str, Function] = {}
     entries = kernel.entries(symbols.values())
     places = [
-        branch_place(kernel.image, symbol, entry) for symbol, entry in zip(symbols.values(), entries, strict=True)
+        branch_place(kernel.image, symbol, entry, compiled=patch.kernel is not None)
+        for symbol, entry in zip(symbols.values(), entries, strict=True)
     ]
     live = kernel.read_many([(behind, 4) for behind in places])
     for symbol, entry, behind, memory in zip(symbols.values(), entries, places, live, strict=True):
@@ -63,7 +64,7 @@ def find_functions(
                 function=symbol.name,
                 advice="a kprobe or another patcher is there: remove it first",
             )
-        found[symbol.name] = Function(symbol, entry, behind, original)
+        found[symbol.name] = Function(symbol, replace(entry, behind=behind), behind, original)
     return found
 
 

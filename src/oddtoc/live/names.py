@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from oddtoc.image.symbols import Symbol
-from oddtoc.kernel.room import Rooms
+from oddtoc.kernel.room import Rooms, Span
 from oddtoc.kernel.running import RunningKernel
 
 _SHADOW_TABLE = 0
 _MAILBOX = 960
-_SHARED = {"oddtoc_shadow_table": _SHADOW_TABLE, "oddtoc_mailbox": _MAILBOX}
-"""Offsets (bytes) in the common room: 960 bytes of shadow table, then the mailbox."""
+_TABLES = 1024
+_SHARED = {"oddtoc_shadow_table": _SHADOW_TABLE, "oddtoc_mailbox": _MAILBOX, "oddtoc_tables": _TABLES}
+"""Offsets (bytes) in the common room: 960 bytes of shadow table, then the mailbox, then 1 KiB of tables."""
 
 
 @dataclass(frozen=True)
@@ -54,3 +55,8 @@ class Names:
 def mailbox_of(rooms: Rooms) -> int:
     """The address of the mailbox that callbacks are asked for through (oddtoc_callbacks.h)."""
     return rooms.common.start + _MAILBOX
+
+
+def tables_of(rooms: Rooms) -> Span:
+    """Where patches register their tables (live/tables.py)."""
+    return Span(rooms.common.start + _TABLES, rooms.common.end)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from oddtoc import isa
-from oddtoc.errors import MechanismError, OddtocError, RelocationError, RoomError
+from oddtoc.errors import MechanismError, MismatchError, OddtocError, RelocationError, RoomError
 from oddtoc.kernel.room import Rooms, Span, allocate
 from oddtoc.kernel.running import RunningKernel
 from oddtoc.link.escape import why_pinned
@@ -19,11 +19,13 @@ from oddtoc.link.payload import Ground, Payload, link
 from oddtoc.live.arrival import applied_before, check_same, check_states, commit_arrival
 from oddtoc.live.commit import Commit
 from oddtoc.live.conditions import Site, check_conditions
+from oddtoc.live.fixups import settle_fixups
 from oddtoc.live.functions import Function, find_functions
 from oddtoc.live.journal import Condition, Journal, PatchStatus
-from oddtoc.live.names import Names
+from oddtoc.live.names import Names, tables_of
 from oddtoc.live.record import Change, FunctionRecord, Record
 from oddtoc.live.store import State, Write, entry_bytes, entry_writes, place_for
+from oddtoc.live.tables import has_tables, registration
 from oddtoc.mechanism.catalog import AUTO, AUTOMATIC, Mechanism, by_name
 from oddtoc.mechanism.mark import is_marked, marked, unmarked
 
@@ -89,6 +91,7 @@ def plan_apply(
     """
     candidates = list(AUTOMATIC) if mechanism == AUTO else [by_name(mechanism)]
     which = which or {}
+    _check_kernel(kernel, patch)
     functions = find_functions(kernel, journal, patch, which)
     check_states(journal, patch, replace=replace)
     if (status := applied_before(journal, patch, replace=replace)) is not None:
@@ -103,6 +106,15 @@ def plan_apply(
         except (MechanismError, RelocationError, RoomError) as error:
             refusals.append(error)
     raise refusals[0]
+
+
+def _check_kernel(kernel: RunningKernel, patch: PatchObject) -> None:
+    """Whether a patch that is for one kernel is for this one."""
+    if patch.kernel is not None and patch.kernel != kernel.image.build_id:
+        raise MismatchError(
+            f"{patch.name} was made for the kernel with the build id {patch.kernel.hex()}, which does not run here",
+            advice="build it again from the diff, for the kernel that runs",
+        )
 
 
 def _plan_again(journal: Journal, status: PatchStatus, *, replace: bool) -> Plan:
@@ -149,7 +161,7 @@ def _plan_with(
         own_toc=mechanism.own_toc,
         helpers=kernel.rooms.helpers.start,
     )
-    payload = link(patch, redirects, layout, ground, Names(kernel, which))
+    payload = link(settle_fixups(kernel, patch), redirects, layout, ground, Names(kernel, which))
     record = Record(
         patch.name,
         hashlib.sha256(patch.content).hexdigest(),
@@ -163,6 +175,7 @@ def _plan_with(
         callbacks=tuple((when, _address(layout, ground, place)) for when, place in callbacks_of(patch).items()),
         hooks=tuple(_record(kernel, functions[r.function], mechanism, payload) for r in patch.hooks),
     )
+    segments = ((start, data, area.value) for area, (start, data) in payload.segments.items())
     leaving = journal.patches if replace else []
     entry = entry_bytes(record, State.INTENT)
     place = place_for(journal.contents, journal.room, len(entry))
@@ -173,10 +186,21 @@ def _plan_with(
         place,
         entry,
         tuple(entry_writes(journal.contents, place, entry)),
-        tuple((start, data, area.value) for area, (start, data) in payload.segments.items()),
+        (*_tables(kernel, journal, patch, layout, ground), *segments),
         commit_arrival(journal, record, place, leaving),
         tuple(status.record.name for status in leaving if status.present),
     )
+
+
+def _tables(
+    kernel: RunningKernel, journal: Journal, patch: PatchObject, layout: Layout, ground: Ground
+) -> list[tuple[int, bytes, str]]:
+    """What lets the kernel find the patch's tables; nothing for a patch without."""
+    if not has_tables(patch):
+        return []
+    room = tables_of(kernel.rooms)
+    content = kernel.read_many([(room.start, room.size)])[0]
+    return [registration(patch, layout, ground.areas, room, content, journal.spans)]
 
 
 def _redirected(journal: Journal) -> dict[int, Mechanism]:

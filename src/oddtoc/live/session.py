@@ -22,6 +22,7 @@ from oddtoc.live.plan import Plan, plan_apply
 from oddtoc.live.quiescence import Threads, Watch, check_immediate, zones_of_apply, zones_of_revert
 from oddtoc.live.record import Record
 from oddtoc.live.store import HEADER, State, state_write, tidying_writes
+from oddtoc.live.tables import TABLES
 from oddtoc.mechanism.catalog import AUTO
 from oddtoc.target.connect import connect, parse_target
 from oddtoc.target.qemu import Pause, QemuTarget
@@ -265,7 +266,7 @@ class Session:
         return Watch(self.threads, zones_of_revert(commit.functions, [status]))
 
     def _check_empty(self, plan: Plan) -> None:
-        requests = [(address, len(data)) for address, data, _ in plan.segments]
+        requests = [(address, len(data)) for address, data, what in plan.segments if what != TABLES]
         # the header of a place that was given back is there
         requests.append((plan.journal_address + HEADER.size, len(plan.journal_entry) - HEADER.size))
         for (address, _), memory in zip(requests, self.target.read_many(requests), strict=True):
