@@ -78,7 +78,8 @@ def function_extents(functions: Functions, records: npt.NDArray[Any]) -> tuple[A
 
 def _paint(owners: npt.NDArray[np.intp], first: Places, last: Places, values: Places) -> None:
     """Give the places from `first` to `last` of each row its value, in the order of the rows."""
-    lengths = last - first
+    # a damaged size can reach around the end of the address space: such a row has no places
+    lengths = np.maximum(last - first, 0)
     total = int(lengths.sum())
     if total > _MOST_NESTED * len(owners):
         for start, end, value in zip(first.tolist(), last.tolist(), values.tolist(), strict=True):

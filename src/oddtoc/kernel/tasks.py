@@ -13,9 +13,10 @@ inside the stop their links are read all at once, and only what has appeared sin
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from operator import attrgetter
 
 from oddtoc.errors import FaultError, RecordError
 from oddtoc.image.elf import Image
@@ -210,43 +211,47 @@ class TaskFinder:
             leaders.add(leader)
             found.add(leader)
             if links[leader].thread != links[leader].thread_before:
-                self._add_threads(leader, found, links, read_many)
+                found |= self._threads(leader, links, read_many)
             leader = links[leader].following - self._offsets.tasks
             if leader == self._first:
                 return found
             if leader in leaders or len(found) > _MOST_TASKS:
                 raise RecordError("the kernel's list of processes makes no sense", address=leader)
 
-    def _add_threads(self, leader: int, found: set[int], links: dict[int, _Links], read_many: ReadMany) -> None:
+    def _threads(self, leader: int, links: dict[int, _Links], read_many: ReadMany) -> set[int]:
         """The threads of a process that has several."""
         (signal,) = struct.unpack("<Q", read_many([(leader + self._offsets.signal, 8)])[0])
         head = signal + self._offsets.thread_head
         (node,) = struct.unpack("<Q", read_many([(head, 8)])[0])
-        here: set[int] = set()
-        while node != head:
-            thread = node - self._offsets.thread_node
-            if thread in here or len(here) > _MOST_TASKS:
-                raise RecordError("the kernel's list of threads makes no sense", address=leader)
-            self._complete([thread], links, read_many)
-            here.add(thread)
-            node = links[thread].thread
-        found |= here
+        return self._chain(head, node, self._offsets.thread_node, attrgetter("thread"), links, read_many)
 
     @property
     def _heads(self) -> tuple[int, ...]:
         return self._queues.heads if self._queues else ()
 
-    def _waiting(self, head: int, following: int, links: dict[int, _Links], read_many: ReadMany) -> set[int]:
+    def _waiting(self, head: int, node: int, links: dict[int, _Links], read_many: ReadMany) -> set[int]:
         """The tasks in a run queue, that of the CPU's running one included."""
         assert self._queues is not None
+        return self._chain(head, node, self._queues.node, attrgetter("queued"), links, read_many)
+
+    def _chain(
+        self,
+        head: int,
+        node: int,
+        offset: int,
+        following: Callable[[_Links], int],
+        links: dict[int, _Links],
+        read_many: ReadMany,
+    ) -> set[int]:
+        """The tasks whose members at an offset form a list, from one of them on until its head comes again."""
         found: set[int] = set()
-        while following != head:
-            task = following - self._queues.node
+        while node != head:
+            task = node - offset
             if task in found or len(found) > _MOST_TASKS:
-                raise RecordError("the kernel's list of tasks that wait makes no sense", address=following)
+                raise RecordError("a list of the kernel's tasks makes no sense", address=node)
             self._complete([task], links, read_many)
             found.add(task)
-            following = links[task].queued
+            node = following(links[task])
         return found
 
     def _complete(self, tasks: Iterable[int], links: dict[int, _Links], read_many: ReadMany) -> None:
