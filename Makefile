@@ -11,7 +11,7 @@ help:
 	@echo "make demo [KERNEL=6.1]  boot a kernel, patch it while it runs, take the patch back (6.1, 6.12, 7.2)"
 	@echo "make test               everything that is tested, on real kernels"
 	@echo "make lint               ruff and mypy"
-	@echo "make bench              how long a guest stands still, and what a patched call costs"
+	@echo "make bench              how long a guest stands still, what a patched call costs, how fast a scan is"
 	@echo "make fuzz               25,200 hostile inputs of every kind, and 60,000 guided by coverage"
 	@echo "make soak               a thousand operations on patches under load, and oddtoc ended after every single packet"
 	@echo "make setup              install what the others need, and nothing else"
@@ -44,6 +44,7 @@ lint: setup
 bench: setup
 	$(BIN)/python bench/pause.py
 	$(BIN)/python -m bench.cost
+	$(BIN)/python -m bench.scan
 
 fuzz: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'

@@ -37,6 +37,8 @@ class TableName(StrEnum):
 
 _IMAGES = "Kernels, modules (.ko, .ko.xz, ...), programs, libraries, Debian packages, folders, or a series such as 6.1."
 _TABLE = "The whole table instead of the summary; repeatable."
+_REDRAWN = 0.1
+"""Seconds."""
 _FOLDER = "Write a file for each table into this folder."
 
 
@@ -123,16 +125,26 @@ def _run(images: list[str], jobs: int | None, *, digests: bool = False) -> Scan:
 
 @contextmanager
 def _bar() -> Iterator[Callable[[int, int, str], None]]:
-    """A progress bar that only shows when there is more than one file."""
+    """A progress bar on terminals, when there is more than one file; drawn by no thread, for processes are forked."""
+    from time import monotonic
+
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    console = Console(stderr=True)
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(
+        *columns, console=console, transient=True, auto_refresh=False, disable=not console.is_terminal
+    ) as bar:
         task = bar.add_task("", total=None, visible=False)
+        drawn = monotonic()
 
         def tell(done: int, known: int, name: str) -> None:
+            nonlocal drawn
             bar.update(task, completed=done, total=known, description=Path(name).name, visible=known > 1)
+            if monotonic() - drawn > _REDRAWN:
+                bar.refresh()
+                drawn = monotonic()
 
         yield tell
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from oddtoc.image.functions import Functions
-from oddtoc.isa import OPCODE_AND_REGISTERS, Addresses, Words
+from oddtoc.isa import NOP, Addresses, Words
 from oddtoc.scan.code import Branches, Code, Mask, Places
 from oddtoc.scan.owners import NOBODY, Owners
 
@@ -22,7 +22,9 @@ _Hashes = npt.NDArray[np.uint64]
 _REACH: Final = 48
 """Words behind an addis from the TOC pointer in which its low half is looked for."""
 _ADDIS: Final = 15
-_TOC_REGISTERS: Final = (2, 12)
+_TOC, _ENTRY = 2, 12
+"""Registers: what distances are measured from, and what r2 is computed from at a global entry."""
+_DS_FORM: Final = (57, 58, 61, 62)
 _MIX: Final = (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
 
 
@@ -37,23 +39,34 @@ def code_digests(code: Code, functions: Functions, owners: Owners, branches: Bra
 
 
 def _without_toc_distances(words: Words) -> Words:
-    """All words, with the halves of distances from r2 and r12 cleared."""
+    """All words as if every datum was near to the TOC pointer, at a distance of 0.
+
+    The linker does that to those that are: ``addis rX,r2,high`` becomes a nop, and its low half begins at r2 (ELFv2
+    ABI, 3.6.3, "TOC pointer usage").
+    """
     result = words.copy()
     opcodes, bases = words >> np.uint32(26), (words >> np.uint32(16)) & np.uint32(31)
-    places = np.flatnonzero((opcodes == _ADDIS) & np.isin(bases, _TOC_REGISTERS))
-    result[places] &= np.uint32(OPCODE_AND_REGISTERS)
+    near = np.flatnonzero((bases == _TOC) & _has_immediate(opcodes))
+    result[near] = _at_toc(words[near], opcodes[near])
+    places = np.flatnonzero((opcodes == _ADDIS) & ((bases == _TOC) | (bases == _ENTRY)))
+    result[places] = NOP
     registers = (words[places] >> np.uint32(21)) & np.uint32(31)
     for distance in range(1, _REACH + 1):
         inside = places + distance < len(words)
         places, registers = places[inside], registers[inside]
         following = places + distance
-        has_immediate = _has_immediate(opcodes[following])
-        low = following[has_immediate & (bases[following] == registers)]
-        # DS-form: the two low bits choose the instruction
-        result[low] &= np.uint32(OPCODE_AND_REGISTERS | 3)
+        low = following[_has_immediate(opcodes[following]) & (bases[following] == registers)]
+        result[low] = _at_toc(words[low], opcodes[low])
         kept = ~_overwrites(words[following], opcodes[following], registers)
         places, registers = places[kept], registers[kept]
     return result
+
+
+def _at_toc(words: Words, opcodes: Words) -> Words:
+    """Loads, stores and additions relative to r2, without the distance; low bits choose the instruction in DS-form."""
+    kept = np.where(np.isin(opcodes, _DS_FORM), np.uint32(0xFFE00003), np.uint32(0xFFE00000))
+    found: Words = (words & kept) | np.uint32(_TOC << 16)
+    return found
 
 
 def _has_immediate(opcodes: Words) -> Mask:

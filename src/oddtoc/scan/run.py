@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
@@ -134,20 +136,31 @@ def _by_processes(listed: _Listed, jobs: int, digests: bool) -> _Numbered:
         pool.close()
 
 
+def _processes(count: int) -> ProcessPoolExecutor:
+    # forked ones have their libraries loaded; nothing here starts threads
+    return ProcessPoolExecutor(count, mp_context=get_context("fork"), initializer=_settle)
+
+
+def _settle() -> None:
+    """A new process leaves Ctrl-C to its parent, and ends when that terminates it, whatever the parent does then."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 class _Pool:
     """Processes that scan. When one of them dies, what was under way is scanned again, each image by one of its own."""
 
     def __init__(self, jobs: int, digests: bool) -> None:
         self._jobs = jobs
         self._digests = digests
-        self._executor = ProcessPoolExecutor(jobs)
+        self._executor = _processes(jobs)
         self.waiting: dict[Future[ImageScan | Failure], tuple[int, Candidate]] = {}
 
     def submit(self, number: int, candidate: Candidate) -> None:
         try:
             future = self._executor.submit(_scan, candidate, self._digests)
         except BrokenProcessPool:
-            self._executor = ProcessPoolExecutor(self._jobs)
+            self._executor = _processes(self._jobs)
             future = self._executor.submit(_scan, candidate, self._digests)
         self.waiting[future] = number, candidate
 
@@ -162,7 +175,7 @@ class _Pool:
                 yield number, self._alone(candidate)
 
     def _alone(self, candidate: Candidate) -> ImageScan | Failure:
-        with ProcessPoolExecutor(1) as executor:
+        with _processes(1) as executor:
             try:
                 return executor.submit(_scan, candidate, self._digests).result()
             except BrokenProcessPool:

@@ -24,6 +24,7 @@ _XZ, _GZIP, _ZSTD = b"\xfd7zXZ\x00", b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _PACKED: Final = (".xz", ".gz", ".zst")
 _LARGEST: Final = 2 << 30
 """Bytes that a compressed image may have when it is unpacked: more would be an attack."""
+_PIECE: Final = 64 << 10
 _ENOUGH: Final = "no image has that many bytes"
 
 
@@ -224,12 +225,18 @@ def _from_gzip(data: bytes) -> bytes:
 def _from_zstd(data: bytes) -> bytes:
     import zstandard
 
+    way = zstandard.ZstdDecompressor().decompressobj()
+    parts, size = [], 0
     try:
-        with zstandard.ZstdDecompressor().stream_reader(data) as stream:
-            found: bytes = stream.read(_LARGEST)
-            return _whole(found, at_end=not stream.read(1))
+        # piece by piece: it has no limit of its own
+        for start in range(0, len(data), _PIECE):
+            parts.append(way.decompress(data[start : start + _PIECE]))
+            size += len(parts[-1])
+            if way.eof or size > _LARGEST:
+                break
     except zstandard.ZstdError as error:
         raise ValueError(str(error)) from error
+    return _whole(b"".join(parts), at_end=way.eof)
 
 
 def _whole(data: bytes, *, at_end: bool) -> bytes:

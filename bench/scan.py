@@ -1,0 +1,89 @@
+"""How fast whole images are scanned, beside objdump -d over the same file in the same run.
+
+Run by `make bench`. `tables` is the work itself in a warm interpreter: opening the image and working out all tables;
+`command` is the whole command with everything that it prints or writes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from oddtoc.debian import fetch_kernel
+from oddtoc.image.elf import Image
+from oddtoc.scan import scan_image
+
+
+def main() -> None:
+    """Print one row for each thing measured; seconds, the best of some runs."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("kernels", nargs="*", default=["6.1", "6.12", "7.2"])
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    print(f"{'kernel':8}{'what':34}{'seconds':>9}{'MB':>7}   ratio")
+    for series in options.kernels:
+        kernel = fetch_kernel(series)
+        _one_image(series, Path(kernel.vmlinux), options.rounds)
+        _all_files(series, [Path(kernel.vmlinux), Path(kernel.modules)])
+
+
+def _one_image(series: str, vmlinux: Path, rounds: int) -> None:
+    command = ["powerpc64le-linux-gnu-objdump", "-d", str(vmlinux)]
+    objdump = min(_seconds(lambda: _run(command)) for _ in range(2))
+    _row(series, "objdump -d", objdump)
+    tables = min(_seconds(lambda: scan_image(Image.open(vmlinux))) for _ in range(rounds))
+    _row(series, "tables of vmlinux", tables, ratio=objdump / tables)
+    with tempfile.TemporaryDirectory() as folder:
+        outputs: dict[str, list[str]] = {"summary": [], "all tables in Parquet": ["--format", "parquet", "-o", folder]}
+        for what, words in outputs.items():
+            command = [sys.executable, "-m", "oddtoc", "scan", str(vmlinux), *words]
+            runs = [_measured(command) for _ in range(2)]
+            seconds, peak = min(run[0] for run in runs), max(run[1] for run in runs)
+            _row(series, f"command, {what}", seconds, peak, objdump / seconds)
+
+
+def _all_files(series: str, paths: Sequence[Path]) -> None:
+    alone = 0.0
+    packed = "xz" if any(paths[1].rglob("*.xz")) else "not compressed"
+    for jobs in (1, 2):
+        command = [sys.executable, "-m", "oddtoc", "scan", "-j", str(jobs), *map(str, paths)]
+        seconds, peak = _measured(command)
+        alone = alone or seconds
+        count = sum(1 for _ in paths[1].rglob("*.ko*")) + 1
+        _row(series, f"{count:,} files, {packed}, -j {jobs}", seconds, peak, alone / seconds)
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def _run(command: list[str]) -> None:
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def _measured(command: list[str]) -> tuple[float, float]:
+    """Seconds, and the largest memory of one of its processes in MB."""
+    start = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
+    return time.perf_counter() - start, usage.ru_maxrss / 1024
+
+
+def _row(series: str, what: str, seconds: float, memory: float = 0, ratio: float = 0) -> None:
+    shown = f"{memory:7.0f}" if memory else " " * 7
+    print(f"{series:8}{what:34}{seconds:9.3f}{shown}" + (f"   {ratio:5.2f}" if ratio else ""), flush=True)
+
+
+if __name__ == "__main__":
+    main()
