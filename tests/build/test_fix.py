@@ -232,6 +232,17 @@ def test_what_runs_and_is_not_the_source_is_refused_and_can_be_accepted(tree, im
     assert [r.function for r in accepted.patch.replacements] == ["pipe_fasync"]
 
 
+def test_a_second_static_variable_of_the_same_name_is_not_taken_for_the_first(change):
+    """audit.c has two called `lock`; a third one can't be told from them, and must not become one of them."""
+    old = "static inline int audit_rate_check(void)\n{\n"
+    new = "void audit_log_lost(const char *message)\n{\n\tstatic unsigned long\tlast_msg = 0;\n"
+    found = change("kernel/audit.c", new, new + "\tlast_msg++;\n").patch
+    kernels = [s for s in found.symbols if s.name == "last_msg"]
+    assert [s.section for s in kernels] == [None], "the running kernel's own"
+    third = "\tstatic unsigned long last_msg = 0;\n\tlast_msg++;\n"
+    assert {id for id, _ in refusals(change, "kernel/audit.c", old, old + third)} == {"static-local"}
+
+
 def test_a_function_that_the_kernel_lacks_is_refused(change):
     found = refusals(change, "fs/pipe.c", "retval = 0;", "retval = 0; extern void no_such(void); no_such();")
     assert ("symbol", "no_such") in found

@@ -11,12 +11,11 @@ from oddtoc.build.canonical import Meaning, Meanings, is_nameless, plain_name
 from oddtoc.link.unitobject import UnitObject, UnitSymbol
 
 _COLD = re.compile(r"\.cold(\.\d+)?\Z")
-_FRESH = ("__already_done", "__warned", "__print_once", "__key", "descriptor", "_entry", "_entry_ptr", "_rs")
+_FRESH = ("__already_done", "__warned", "__print_once", "__key", "_entry", "_entry_ptr", "_rs")
 """Static variables that say whether something was done once, or hold what a call site says of itself: a patch may
 have its own."""
-_FRESH_UNIQUE = re.compile(r"__UNIQUE_ID_ddebug\d*\Z|___tp_str")
 _NOT_COMPARED = re.compile(
-    r"_{2,3}ksymtab|__kstrtab|_{2,3}kcrctab|\.initcall|\.modinfo|\.discard|\.comment|\.note|\.BTF|\.init\.|\.exit\.|__param\Z"
+    r"_{2,3}ksymtab|__kstrtab|_{2,3}kcrctab|\.initcall|\.modinfo|\.discard|\.comment|\.note|\.BTF|\.init\.|\.exit\.|__param\Z|__dyndbg\Z"
 )
 _INIT = re.compile(r"\.(init|exit|meminit)\.")
 
@@ -58,7 +57,7 @@ def compare_units(old: UnitObject, new: UnitObject) -> Comparison:
 
 def is_fresh(name: str) -> bool:
     """Whether a patch may have a static variable of its own although the running kernel has one."""
-    return plain_name(name) in _FRESH or bool(_FRESH_UNIQUE.match(name))
+    return plain_name(name) in _FRESH
 
 
 def parent_of(name: str) -> str:
@@ -96,8 +95,13 @@ def _compare_data(old: Meanings, new: Meanings, found: Comparison) -> None:
     for name in dict.fromkeys((*before, *after)):
         if name not in before:
             found.new_data.append(name)
-        elif name in after and after[name] - before[name] and not is_fresh(name):
-            found.changed_data.append(name)
+        elif name in after and not is_fresh(name):
+            others = (after[name] - before[name]).total()
+            more = after[name].total() - before[name].total()
+            if others > max(more, 0):
+                found.changed_data.append(name)
+            elif more > 0:
+                found.new_data.append(name)
     found.changed_data += _nameless_changes(old, new)
 
 

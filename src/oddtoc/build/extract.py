@@ -24,6 +24,8 @@ from oddtoc.link.unitobject import SECTION, UnitObject, UnitRelocation, UnitSect
 _WRITE, _ALLOC, _EXECUTE = 1, 2, 4
 _CALLS = (REL24, 11)
 _PER_CPU = ".data..percpu"
+_SWITCHES = "__dyndbg"
+"""What the calls of pr_debug say of themselves, each with its switch."""
 
 
 @dataclass
@@ -244,9 +246,9 @@ class Extractor:
         if symbol.name in self.variables:
             return self.variables[symbol.name]
         section = self.unit.sections[symbol.section]
-        copied = is_nameless(symbol) or is_fresh(symbol.name)
+        copied = is_nameless(symbol) or is_fresh(symbol.name) or section.name == _SWITCHES
         if not copied:
-            running = self.names.variable(symbol, self.meanings.users[symbol.name])
+            running = self.names.variable(symbol, self.meanings)
             if running is not None:
                 return self.target.absolute(running.name, running.address)
             if self.names.is_known_variable(symbol):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from oddtoc.build.canonical import Meanings, plain_name
+from oddtoc.build.compare import object_named
 from oddtoc.image.elf import Image
 from oddtoc.link.fidelity import Fidelity
 from oddtoc.link.unitobject import UnitObject, UnitSymbol
@@ -65,26 +66,32 @@ class KernelNames:
         """Whether the old unit has a variable of that plain name."""
         return plain_name(symbol.name) in self._variables
 
-    def variable(self, symbol: UnitSymbol, users: set[str]) -> Found | None:
+    def variable(self, symbol: UnitSymbol, new: Meanings) -> Found | None:
         """The old unit's variable that a new unit's one is.
 
         Args:
             symbol: in the new unit.
-            users: what refers to it there: static ones of the same name are told apart by it.
+            new: that unit. Static variables of the same name are told apart by what refers to them.
         """
-        same = self._variables.get(plain_name(symbol.name), [])
-        if len(same) > 1:
+        name = plain_name(symbol.name)
+        same = self._variables.get(name, [])
+        if len(same) != 1 or len(object_named(new.unit, name)) != 1:
+            users = new.users[symbol.name]
             same = [other for other in same if self._meanings.users[other.name] == users]
         if len(same) != 1 or same[0].size != symbol.size:
             return None
         return self._running(same[0])
 
     def _running(self, symbol: UnitSymbol) -> Found | None:
+        name = plain_name(symbol.name)
+        # the numbers behind names must be the same in both compilations of the old source
+        if _sizes(self.fidelity.unit, name) != _sizes(self.old, name):
+            return None
         address = self.fidelity.address_of(symbol.name)
         if address is None:
             unique = {s.address for s in self.image.symbols.find(symbol.name)}
             address = unique.pop() if len(unique) == 1 else None
-        return Found(plain_name(symbol.name), address) if address is not None else None
+        return Found(name, address) if address is not None else None
 
     @cached_property
     def _meanings(self) -> Meanings:
@@ -96,3 +103,7 @@ class KernelNames:
         for symbol in self.old.objects:
             found[plain_name(symbol.name)].append(symbol)
         return found
+
+
+def _sizes(unit: UnitObject, name: str) -> dict[str, int]:
+    return {symbol.name: symbol.size for symbol in object_named(unit, name)}

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from oddtoc.cli import demo, explain, guest, inspect, kernel, lab, patch, prove, scan, trust
+from oddtoc.cli import check, demo, explain, guest, inspect, kernel, lab, patch, prove, scan, trust
 from oddtoc.errors import BuildError, OddtocError, UsageError
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app.command()(guest.boot)
 app.command()(inspect.inspect)
 app.command()(scan.scan)
 app.command()(patch.build)
+app.command()(check.check)
 app.command()(patch.apply)
 app.command()(patch.status)
 app.command()(patch.revert)

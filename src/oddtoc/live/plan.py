@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from oddtoc import isa
-from oddtoc.errors import MechanismError, MismatchError, OddtocError, RelocationError, RoomError
+from oddtoc.check.finding import RULES, Severity
+from oddtoc.check.patch import check_patch
+from oddtoc.errors import MechanismError, MismatchError, OddtocError, PatchError, RelocationError, RoomError
 from oddtoc.kernel.room import Rooms, Span, allocate
 from oddtoc.kernel.running import RunningKernel
 from oddtoc.link.escape import why_pinned
@@ -93,6 +95,7 @@ def plan_apply(
     which = which or {}
     _check_kernel(kernel, patch)
     functions = find_functions(kernel, journal, patch, which)
+    _check_findings(kernel, patch)
     check_states(journal, patch, replace=replace)
     if (status := applied_before(journal, patch, replace=replace)) is not None:
         check_same(status, mechanism, [functions[r.function].symbol.address for r in patch.replacements])
@@ -115,6 +118,13 @@ def _check_kernel(kernel: RunningKernel, patch: PatchObject) -> None:
             f"{patch.name} was made for the kernel with the build id {patch.kernel.hex()}, which does not run here",
             advice="build it again from the diff, for the kernel that runs",
         )
+
+
+def _check_findings(kernel: RunningKernel, patch: PatchObject) -> None:
+    """Stop at errors that nothing else here would meet."""
+    for finding in check_patch(patch, kernel.image):
+        if finding.severity is Severity.ERROR and finding.id in ("init-code", "tables-not-found"):
+            raise PatchError(f"{finding.place} {finding.reason}", function=finding.place, advice=RULES[finding.id])
 
 
 def _plan_again(journal: Journal, status: PatchStatus, *, replace: bool) -> Plan:

@@ -1,0 +1,147 @@
+"""What there is to say about a patch object and the kernel that it is for, told from their files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from oddtoc import isa
+from oddtoc.check.finding import Finding, Severity
+from oddtoc.errors import NoSiteError, OddtocError, SymbolError
+from oddtoc.image.elf import Image
+from oddtoc.image.symbols import Symbol
+from oddtoc.kernel.place import branch_place
+from oddtoc.kernel.threadstart import started_by
+from oddtoc.link.escape import why_pinned
+from oddtoc.link.object import PatchObject, Replacement, Section
+from oddtoc.link.original import original_of
+from oddtoc.link.relocations import RECIPES
+
+_TABLES = {"__bug_table": "find_bug", "__ex_table": "search_module_extables"}
+"""Table -> the function that a patch has to replace so that the kernel finds its entries."""
+_SHARED_NAMES = ("oddtoc_tables", "oddtoc_shadow_table", "oddtoc_mailbox", ".TOC.")
+_ALWAYS_ON_A_STACK = frozenset(
+    (
+        "__schedule", "schedule", "schedule_idle", "schedule_timeout", "schedule_preempt_disabled", "__switch_to",
+        "preempt_schedule_irq", "do_idle", "cpu_startup_entry", "start_secondary", "rest_init", "kthread",
+        "worker_thread", "rcu_gp_kthread", "smpboot_thread_fn", "kthreadd", "kswapd", "kcompactd", "oom_reaper",
+        "khugepaged", "multi_cpu_stop", "stop_machine_cpuslocked", "migration_cpu_stop",
+    )
+)  # fmt: skip
+"""The scheduler, idle loops, and threads that never end: some thread sleeps in each of these at any time."""
+
+
+def check_patch(patch: PatchObject, image: Image) -> list[Finding]:
+    """All findings about a patch for a kernel, the worst first."""
+    found = [
+        *_about_kernel(patch, image),
+        *(finding for r in (*patch.replacements, *patch.hooks) for finding in _about_replacement(patch, image, r)),
+        *_about_tables(patch),
+        *_about_names(patch, image),
+        *(finding for section in patch.loaded if section.executable for finding in _about_code(patch, section)),
+        *_about_data(patch),
+    ]
+    return sorted(dict.fromkeys(found), key=lambda finding: list(Severity).index(finding.severity))
+
+
+def _about_kernel(patch: PatchObject, image: Image) -> Iterator[Finding]:
+    if patch.kernel is not None and patch.kernel != image.build_id:
+        reason = f"made for the kernel with the build id {patch.kernel.hex()}"
+        yield Finding("other-kernel", Severity.ERROR, image.path.name, reason)
+
+
+def _about_replacement(patch: PatchObject, image: Image, replacement: Replacement) -> Iterator[Finding]:
+    name = replacement.function
+    if replacement.image != "vmlinux":
+        yield Finding(
+            "unknown-function", Severity.ERROR, name, f"is in {replacement.image}: modules can't be patched yet"
+        )
+        return
+    try:
+        symbol = image.symbols.one(name, replacement.which or None, functions_only=True)
+    except SymbolError as error:
+        yield Finding("unknown-function", Severity.ERROR, name, error.message)
+        return
+    begin = image.symbols.find("__init_begin")
+    if begin and symbol.address >= begin[0].address:
+        yield Finding("init-code", Severity.ERROR, name, f"is at {symbol.address:#x}, in memory that boot gave back")
+        return
+    try:
+        branch_place(image, symbol, image.entry(symbol), compiled=patch.kernel is not None)
+    except NoSiteError as error:
+        yield Finding("no-site", Severity.ERROR, name, error.message)
+    yield from _about_threads(image, symbol)
+
+
+def _about_threads(image: Image, symbol: Symbol) -> Iterator[Finding]:
+    if symbol.name in _ALWAYS_ON_A_STACK:
+        yield Finding("never-leaves", Severity.WARNING, symbol.name, "has some thread in it at any time")
+    elif not _returns(image, symbol):
+        yield Finding(
+            "never-leaves", Severity.WARNING, symbol.name, "has no instruction that returns or goes elsewhere"
+        )
+    if starter := started_by(image, symbol):
+        reason = f"is where threads begin (see {starter}): guarded/slot and odd-toc/cr4 can't carry it"
+        yield Finding("thread-start", Severity.NOTE, symbol.name, reason)
+
+
+def _returns(image: Image, symbol: Symbol) -> bool:
+    """Whether a function has a way out: a return of any kind, an indirect jump, or a branch to outside."""
+    if symbol.size < 4:
+        return True
+    words = image.words(symbol.address, symbol.size // 4)
+    # bclr and bcctr without link: XL form, opcode 19, extended opcodes 16 and 528
+    leaves = (words >> 26 == 19) & ((words & 0x7FF == 16 << 1) | (words & 0x7FF == 528 << 1))
+    if leaves.any():
+        return True
+    places, targets = isa.branch_targets(symbol.address, words)
+    outside = (targets < symbol.address) | (targets >= symbol.address + symbol.size)
+    return bool((outside & ~isa.is_link(words[places])).any())
+
+
+def _about_tables(patch: PatchObject) -> Iterator[Finding]:
+    replaced = {replacement.function for replacement in patch.replacements}
+    for section in patch.loaded:
+        if section.name in _TABLES and _TABLES[section.name] not in replaced:
+            reason = f"has entries, and nothing in the patch replaces {_TABLES[section.name]}"
+            yield Finding("tables-not-found", Severity.ERROR, section.name, reason)
+
+
+def _about_names(patch: PatchObject, image: Image) -> Iterator[Finding]:
+    used = {r.symbol for section in patch.loaded for r in section.relocations}
+    for index in sorted(used):
+        symbol = patch.symbols[index]
+        if symbol.defined or symbol.weak or symbol.name in _SHARED_NAMES or original_of(symbol.name) is not None:
+            continue
+        try:
+            image.symbols.one(symbol.name)
+        except OddtocError as error:
+            yield Finding("unknown-symbol", Severity.ERROR, symbol.name, error.message)
+
+
+def _about_code(patch: PatchObject, section: Section) -> Iterator[Finding]:
+    for relocation in section.relocations:
+        recipe = RECIPES.get(relocation.type)
+        symbol = patch.symbols[relocation.symbol]
+        if recipe is None or not recipe.is_call or symbol.section is not None:
+            continue
+        word = int.from_bytes(section.data[relocation.offset & ~3 : (relocation.offset & ~3) + 4], "little")
+        behind = int.from_bytes(section.data[(relocation.offset & ~3) + 4 : (relocation.offset & ~3) + 8], "little")
+        place = f"{section.name}+{relocation.offset & ~3:#x}"
+        if original_of(symbol.name) is None and not isa.is_link(word):
+            reason = f"goes to {symbol.name} without coming back: shared-toc alone carries it"
+            yield Finding("sibling-call", Severity.NOTE, place, reason)
+        elif symbol.defined or behind not in (isa.NOP, isa.TOC_RELOAD):
+            reason = f"calls {symbol.name} with no room for a reload of r2: shared-toc alone carries it"
+            yield Finding("own-toc", Severity.NOTE, place, reason)
+    for offset in range(0, len(section.data) - 3, 4):
+        if int.from_bytes(section.data[offset : offset + 4], "little") == isa.BCTR:
+            reason = "jumps through a pointer: to a case of a switch, or out of the patch without coming back"
+            yield Finding("sibling-call", Severity.NOTE, f"{section.name}+{offset:#x}", reason)
+
+
+def _about_data(patch: PatchObject) -> Iterator[Finding]:
+    for section in patch.loaded:
+        if section.writable and section.name not in _TABLES:
+            yield Finding("new-data", Severity.NOTE, section.name, f"{len(section.data)} bytes")
+    if reason := why_pinned(patch):
+        yield Finding("pinned", Severity.NOTE, patch.name, reason)

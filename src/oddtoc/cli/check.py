@@ -1,0 +1,55 @@
+"""oddtoc check."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from oddtoc.cli.options import Remote, Vmlinux
+from oddtoc.errors import UsageError
+
+
+class Form(StrEnum):
+    """How findings are printed."""
+
+    TEXT = "text"
+    JSON = "json"
+    SARIF = "sarif"
+
+
+def check(
+    patch: Annotated[Path, typer.Argument(metavar="PATCH.o", help="A patch object from oddtoc build.")],
+    image: Annotated[Path | None, typer.Option("--image", metavar="VMLINUX", help="The kernel's ELF image.")] = None,
+    target: Annotated[str | None, typer.Option("--target", "-t", metavar="TARGET", help="Where it runs.")] = None,
+    vmlinux: Vmlinux = None,
+    remote: Remote = False,
+    output: Annotated[Form, typer.Option("--format", help="How to print the findings.")] = Form.TEXT,
+) -> None:
+    """Say what can be told about a patch before it is applied. Status 1 if there are errors."""
+    from oddtoc.check.finding import Severity
+    from oddtoc.check.patch import check_patch
+    from oddtoc.image.elf import Image
+    from oddtoc.link.object import PatchObject
+    from oddtoc.live.session import Session
+    from oddtoc.report import findings
+
+    if (image is None) == (target is None):
+        raise UsageError("which kernel?", advice="give its image with --image, or where it runs with --target")
+    parsed = PatchObject.open(patch)
+    if target is not None:
+        with Session.open(target, vmlinux=vmlinux, remote=remote) as session:
+            found = check_patch(parsed, session.kernel.image)
+    else:
+        assert image is not None
+        found = check_patch(parsed, Image.open(image))
+    shown = {
+        Form.TEXT: findings.findings_text,
+        Form.JSON: findings.findings_json,
+        Form.SARIF: findings.findings_sarif,
+    }
+    typer.echo(shown[output](found, patch))
+    if any(finding.severity is Severity.ERROR for finding in found):
+        raise typer.Exit(1)
