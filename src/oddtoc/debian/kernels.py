@@ -105,7 +105,7 @@ def fetch_kernel(
     folder = cache_folder() / "kernels" / series
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(folder.parent / f"{series}.lock"):
+        with locked(folder.parent / f"{series}.lock"):
             # another process may have fetched it while this one waited
             waited_for = None if known else find_kernel(series)
             return waited_for or _fetch(series, suites, folder, tell, warn)
@@ -226,8 +226,8 @@ def _describe(series: str, package: Found, root: Path) -> DebianKernel:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Keep a second fetch of the same series waiting."""
+def locked(path: Path) -> Iterator[None]:
+    """Keep a second fetch of the same thing waiting, with a lock on a file."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

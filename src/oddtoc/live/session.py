@@ -24,7 +24,9 @@ from oddtoc.live.record import Record
 from oddtoc.live.store import HEADER, State, state_write, tidying_writes
 from oddtoc.mechanism.catalog import AUTO
 from oddtoc.target.connect import connect, parse_target
-from oddtoc.target.qemu import Pause, QemuTarget
+from oddtoc.target.pause import Pause
+from oddtoc.target.process import ProcessTarget
+from oddtoc.target.qemu import QemuTarget
 
 DEFAULT_TIMEOUT = 10.0
 _PIECE = 16 << 10
@@ -74,6 +76,8 @@ class Session:
         image = Image.open(vmlinux)
         connection = connect(address, remote=remote)
         try:
+            if isinstance(connection, ProcessTarget):
+                raise UsageError(f"{connection.name} is a process, and only kernels can be patched yet")
             return cls(connection, image, target)
         except BaseException:
             connection.close()
