@@ -11,7 +11,8 @@ from oddtoc.errors import MismatchError, NoSiteError, RecordError, SymbolError
 from oddtoc.image.elf import Image
 from oddtoc.image.entry import Entry
 from oddtoc.image.symbols import Symbol
-from oddtoc.kernel.room import Rooms, Span, rooms
+from oddtoc.kernel.room import rooms
+from oddtoc.places import Rooms, Span
 
 _PACA_WORDS = 64
 _MOST_WORDS_AT_AN_ENTRY = 12

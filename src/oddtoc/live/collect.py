@@ -14,10 +14,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from oddtoc.errors import OddtocError
-from oddtoc.kernel.room import Rooms, Span
 from oddtoc.live.journal import Journal
 from oddtoc.live.record import Record
 from oddtoc.live.store import JournalEntry, State, Write, state_write
+from oddtoc.places import Rooms, Span
 
 Look = Callable[[Sequence[Span]], OddtocError | None]
 """Says who stands in one of some spans, or will return into one; None if nobody does."""

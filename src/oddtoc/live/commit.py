@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from oddtoc.errors import BusyError, ChangedError, FaultError
-from oddtoc.kernel.room import Span
 from oddtoc.live.quiescence import Watch
 from oddtoc.live.record import Change, FunctionRecord
 from oddtoc.live.store import Write
+from oddtoc.places import Span
 from oddtoc.target.qemu import Cpu, Pause, QemuTarget, Stopped
 
 _FIRST_DELAY = 0.001

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from oddtoc.image.symbols import Symbol
-from oddtoc.kernel.room import Rooms
 from oddtoc.kernel.running import RunningKernel
+from oddtoc.places import Rooms
 
 _SHADOW_TABLE = 0
 _MAILBOX = 960

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from oddtoc import isa
 from oddtoc.errors import MechanismError, OddtocError, RelocationError, RoomError
-from oddtoc.kernel.room import Rooms, Span, allocate
 from oddtoc.kernel.running import RunningKernel
 from oddtoc.link.escape import why_pinned
 from oddtoc.link.layout import Area, Layout, Redirect, lay_out
@@ -26,6 +25,7 @@ from oddtoc.live.record import Change, FunctionRecord, Record
 from oddtoc.live.store import State, Write, entry_bytes, entry_writes, place_for
 from oddtoc.mechanism.catalog import AUTO, AUTOMATIC, Mechanism, by_name
 from oddtoc.mechanism.mark import is_marked, marked, unmarked
+from oddtoc.places import Rooms, Span, allocate
 
 
 @dataclass(frozen=True)

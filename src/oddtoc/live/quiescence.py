@@ -16,14 +16,14 @@ from oddtoc.image.flow import flow_of
 from oddtoc.kernel.contexts import ContextFinder
 from oddtoc.kernel.hidden import Hideouts
 from oddtoc.kernel.offsets import Offsets, find_offsets
-from oddtoc.kernel.room import Span
 from oddtoc.kernel.running import RunningKernel
-from oddtoc.kernel.standing import Lookout, Standing, Zone, Zones
+from oddtoc.kernel.standing import Lookout, Standing
 from oddtoc.kernel.tasks import TaskFinder, Tasks
 from oddtoc.live.journal import Journal, PatchStatus
 from oddtoc.live.record import FunctionRecord
 from oddtoc.mechanism.catalog import by_name
 from oddtoc.mechanism.mark import is_marked
+from oddtoc.places import Span, Zone, Zones
 from oddtoc.target.qemu import Cpu, QemuTarget, Stopped
 
 _LOCKS = ("text_mutex", "ftrace_lock", "jump_label_mutex", "kprobe_mutex")
