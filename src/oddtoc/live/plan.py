@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from oddtoc import isa
 from oddtoc.errors import MechanismError, OddtocError, RelocationError, RoomError
-from oddtoc.kernel.running import RunningKernel
 from oddtoc.link.escape import why_pinned
 from oddtoc.link.layout import Area, Layout, Redirect, lay_out
 from oddtoc.link.notes import callbacks_of, states_of
@@ -22,6 +21,7 @@ from oddtoc.live.functions import Function, find_functions
 from oddtoc.live.journal import Condition, Journal, PatchStatus
 from oddtoc.live.names import Names
 from oddtoc.live.record import Change, FunctionRecord, Record
+from oddtoc.live.running import Running, Subject
 from oddtoc.live.store import State, Write, entry_bytes, entry_writes, place_for
 from oddtoc.mechanism.catalog import AUTO, AUTOMATIC, Mechanism, by_name
 from oddtoc.mechanism.mark import is_marked, marked, unmarked
@@ -61,7 +61,7 @@ class Plan:
 
 
 def plan_apply(
-    kernel: RunningKernel,
+    running: Running,
     journal: Journal,
     patch: PatchObject,
     *,
@@ -72,7 +72,7 @@ def plan_apply(
     """Decide everything about an apply, from the live words, without writing.
 
     Args:
-        kernel: the running kernel, already identified.
+        running: the running kernel or process, already identified.
         journal: what is applied there.
         patch: the patch object.
         mechanism: a mechanism's name, or `auto`: the cheapest whose conditions hold.
@@ -89,7 +89,8 @@ def plan_apply(
     """
     candidates = list(AUTOMATIC) if mechanism == AUTO else [by_name(mechanism)]
     which = which or {}
-    functions = find_functions(kernel, journal, patch, which)
+    subject = running.subject([replacement.image for replacement in (*patch.replacements, *patch.hooks)])
+    functions = find_functions(subject, journal, patch, which)
     check_states(journal, patch, replace=replace)
     if (status := applied_before(journal, patch, replace=replace)) is not None:
         check_same(status, mechanism, [functions[r.function].symbol.address for r in patch.replacements])
@@ -99,7 +100,7 @@ def plan_apply(
     refusals: list[OddtocError] = []
     for candidate in candidates:
         try:
-            return _plan_with(kernel, journal, patch, functions, candidate, which, replace=replace)
+            return _plan_with(subject, journal, patch, functions, candidate, which, replace=replace)
         except (MechanismError, RelocationError, RoomError) as error:
             refusals.append(error)
     raise refusals[0]
@@ -125,7 +126,7 @@ def _plan_again(journal: Journal, status: PatchStatus, *, replace: bool) -> Plan
 
 
 def _plan_with(
-    kernel: RunningKernel,
+    subject: Subject,
     journal: Journal,
     patch: PatchObject,
     functions: Mapping[str, Function],
@@ -137,31 +138,31 @@ def _plan_with(
     redirected = _redirected(journal) | {function.symbol.address: mechanism for function in functions.values()}
     for function in functions.values():
         mechanism.check(function.entry)
-        check_conditions(mechanism, Site(kernel, patch, function.symbol, function.entry, redirected))
+        check_conditions(mechanism, Site(subject, patch, function.symbol, function.entry, redirected))
     found = [(replacement, functions[replacement.function]) for replacement in (*patch.replacements, *patch.hooks)]
-    redirects = [Redirect(r, f.entry, mechanism, displaced=kernel.image.word(f.behind)) for r, f in found]
+    redirects = [Redirect(r, f.entry, mechanism, subject.image.word(f.behind), subject.in_process) for r, f in found]
     layout = lay_out(patch, redirects, own_toc=mechanism.own_toc)
-    spans = _allocate(kernel.rooms, journal, layout)
+    spans = _allocate(subject.rooms, journal, layout)
     ground = Ground(
-        toc=kernel.toc,
-        toc_slot=kernel.toc_slot,
+        toc=subject.toc,
+        toc_slot=subject.toc_slot,
         areas={area: span.start for area, span in spans.items()},
         own_toc=mechanism.own_toc,
-        helpers=kernel.rooms.helpers.start,
+        helpers=subject.rooms.helpers.start,
     )
-    payload = link(patch, redirects, layout, ground, Names(kernel, which))
+    payload = link(patch, redirects, layout, ground, Names(subject, which))
     record = Record(
         patch.name,
         hashlib.sha256(patch.content).hexdigest(),
         int(time.time()),
-        tuple(_record(kernel, functions[r.function], mechanism, payload) for r in patch.replacements),
+        tuple(_record(subject, functions[r.function], mechanism, payload) for r in patch.replacements),
         {area.value: span for area, span in spans.items() if span.size},
         serial=journal.next_serial,
         replaces=replace,
         pinned=why_pinned(patch),
         states=tuple(states_of(patch).items()),
         callbacks=tuple((when, _address(layout, ground, place)) for when, place in callbacks_of(patch).items()),
-        hooks=tuple(_record(kernel, functions[r.function], mechanism, payload) for r in patch.hooks),
+        hooks=tuple(_record(subject, functions[r.function], mechanism, payload) for r in patch.hooks),
     )
     leaving = journal.patches if replace else []
     entry = entry_bytes(record, State.INTENT)
@@ -206,7 +207,7 @@ def _address(layout: Layout, ground: Ground, place: tuple[int, int]) -> int:
     return ground.areas[area] + start + place[1]
 
 
-def _record(kernel: RunningKernel, function: Function, mechanism: Mechanism, payload: Payload) -> FunctionRecord:
+def _record(subject: Subject, function: Function, mechanism: Mechanism, payload: Payload) -> FunctionRecord:
     name = function.symbol.name
     target = payload.targets[name]
     try:
@@ -217,15 +218,15 @@ def _record(kernel: RunningKernel, function: Function, mechanism: Mechanism, pay
             address=function.behind,
             function=name,
         ) from None
-    changes = (*_mark_change(kernel, function, mechanism), Change(function.behind, function.word, branch, "branch"))
+    changes = (*_mark_change(subject, function, mechanism), Change(function.behind, function.word, branch, "branch"))
     return FunctionRecord(name, mechanism.name, function.entry.global_entry, function.behind, target, changes)
 
 
-def _mark_change(kernel: RunningKernel, function: Function, mechanism: Mechanism) -> Sequence[Change]:
+def _mark_change(subject: Subject, function: Function, mechanism: Mechanism) -> Sequence[Change]:
     """The mark set where the mechanism wants one, and cleared where a patch below has left one."""
 
     def read_word(address: int) -> int:
-        return int.from_bytes(kernel.read_many([(address, 4)])[0], "little")
+        return int.from_bytes(subject.read_many([(address, 4)])[0], "little")
 
     wanted = mechanism.mark(function.entry, read_word)
     address = wanted if wanted is not None else function.entry.mark

@@ -19,8 +19,9 @@ from oddtoc.live.keeper import Keeper, admitted, logged_apply, logged_revert
 from oddtoc.live.moves import moves
 from oddtoc.live.outcome import Outcome as Outcome
 from oddtoc.live.plan import Plan, plan_apply
-from oddtoc.live.quiescence import Threads, Watch, check_immediate, zones_of_apply, zones_of_revert
+from oddtoc.live.quiescence import KernelThreads, Watch, check_immediate, zones_of_apply, zones_of_revert
 from oddtoc.live.record import Record
+from oddtoc.live.running import Running, Target, Threads
 from oddtoc.live.store import HEADER, State, state_write, tidying_writes
 from oddtoc.mechanism.catalog import AUTO
 from oddtoc.target.connect import connect, parse_target
@@ -44,15 +45,45 @@ class Session:
         image: the kernel's image.
         name: of the target, as the user wrote it.
 
+    Attributes:
+        running: what runs there.
+
     Raises:
         MismatchError: another kernel runs there.
     """
 
     def __init__(self, target: QemuTarget, image: Image, name: str = "") -> None:
+        kernel = RunningKernel(image, target.read_many)
+        kernel.check_identity()
+        self._hold(target, name, kernel, lambda: KernelThreads(kernel, target))
+
+    def _hold(self, target: Target, name: str, running: Running, threads: Callable[[], Threads]) -> None:
         self.target = target
         self.keeper = Keeper(name or target.name)
-        self.kernel = RunningKernel(image, target.read_many)
-        self.kernel.check_identity()
+        self.running = running
+        self._make_threads = threads
+
+    @property
+    def kernel(self) -> RunningKernel:
+        """The running kernel.
+
+        Raises:
+            UsageError: the target is a process.
+        """
+        if not isinstance(self.running, RunningKernel):
+            raise UsageError(f"{self.keeper.target} is a process", advice="this works with kernels only")
+        return self.running
+
+    @property
+    def guest(self) -> QemuTarget:
+        """The guest that a kernel runs in.
+
+        Raises:
+            UsageError: the target is a process.
+        """
+        if not isinstance(self.target, QemuTarget):
+            raise UsageError(f"{self.keeper.target} is a process", advice="this works with kernels only")
+        return self.target
 
     @classmethod
     def open(cls, target: str, *, vmlinux: str | Path | None = None, remote: bool = False) -> Session:
@@ -99,7 +130,7 @@ class Session:
         Raises:
             RecordError: the journal in the target is damaged.
         """
-        return Journal(self.kernel.rooms.journal, self.target.read_many)
+        return Journal(self.running.journal, self.target.read_many)
 
     def status(self) -> list[PatchStatus]:
         """Every recorded patch that was not reverted, oldest first, judged by the live words."""
@@ -115,7 +146,7 @@ class Session:
         replace: bool = False,
     ) -> Plan:
         """Everything that applying a patch would write. See `plan_apply`."""
-        return plan_apply(self.kernel, self.journal(), patch, mechanism=mechanism, which=which, replace=replace)
+        return plan_apply(self.running, self.journal(), patch, mechanism=mechanism, which=which, replace=replace)
 
     @logged_apply
     def apply(self, plan: Plan, *, timeout: float = DEFAULT_TIMEOUT, immediate: bool = False) -> Outcome:
@@ -213,7 +244,7 @@ class Session:
             if abandoned is not None:
                 self.target.write_many([state_write(abandoned, State.REVERTED)])
 
-        callbacks = Callbacks(self.target, self.kernel, self.threads, self.journal, record, whens, timeout)
+        callbacks = Callbacks(self.target, self.running, self.threads, self.journal, record, whens, timeout)
         return around(callbacks, record.name, whens, commit, abandon)
 
     def plan_revert(self, name: str) -> Commit:
@@ -228,7 +259,7 @@ class Session:
 
     def plan_gc(self, look: Look | None = None) -> Collection:
         """What `gc` would give back, and what not and why."""
-        return collect(self.journal(), self.kernel.rooms, look or self.threads.standing_in)
+        return collect(self.journal(), self.running.payloads, look or self.threads.standing_in)
 
     def gc(self, look: Look | None = None) -> Collection:
         """Give back the memory and the records of reverted patches that nobody can be in or come back to.
@@ -251,19 +282,19 @@ class Session:
     @cached_property
     def threads(self) -> Threads:
         """The threads of the target, to be looked at."""
-        return Threads(self.kernel, self.target)
+        return self._make_threads()
 
     def _watch_apply(self, plan: Plan, immediate: bool) -> Watch | None:
         functions = plan.commit.functions if plan.commit else ()
         if immediate:
-            check_immediate(self.kernel, functions)
+            check_immediate(self.running, functions)
             return None
         self.threads.prepare()
-        return Watch(self.threads, zones_of_apply(self.kernel, self.journal(), functions))
+        return Watch(self.threads, zones_of_apply(self.running, self.journal(), functions))
 
     def _watch_revert(self, commit: Commit, status: PatchStatus, immediate: bool) -> Watch | None:
         if immediate:
-            check_immediate(self.kernel, commit.functions)
+            check_immediate(self.running, commit.functions)
             return None
         self.threads.prepare()
         return Watch(self.threads, zones_of_revert(commit.functions, [status]))

@@ -43,6 +43,18 @@ class RemoteFile:
         """Close it there."""
         self._connection.exchange([b"vFile:close:%x" % self._number])
 
+    def part(self, offset: int, size: int) -> bytes:
+        """Some bytes at an offset; fewer where it ends.
+
+        Raises:
+            TargetError: it can't be read.
+        """
+        places = range(offset, offset + size, _PIECE)
+        requests = [
+            b"vFile:pread:%x,%x,%x" % (self._number, min(_PIECE, offset + size - place), place) for place in places
+        ]
+        return b"".join(self._data(reply) for reply in self._connection.exchange(requests))
+
     def whole(self, most: int) -> bytes:
         """All that is in it.
 
@@ -58,13 +70,17 @@ class RemoteFile:
             for reply in self._connection.exchange(
                 [b"vFile:pread:%x,%x,%x" % (self._number, _PIECE, place) for place in places]
             ):
-                data = _attachment(reply)
-                if data is None:
-                    raise TargetError(f"{self.path} can't be read on the target: {os.strerror(_result(reply)[1])}")
+                data = self._data(reply)
                 content += data
                 if len(data) < _PIECE:
                     return bytes(content)
         raise TargetError(f"{self.path} is longer than {most} bytes on the target")
+
+    def _data(self, reply: bytes) -> bytes:
+        data = _attachment(reply)
+        if data is None:
+            raise TargetError(f"{self.path} can't be read on the target: {os.strerror(_result(reply)[1])}")
+        return data
 
 
 def _attachment(reply: bytes) -> bytes | None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from oddtoc.errors import TargetError, WriteFaultError
 from oddtoc.target.memory import bytes_read, pieces, pieces_of_data
 from oddtoc.target.rsp import Connection
-from oddtoc.target.thread import ProcessLayout, Thread, changed, decode_thread
+from oddtoc.target.thread import ProcessLayout, Thread, changed, decode_thread, restarted
 
 _PIECE = 8 << 10
 """Bytes in one request. gdbserver 13 answers to more than 0x2300 and crashes later."""
@@ -115,12 +115,12 @@ class StoppedProcess:
         return decode_thread(self._layout, thread.id, reply)
 
     def restore(self, thread: Thread) -> None:
-        """Give a thread the registers back that it had.
+        """Give a thread the registers back that it had before `run_alone`.
 
         Raises:
             TargetError: it does not take them.
         """
-        self._set(thread, thread.raw)
+        self._set(thread, changed(self._layout, thread, restarted(thread)))
 
     def _run_on(self, thread: Thread, until: int) -> None:
         request = b"vCont;c:%b" % thread.id.encode()

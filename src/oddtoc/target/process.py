@@ -186,6 +186,19 @@ class ProcessTarget:
         finally:
             file.close()
 
+    def read_part(self, path: str, offset: int, size: int) -> bytes:
+        """A part of a file as the machine of the process sees it, shorter where the file ends.
+
+        Raises:
+            MissingFileError: it can't be opened.
+            TargetError: it can't be read.
+        """
+        file = RemoteFile(self._connection, path)
+        try:
+            return file.part(offset, size)
+        finally:
+            file.close()
+
     def _take_over(self, pid: int | None) -> int:
         """Find out which process is meant, and let go of the one that the server was started for."""
         _, extended, stop = self._connection.exchange([_FEATURES, b"!", b"?"])

@@ -8,6 +8,12 @@ from dataclasses import dataclass
 from oddtoc.errors import TargetError
 from oddtoc.target.registers import CORE, descriptions
 
+_TRAP_SC, _TRAP_SCV = 0xC00, 0x3000
+_SUMMARY_OVERFLOW = 1 << 28
+_RESTART = (512, 513, 514)
+"""ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND (include/linux/errno.h)."""
+_RESTART_BLOCK = 516
+"""ERESTART_RESTARTBLOCK: system call 0, restart_syscall, goes on with what is left."""
 _SYSTEM = ("orig_r3", "trap")
 
 
@@ -103,6 +109,27 @@ def changed(layout: ProcessLayout, thread: Thread, values: Mapping[str, int]) ->
         offset, width = layout.places[name]
         raw[offset : offset + width] = (value & (1 << 8 * width) - 1).to_bytes(width, "little")
     return bytes(raw)
+
+
+def restarted(thread: Thread) -> dict[str, int]:
+    """What the registers of a thread have to be, so that a system call in which it was stopped begins again.
+
+    The kernel sees to that where it finds the trap number of the call (check_syscall_restart in
+    arch/powerpc/kernel/signal.c), which is lost once the thread has run something else: gdbserver stores neither `trap`
+    nor `orig_r3`.
+    """
+    registers = thread.registers
+    if registers["trap"] & ~0xF == _TRAP_SCV:
+        error = -(registers["r3"] - (1 << 64))
+    elif registers["trap"] & ~0xF == _TRAP_SC and registers["cr"] & _SUMMARY_OVERFLOW:
+        error = registers["r3"]
+    else:
+        return {}
+    if error in _RESTART:
+        return {"pc": registers["pc"] - 4, "r3": registers["orig_r3"]}
+    if error == _RESTART_BLOCK:
+        return {"pc": registers["pc"] - 4, "r0": 0}
+    return {}
 
 
 def _part(raw: bytes, place: tuple[int, int]) -> bytes:
