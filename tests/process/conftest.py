@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from oddtoc.build.compile import tool
+from oddtoc.build.compile import compile_patch, tool
 from oddtoc.debian.programs import program_files
 from oddtoc.target.modules import load_order
 
 _PACKAGES = ("gdbserver", "redis-server", "redis-tools", "zlib1g", "python3.11-minimal")
 _PROGRAMS = ("usr/bin/gdbserver", "usr/bin/redis-server", "usr/bin/redis-benchmark", "usr/bin/redis-cli")
-_MORE = ("usr/bin/python3.11",)
+_MORE = ("usr/bin/python3.11", "lib/powerpc64le-linux-gnu/liblzma.so.5")
 _HERE = Path(__file__).parent
 _SERIAL_LINE = 0x30004000
 """Behind those of the guest's own terminals (target/guest_qemu.py): /dev/hvc4."""
@@ -62,11 +62,43 @@ def busy(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def process_guest(shared_guest_factory, kernels, busy, tmp_path_factory):
+def user(tmp_path_factory, debian_files):
+    """The program user.c and the library libthing.so.1 that it uses, and zlib: path in the guest -> file."""
+    folder = tmp_path_factory.mktemp("user")
+    library = compiled("programs/library.c", folder, "-shared", "-fPIC", "-Wl,-soname,libthing.so.1")
+    library = library.rename(folder / "libthing.so.1")
+    libraries = [library, debian_files["lib/powerpc64le-linux-gnu/libz.so.1"]]
+    program = compiled("programs/user.c", folder, "-pie", "-fPIE", *libraries, "-pthread", "-Wl,-rpath,/lib")
+    return {"bin/user": program, "lib/libthing.so.1": library}
+
+
+@pytest.fixture(scope="session")
+def debian_files():
+    """Debian's programs: path in the guest -> file."""
+    return program_files(_PACKAGES, (*_PROGRAMS, *_MORE))
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory):
+    """Builds a patch object from a source in the folder `patches`, once."""
+    folder = tmp_path_factory.mktemp("objects")
+    made = {}
+
+    def get(name, **options):
+        key = name, tuple(sorted(options.items()))
+        if key not in made:
+            made[key] = compile_patch(_HERE / f"patches/{name}.c", folder / f"{name}.o", **options)
+        return made[key]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def process_guest(shared_guest_factory, kernels, busy, user, debian_files, tmp_path_factory):
     """A guest with programs of Debian's, and a gdbserver that attaches to any of them."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    files = program_files(_PACKAGES, (*_PROGRAMS, *_MORE)) | {"bin/busy": busy}
+    files = debian_files | user | {"bin/busy": busy}
     network = ["-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{port}-:3333", "-device", "spapr-vlan,netdev=net"]
     path = tmp_path_factory.mktemp("line") / "socket"
     line = ["-chardev", f"socket,id=line,path={path},server=on,wait=off"]

@@ -93,6 +93,16 @@ class Image:
         return Image(self.path, self._data, moved_headers(self._headers, shift - self.shift), shift)
 
     @property
+    def loads(self) -> list[tuple[int, int]]:
+        """Address and offset in the file (bytes) of each segment that gets loaded."""
+        return [(segment.address, segment.offset) for segment in self._headers.segments if segment.type == PT_LOAD]
+
+    @property
+    def has_all_symbols(self) -> bool:
+        """Whether its symbols are those of .symtab, and not what a stripped library exports."""
+        return self._symbol_section.type == SectionType.SYMTAB
+
+    @property
     def is_relocatable(self) -> bool:
         """Whether it is an object before linking (ET_REL): addresses are offsets in the file."""
         return self._headers.type is FileType.REL

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from oddtoc.errors import MismatchError, NoSiteError, PatchError, RecordError, SymbolError
+from oddtoc.errors import MismatchError, PatchError, RecordError, SymbolError
 from oddtoc.image.elf import Image
 from oddtoc.image.entry import Entry
 from oddtoc.image.flow import flow_of
+from oddtoc.image.live import ReadMany as ReadMany
+from oddtoc.image.live import live_entries
 from oddtoc.image.symbols import Symbol
 from oddtoc.isa import NOP
 from oddtoc.kernel.ftrace import FtraceRecords
@@ -20,10 +22,6 @@ from oddtoc.kernel.threadstart import started_by
 from oddtoc.places import Rooms, Span, Zone
 
 _PACA_WORDS = 64
-_MOST_WORDS_AT_AN_ENTRY = 12
-
-ReadMany = Callable[[Sequence[tuple[int, int]]], list[bytes]]
-"""Reads several (address, size) of live memory at once."""
 
 
 _SHADOW_TABLE = 0
@@ -148,24 +146,7 @@ class RunningKernel:
         Raises:
             NoSiteError: the words at an entry are those of no known shape.
         """
-        symbols = list(symbols)
-        windows = [(symbol.address - 16, 16 + 4 * _MOST_WORDS_AT_AN_ENTRY) for symbol in symbols]
-        memory = self.read_many(windows)
-
-        def reader(index: int) -> Callable[[int], int]:
-            start = windows[index][0]
-
-            def read_word(address: int) -> int:
-                offset = address - start
-                if not 0 <= offset <= len(memory[index]) - 4:
-                    raise NoSiteError(
-                        f"the entry of {symbols[index].name} is longer than any known shape", address=address
-                    )
-                return int.from_bytes(memory[index][offset : offset + 4], "little")
-
-            return read_word
-
-        return [self.image.entry(symbol, reader(index)) for index, symbol in enumerate(symbols)]
+        return live_entries(self.image, self.read_many, symbols)
 
     def bpf_users(self, symbol: Symbol) -> str | None:
         """How BPF programs may call a function, in words; None where no way is known.

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from oddtoc.errors import BusyError, ChangedError, FaultError
@@ -14,7 +12,7 @@ from oddtoc.live.record import Change, FunctionRecord
 from oddtoc.live.running import Held, Stander, Target
 from oddtoc.live.store import Write
 from oddtoc.places import Span
-from oddtoc.target.pause import Pause
+from oddtoc.target.pause import Pause, uninterrupted
 
 _FIRST_DELAY = 0.001
 _LONGEST_DELAY = 0.1
@@ -58,7 +56,7 @@ def carry_out(target: Target, commit: Commit, *, timeout: float, watch: Watch | 
     blocks = [_block(function.changes) for function in commit.functions]
     places = [*((block.start, block.size) for block in blocks), *((place, len(data)) for place, data in commit.states)]
     while True:
-        with _uninterrupted(), target.stopped() as stopped:
+        with uninterrupted(), target.stopped() as stopped:
             more = watch.requests() if watch else []
             cpus, memory = stopped.look([*places, *more])
             live, rest = memory[: len(places)], memory[len(places) :]
@@ -100,16 +98,6 @@ def _obstacle(cpus: Iterable[Stander], functions: Iterable[FunctionRecord]) -> B
                         advice="try again, or give it longer with --timeout",
                     )
     return None
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Hold back the user's signals for one stop: a commit is made whole or not at all."""
-    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
 def _wanted(commit: Commit, blocks: Sequence[Span], live: Sequence[bytes]) -> list[Write]:

@@ -33,6 +33,7 @@ class Plan:
     """What an apply writes.
 
     Attributes:
+        subject: the image that it changes.
         record: the record that will stand in the target.
         mechanism: the mechanism that was chosen.
         settling: states of records that a killed run left behind, put right first.
@@ -44,6 +45,7 @@ class Plan:
         replaced: names of the patches whose place it takes.
     """
 
+    subject: Subject
     record: Record
     mechanism: Mechanism
     settling: tuple[Write, ...]
@@ -94,7 +96,7 @@ def plan_apply(
     check_states(journal, patch, replace=replace)
     if (status := applied_before(journal, patch, replace=replace)) is not None:
         check_same(status, mechanism, [functions[r.function].symbol.address for r in patch.replacements])
-        return _plan_again(journal, status, replace=replace)
+        return _plan_again(subject, journal, status, replace=replace)
     if not replace:
         journal.check_whole()
     refusals: list[OddtocError] = []
@@ -106,13 +108,14 @@ def plan_apply(
     raise refusals[0]
 
 
-def _plan_again(journal: Journal, status: PatchStatus, *, replace: bool) -> Plan:
+def _plan_again(subject: Subject, journal: Journal, status: PatchStatus, *, replace: bool) -> Plan:
     """A plan for a patch that is in force, at least partly."""
     older = journal.patches[: journal.patches.index(status)] if status.record.replaces else []
     others = [other for other in journal.patches if other is not status] if replace else older
     commit = commit_arrival(journal, status.record, status.entry.address, others)
     done = status.condition in (Condition.APPLIED, Condition.COVERED) and not others
     return Plan(
+        subject,
         status.record,
         by_name(status.record.functions[0].mechanism),
         tuple(journal.settling),
@@ -141,7 +144,7 @@ def _plan_with(
         check_conditions(mechanism, Site(subject, patch, function.symbol, function.entry, redirected))
     found = [(replacement, functions[replacement.function]) for replacement in (*patch.replacements, *patch.hooks)]
     redirects = [Redirect(r, f.entry, mechanism, subject.image.word(f.behind), subject.in_process) for r, f in found]
-    layout = lay_out(patch, redirects, own_toc=mechanism.own_toc)
+    layout = lay_out(patch, redirects, own_toc=mechanism.own_toc, is_foreign=subject.is_foreign)
     spans = _allocate(subject.rooms, journal, layout)
     ground = Ground(
         toc=subject.toc,
@@ -168,6 +171,7 @@ def _plan_with(
     entry = entry_bytes(record, State.INTENT)
     place = place_for(journal.contents, journal.room, len(entry))
     return Plan(
+        subject,
         record,
         mechanism,
         tuple(journal.settling),

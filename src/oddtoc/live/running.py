@@ -157,6 +157,9 @@ class Running(Protocol):
     def journal(self) -> Span:
         """The room for its records."""
 
+    def read_many(self, requests: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Live memory; zeros where room is promised and not made yet."""
+
     @property
     def payloads(self) -> tuple[Span, ...]:
         """All room for payloads that there is."""

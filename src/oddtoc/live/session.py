@@ -24,6 +24,8 @@ from oddtoc.live.record import Record
 from oddtoc.live.running import Running, Target, Threads
 from oddtoc.live.store import HEADER, State, state_write, tidying_writes
 from oddtoc.mechanism.catalog import AUTO
+from oddtoc.process.running import RunningProcess
+from oddtoc.process.threads import ProcessThreads
 from oddtoc.target.connect import connect, parse_target
 from oddtoc.target.pause import Pause
 from oddtoc.target.process import ProcessTarget
@@ -36,7 +38,7 @@ _DEPARTURE = ("pre_unpatch", "post_unpatch", "post_patch")
 
 
 class Session:
-    """A connection to a running kernel, identified by its build id.
+    """A connection to a running kernel, identified by its build id, or to a process.
 
     Use it as a context manager; leaving it lets the target run on.
 
@@ -90,7 +92,8 @@ class Session:
         """Connect to a target.
 
         Args:
-            target: ``guest:NAME``, ``gdb://host:port``, ``qmp:PATH`` or the path of a debug server's Unix socket.
+            target: ``guest:NAME``, ``gdb://host:port``, ``qmp:PATH`` or the path of a debug server's Unix socket; for
+                a process behind a gdbserver ``#PID`` stands behind its address.
             vmlinux: the kernel's ELF image with symbols; known already for ``guest:NAME``.
             remote: whether the debug server may be on another machine. Nothing on the way there is encrypted, and
                 nobody proves who they are.
@@ -102,17 +105,26 @@ class Session:
         """
         address = parse_target(target)
         vmlinux = vmlinux or address.vmlinux
-        if vmlinux is None:
+        image = Image.open(vmlinux) if vmlinux else None
+        if image is None and address.qmp:
             raise UsageError(f"which kernel runs at {target}?", advice="give its image with --vmlinux PATH")
-        image = Image.open(vmlinux)
         connection = connect(address, remote=remote)
         try:
             if isinstance(connection, ProcessTarget):
-                raise UsageError(f"{connection.name} is a process, and only kernels can be patched yet")
+                return cls._of_process(connection, target)
+            if image is None:
+                raise UsageError(f"which kernel runs at {target}?", advice="give its image with --vmlinux PATH")
             return cls(connection, image, target)
         except BaseException:
             connection.close()
             raise
+
+    @classmethod
+    def _of_process(cls, target: ProcessTarget, name: str) -> Session:
+        process = RunningProcess(target)
+        session = cls.__new__(cls)
+        session._hold(target, name, process, lambda: ProcessThreads(process, target))
+        return session
 
     def __enter__(self) -> Session:
         return self
@@ -130,7 +142,7 @@ class Session:
         Raises:
             RecordError: the journal in the target is damaged.
         """
-        return Journal(self.running.journal, self.target.read_many)
+        return Journal(self.running.journal, self.running.read_many)
 
     def status(self) -> list[PatchStatus]:
         """Every recorded patch that was not reverted, oldest first, judged by the live words."""
@@ -167,6 +179,8 @@ class Session:
         """
         first = len(self.target.pauses)
         watch = self._watch_apply(plan, immediate) if plan.commit else None
+        if plan.commit:
+            self.running.make_room(plan.subject)
         if plan.journal_entry:
             self._check_empty(plan)
         self.settle(timeout=timeout)

@@ -1,7 +1,10 @@
-"""How long a target stood still."""
+"""A stop of a target: how long it was, and that it is not cut short."""
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 
@@ -14,3 +17,13 @@ class Pause:
 
     seconds: float
     round_trips: int
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold back the user's signals for one stop: what is done in it is done whole or not at all."""
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
