@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from bench.cost.plugin import Event
 
 from oddtoc.errors import TargetError
-from oddtoc.kernel.room import Span
+from oddtoc.places import Span
 
 
 @dataclass(frozen=True)

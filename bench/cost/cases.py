@@ -13,7 +13,7 @@ from oddtoc import isa
 from oddtoc.image.elf import Image
 from oddtoc.image.symbols import Symbol
 from oddtoc.kernel.place import branch_place
-from oddtoc.kernel.room import Span
+from oddtoc.places import Span
 
 PATCHES = Path(__file__).with_name("patches")
 COMMAND = "for i in 0 1 2 3 4 5 6 7 8 9; do cat /proc/cmdline; done > /dev/null"

@@ -12,7 +12,7 @@ from types import TracebackType
 from bench.cost.plugin import Event, compile_plugin, plugin_argument, read_events
 
 from oddtoc.errors import GuestError
-from oddtoc.kernel.room import Span
+from oddtoc.places import Span
 from oddtoc.target.guest import boot
 
 _BOOT_SECONDS = 300.0

@@ -17,12 +17,13 @@ from oddtoc.build.compile import compile_patch
 from oddtoc.debian.kernels import DebianKernel
 from oddtoc.errors import MechanismError, NoSiteError, RelocationError, RoomError
 from oddtoc.image.elf import Image
-from oddtoc.kernel.room import Span, rooms
+from oddtoc.kernel.room import rooms
 from oddtoc.link.layout import Area
 from oddtoc.link.object import PatchObject
 from oddtoc.live.plan import Plan
 from oddtoc.live.session import Session
 from oddtoc.mechanism.catalog import MECHANISMS
+from oddtoc.places import Span
 
 _BRANCH = 18
 """Primary opcode of `b` and `bl`."""

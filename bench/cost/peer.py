@@ -23,7 +23,7 @@ from oddtoc.debian.apt import PrivateApt
 from oddtoc.debian.kernels import SERIES, cache_folder
 from oddtoc.errors import BuildError, FetchError, GuestError
 from oddtoc.image.elf import Image
-from oddtoc.kernel.room import Span
+from oddtoc.places import Span
 
 CONFIG = Path(__file__).parent.parent / "upstream.config"
 MECHANISM = "upstream livepatch"

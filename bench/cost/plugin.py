@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from oddtoc.errors import BuildError, TargetError
-from oddtoc.kernel.room import Span
+from oddtoc.places import Span
 
 SOURCE = Path(__file__).with_name("count.c")
 

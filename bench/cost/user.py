@@ -17,9 +17,9 @@ from oddtoc.build.compile import TRAMPOLINES, tool
 from oddtoc.errors import BuildError, MechanismError, TargetError
 from oddtoc.image.elf import Image
 from oddtoc.image.entry import Entry, TocSetup
-from oddtoc.kernel.room import Span
 from oddtoc.link.object import TRAMPOLINE_PREFIX
 from oddtoc.mechanism.catalog import MECHANISMS, Mechanism
+from oddtoc.places import Span
 
 KERNEL = "user mode"
 _TEXT = 0x100000000000

@@ -14,7 +14,7 @@ from bench.cost.plugin import Event, compile_plugin, plugin_argument, read_event
 from oddtoc.build.compile import tool
 from oddtoc.errors import TargetError
 from oddtoc.image.elf import Image
-from oddtoc.kernel.room import Span
+from oddtoc.places import Span
 
 PC = 64
 """Its number in QEMU's description of a Power CPU."""

@@ -19,11 +19,11 @@ with atheris.instrument_imports(include=["oddtoc"]):
     from oddtoc.build.compile import compile_patch
     from oddtoc.errors import OddtocError
     from oddtoc.image import Image
-    from oddtoc.kernel.room import Span
     from oddtoc.link.object import PatchObject
     from oddtoc.live.record import Change, FunctionRecord, Record
     from oddtoc.live.record import decode as decode_record
     from oddtoc.live.store import HEADER, MAGIC, entry_bytes, read_journal
+    from oddtoc.places import Span
     from oddtoc.target.memory import read_memory
     from oddtoc.target.packets import decode as decode_packet
     from oddtoc.target.registers import CORE, decode_core, read_layout

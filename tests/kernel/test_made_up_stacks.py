@@ -6,9 +6,10 @@ import pytest
 from oddtoc.image.elf import Image
 from oddtoc.kernel.contexts import Context
 from oddtoc.kernel.hidden import Hideouts
-from oddtoc.kernel.room import Span, rooms
+from oddtoc.kernel.room import rooms
 from oddtoc.kernel.stacks import MARKERS, Walker
 from oddtoc.kernel.tasks import Task
+from oddtoc.places import Span
 
 OWN, INTERRUPTS = 0xC000000004000000, 0xC000000005000000
 SIZE = 0x1000

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oddtoc.errors import RoomError
-from oddtoc.kernel.room import Span, allocate
+from oddtoc.places import Span, allocate
 
 ROOM = Span(0x10000, 0x20000)
 

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oddtoc.errors import OddtocError, RecordError, RoomError
-from oddtoc.kernel.room import Span
 from oddtoc.live.record import Change, FunctionRecord, Record
 from oddtoc.live.store import HEADER, MAGIC, Contents, State, entry_bytes, read_journal
+from oddtoc.places import Span
 
 START = 0xC000000001141000
 ROOM = Span(START, START + (256 << 10))

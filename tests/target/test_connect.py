@@ -219,17 +219,17 @@ def test_another_machine_is_refused_before_anything_is_sent(monkeypatch, host):
         raise AssertionError(host)
 
     monkeypatch.setattr(socket, "getaddrinfo", asked)
-    monkeypatch.setattr(QemuTarget, "connect", asked)
+    monkeypatch.setattr("oddtoc.target.connect.open_server", asked)
     with pytest.raises(TargetError, match="not on this machine"):
         connect(parse_target(f"gdb://[{host}]:1234" if ":" in host else f"gdb://{host}:1234"))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.3.2.1", "localhost", "LocalHost", "::1"])
 def test_this_machine_is_not(monkeypatch, host):
-    monkeypatch.setattr(QemuTarget, "connect", lambda endpoint: endpoint)
+    monkeypatch.setattr("oddtoc.target.connect.open_server", lambda endpoint, _pid: endpoint)
     assert connect(parse_target(f"gdb://[{host}]:1" if ":" in host else f"gdb://{host}:1")) == (host, 1)
 
 
 def test_another_machine_is_taken_when_told(monkeypatch):
-    monkeypatch.setattr(QemuTarget, "connect", lambda endpoint: endpoint)
+    monkeypatch.setattr("oddtoc.target.connect.open_server", lambda endpoint, _pid: endpoint)
     assert connect(parse_target("gdb://192.0.2.1:1"), remote=True) == ("192.0.2.1", 1)

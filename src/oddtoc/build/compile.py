@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 import shutil
 import subprocess
 import tempfile
@@ -44,7 +45,27 @@ KERNEL_FLAGS: tuple[str, ...] = (
     # a sibling call out of a payload would return through a helper that is in use (RFC: emergency exit)
     "-fno-optimize-sibling-calls",
 )
+PROCESS_FLAGS: tuple[str, ...] = (
+    "-std=gnu11",
+    "-O2",
+    "-Wall",
+    "-m64",
+    "-mlittle-endian",
+    "-mabi=elfv2",
+    "-mcpu=power8",
+    "-mtraceback=no",
+    # variables of other objects are anywhere
+    "-fPIC",
+    "-fno-common",
+    "-fno-section-anchors",
+    "-fno-stack-protector",
+    "-fno-asynchronous-unwind-tables",
+    "-fno-unwind-tables",
+    "-fno-optimize-sibling-calls",
+)
+"""For replacements in programs and libraries: they may use floating point and vector registers, and system headers."""
 CODE_MODELS = ("medium", "large")
+_RECORD = re.compile(r'oddtoc_replacement_\d+\b[^{]*\{\s*"([^"]*)"')
 
 
 def tool(name: str) -> str:
@@ -98,7 +119,8 @@ def compile_patch(
     with tempfile.TemporaryDirectory(prefix="oddtoc-build-") as folder:
         code = Path(folder, "code.o")
         model = [f"-mcmodel={code_model}", *(["-mlongcall"] if long_calls else [])]
-        _run([tool("gcc"), *KERNEL_FLAGS, *model, f"-I{INCLUDE}", *flags, "-c", str(source), "-o", str(code)], source)
+        own = KERNEL_FLAGS if _is_for_kernel(source, flags) else PROCESS_FLAGS
+        _run([tool("gcc"), *own, *model, f"-I{INCLUDE}", *flags, "-c", str(source), "-o", str(code)], source)
         trampolines = _assemble(Path(folder))
         merged = Path(folder, "patch.o")
         _run([tool("ld"), "-r", "-o", str(merged), str(code), *map(str, trampolines)], source)
@@ -135,6 +157,15 @@ def _finish(merged: Path, output: Path, name: str | None, shown_as: Path) -> Pat
         raise BuildError(f"{output} can't be written: {error.strerror}") from error
     patch.path = output
     return patch
+
+
+def _is_for_kernel(source: Path, flags: Sequence[str]) -> bool:
+    """Whether a source replaces functions of a kernel, or of its modules, told from its first ODDTOC_REPLACE."""
+    command = [tool("gcc"), "-E", "-P", f"-I{INCLUDE}", *flags, str(source)]
+    shown = subprocess.run(command, capture_output=True, text=True, check=False)
+    record = _RECORD.search(shown.stdout)
+    # what can't be preprocessed will not compile either, and the compiler says why
+    return record is None or record[1] == "vmlinux" or record[1].endswith(".ko")
 
 
 def _assemble(folder: Path) -> list[Path]:

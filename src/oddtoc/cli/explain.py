@@ -103,7 +103,7 @@ def _on_a_guest(
         done = next(one for one in record.functions if one.name == entry.function)
         found = map_of(patch, replacement, entry, done.mechanism, done.behind, done.target, session.kernel.toc)
         typer.echo(f"waiting for a call of {function} on {target}", err=True)
-        trace = follow(session.target, found, done.mechanism, kind, wait=wait, give_up=interrupted)
+        trace = follow(session.guest, found, done.mechanism, kind, wait=wait, give_up=interrupted)
         symbols = session.kernel.image.symbols
 
     def name_of(address: int) -> tuple[str, int] | None:

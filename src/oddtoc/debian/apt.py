@@ -105,6 +105,10 @@ class PrivateApt:
     def _names(self) -> list[str]:
         return self._run("apt-cache", "pkgnames").stdout.split()
 
+    def simulated(self, packages: Sequence[str]) -> str:
+        """What apt prints when it is asked what installing some packages on an empty system would take."""
+        return self._run("apt-get", "install", "--simulate", "--no-install-recommends", *packages).stdout
+
     def download(self, packages: Sequence[Found], report: Report) -> list[Path]:
         """Download packages, checked by apt, and give their files.
 

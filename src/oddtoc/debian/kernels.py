@@ -232,7 +232,7 @@ def _describe(series: str, package: Found, root: Path) -> DebianKernel:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Keep a second fetch of the same thing waiting."""
+    """Keep a second fetch of the same thing waiting, with a lock on a file."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

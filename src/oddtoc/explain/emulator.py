@@ -38,7 +38,7 @@ def run_stage(stage: Stage, mechanism: str, call: Call) -> Trace:
         TargetError: it does not do what is asked.
     """
     with tempfile.TemporaryDirectory(prefix="oddtoc-explain-") as folder, _emulated(stage, Path(folder)) as connection:
-        layout = describe(connection, greet(connection))
+        layout = describe(connection, greet(connection).packet_size)
         _set_registers(connection, stage.registers)
         state = _look(connection, layout, stage)
         moments: list[Moment] = []

@@ -18,7 +18,19 @@ import numpy.typing as npt
 
 from oddtoc.errors import FaultError, ImageError
 from oddtoc.image.entry import Entry, SiteKind, read_entry
-from oddtoc.image.layout import PT_LOAD, PT_NOTE, SYMBOL, FileType, Headers, Section, SectionType, read_headers, table
+from oddtoc.image.layout import (
+    PT_LOAD,
+    PT_NOTE,
+    SHN_LORESERVE,
+    SYMBOL,
+    FileType,
+    Headers,
+    Section,
+    SectionType,
+    moved_headers,
+    read_headers,
+    table,
+)
 from oddtoc.image.notes import build_id
 from oddtoc.image.pointers import Pointers, read_pointers
 from oddtoc.image.sites import Sites, read_sites
@@ -50,10 +62,12 @@ class Image:
         path: where it was read from.
         data: the bytes of the file.
         headers: its headers.
+        shift: what is added to the addresses that it is linked for.
     """
 
-    def __init__(self, path: Path, data: memoryview, headers: Headers) -> None:
+    def __init__(self, path: Path, data: memoryview, headers: Headers, shift: int = 0) -> None:
         self.path = path
+        self.shift = shift
         self.sections = headers.sections
         self._data = data
         self._headers = headers
@@ -91,6 +105,24 @@ class Image:
         """Whether it is a program at a fixed address, one (or a library) at any, or an object before linking."""
         return self._headers.type
 
+    def moved(self, shift: int) -> Image:
+        """The same image where it is loaded: every address is `shift` higher than it is linked for.
+
+        Raises:
+            ImageError: it would end beyond the address space.
+        """
+        return Image(self.path, self._data, moved_headers(self._headers, shift - self.shift), shift)
+
+    @property
+    def loads(self) -> list[tuple[int, int]]:
+        """Address and offset in the file (bytes) of each segment that gets loaded."""
+        return [(segment.address, segment.offset) for segment in self._headers.segments if segment.type == PT_LOAD]
+
+    @property
+    def has_all_symbols(self) -> bool:
+        """Whether its symbols are those of .symtab, and not what a stripped library exports."""
+        return self._symbol_section.type == SectionType.SYMTAB
+
     @property
     def is_relocatable(self) -> bool:
         """Whether it is an object before linking (ET_REL): addresses are offsets in the file."""
@@ -101,7 +133,11 @@ class Image:
         """The symbols of .symtab, or of .dynsym in a stripped library."""
         section = self._symbol_section
         strings = self.records(self.sections[section.link], "u1").tobytes()
-        return SymbolTable(self.records(section, SYMBOL), strings, self.sections, relocatable=self.is_relocatable)
+        records = self.records(section, SYMBOL)
+        if self.shift:
+            records = records.copy()
+            records["value"][records["shndx"] < SHN_LORESERVE] += np.uint64(self.shift)
+        return SymbolTable(records, strings, self.sections, relocatable=self.is_relocatable)
 
     @cached_property
     def toc(self) -> int | None:

@@ -160,6 +160,19 @@ class Headers:
     segments: tuple[Segment, ...]
 
 
+def moved_headers(headers: Headers, shift: int) -> Headers:
+    """Headers whose addresses are all `shift` higher; sections without a place in memory stay as they are.
+
+    Raises:
+        ImageError: they end beyond the address space.
+    """
+    sections = tuple(replace(s, address=s.address + shift) if s.is_allocated else s for s in headers.sections)
+    segments = tuple(replace(segment, address=segment.address + shift) for segment in headers.segments)
+    if any(section.end > _ADDRESS_SPACE for section in sections):
+        raise ImageError(f"an image that is moved by {shift:#x} ends beyond the address space")
+    return Headers(headers.type, sections, segments)
+
+
 def table(data: memoryview, offset: int, size: int, layout: npt.DTypeLike, what: str) -> npt.NDArray[Any]:
     """`size` bytes at `offset` of the file as an array of `layout` records; a rest shorter than one record is left out.
 

@@ -51,7 +51,8 @@ def read_pointers(image: Image) -> Pointers:
 
 def _of_linked(image: Image, table: Section) -> Pointers:
     entries = _entries(image, table, _R_PPC64_RELATIVE)
-    return Pointers(entries["offset"], entries["addend"].astype(np.uint64))
+    shift = np.uint64(image.shift)
+    return Pointers(entries["offset"] + shift, entries["addend"].astype(np.uint64) + shift)
 
 
 def _of_object(image: Image, table: Section) -> Pointers:

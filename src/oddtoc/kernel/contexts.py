@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 from oddtoc.image.elf import Image
 from oddtoc.kernel.offsets import ReadMany
-from oddtoc.kernel.room import Span
 from oddtoc.kernel.tasks import CpuState, Task, Tasks
+from oddtoc.places import Span
 from oddtoc.target.qemu import LINEAR_MAP, Cpu
 
 _MSR_PR = 1 << 14

@@ -20,8 +20,8 @@ from oddtoc.errors import RecordError
 from oddtoc.image.elf import Image
 from oddtoc.isa import Addresses
 from oddtoc.kernel.offsets import Hidden, ReadMany
-from oddtoc.kernel.room import Rooms, Span
 from oddtoc.kernel.tasks import Task
+from oddtoc.places import Rooms, Span
 
 _TRAMPOLINES = ("return_to_handler", "__kretprobe_trampoline", "kretprobe_trampoline", "arch_rethook_trampoline")
 _LONGEST_TRAMPOLINE = 160

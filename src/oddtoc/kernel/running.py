@@ -3,30 +3,46 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from oddtoc.errors import MismatchError, NoSiteError, RecordError, SymbolError
+from oddtoc.errors import MismatchError, PatchError, RecordError, SymbolError
 from oddtoc.image.elf import Image
 from oddtoc.image.entry import Entry
+from oddtoc.image.flow import flow_of
+from oddtoc.image.live import ReadMany as ReadMany
+from oddtoc.image.live import live_entries
 from oddtoc.image.symbols import Symbol
-from oddtoc.kernel.room import Rooms, Span, rooms
+from oddtoc.isa import NOP
+from oddtoc.kernel.ftrace import FtraceRecords
+from oddtoc.kernel.place import branch_place
+from oddtoc.kernel.room import rooms
+from oddtoc.kernel.threadstart import started_by
+from oddtoc.places import TABLES_IN_COMMON, Rooms, Span, Zone
 
 _PACA_WORDS = 64
-_MOST_WORDS_AT_AN_ENTRY = 12
 
-ReadMany = Callable[[Sequence[tuple[int, int]]], list[bytes]]
-"""Reads several (address, size) of live memory at once."""
+
+_SHADOW_TABLE = 0
+_MAILBOX = 960
+_SHARED = {"oddtoc_shadow_table": _SHADOW_TABLE, "oddtoc_mailbox": _MAILBOX, "oddtoc_tables": TABLES_IN_COMMON}
+"""Offsets (bytes) in the common room: 960 bytes of shadow table, then the mailbox, then 1 KiB of tables."""
+_DIRECT_CALL = 1 << 24 | 1 << 23
+"""FTRACE_FL_DIRECT and FTRACE_FL_DIRECT_EN (include/linux/ftrace.h): a BPF trampoline calls the function."""
 
 
 @dataclass(frozen=True)
-class Standing:
-    """A thread that stands in a span: which vCPU, at which address, in which span."""
+class Place:
+    """Data outside of the payload."""
 
-    cpu: str
     address: int
-    span: Span
+    other: int = 0
+
+    @property
+    def local_entry(self) -> int:
+        """Nobody calls it."""
+        return self.address
 
 
 class RunningKernel:
@@ -44,10 +60,43 @@ class RunningKernel:
         self.toc = image.toc
         self.read_many = read_many
 
+    in_process = False
+
     @cached_property
     def rooms(self) -> Rooms:
         """Where this kernel has room."""
         return rooms(self.image)
+
+    @property
+    def journal(self) -> Span:
+        """The room for records."""
+        return self.rooms.journal
+
+    @property
+    def payloads(self) -> tuple[Span, ...]:
+        """The room for payloads."""
+        return self.rooms.text, self.rooms.helpers, self.rooms.data
+
+    def subject(self, names: Sequence[str]) -> RunningKernel:
+        """What a patch changes: the kernel proper.
+
+        Raises:
+            PatchError: it names something else.
+        """
+        for name in names:
+            if name != "vmlinux":
+                raise PatchError(
+                    f"the patch changes {name}, which is not vmlinux", advice="modules can't be patched yet"
+                )
+        return self
+
+    def subject_at(self, address: int) -> RunningKernel:
+        """The kernel is all one."""
+        del address
+        return self
+
+    def make_room(self, subject: object) -> None:
+        """A kernel has its room already."""
 
     def check_identity(self) -> None:
         """Compare the build id, and all other ELF notes, in memory with the image's.
@@ -97,24 +146,7 @@ class RunningKernel:
         Raises:
             NoSiteError: the words at an entry are those of no known shape.
         """
-        symbols = list(symbols)
-        windows = [(symbol.address - 16, 16 + 4 * _MOST_WORDS_AT_AN_ENTRY) for symbol in symbols]
-        memory = self.read_many(windows)
-
-        def reader(index: int) -> Callable[[int], int]:
-            start = windows[index][0]
-
-            def read_word(address: int) -> int:
-                offset = address - start
-                if not 0 <= offset <= len(memory[index]) - 4:
-                    raise NoSiteError(
-                        f"the entry of {symbols[index].name} is longer than any known shape", address=address
-                    )
-                return int.from_bytes(memory[index][offset : offset + 4], "little")
-
-            return read_word
-
-        return [self.image.entry(symbol, reader(index)) for index, symbol in enumerate(symbols)]
+        return live_entries(self.image, self.read_many, symbols)
 
     def bpf_users(self, symbol: Symbol) -> str | None:
         """How BPF programs may call a function, in words; None where no way is known.
@@ -130,3 +162,58 @@ class RunningKernel:
         if self.image.symbols.starting_with(f"__BTF_ID__func__{symbol.name}__"):
             return "BPF (kernel function)"
         return None
+
+    def branch_place(self, symbol: Symbol, entry: Entry, *, compiled: bool = False) -> int:
+        """The word that takes the branch. See `oddtoc.kernel.place`."""
+        return branch_place(self.image, symbol, entry, compiled=compiled)
+
+    def is_jumped_to(self, entry: int, place: int) -> bool:
+        """Whether a word is reached in mid-course of a function."""
+        del entry
+        return flow_of(self.image).is_branch_target(place)
+
+    def resolve(self, name: str, which: str | None = None) -> Symbol | Place:
+        """What a name in a patch stands for.
+
+        Raises:
+            SymbolError: nothing has it, or more than one symbol of the kernel.
+        """
+        if name in _SHARED:
+            return Place(self.rooms.common.start + _SHARED[name])
+        return self.image.symbols.one(name, which)
+
+    @property
+    def mailbox(self) -> int:
+        """The address of the mailbox that callbacks are asked for through (oddtoc_callbacks.h)."""
+        return self.rooms.common.start + _MAILBOX
+
+    def is_foreign(self, name: str) -> bool:
+        """The kernel proper has one TOC pointer."""
+        del name
+        return False
+
+    def far_caller(self, symbol: Symbol, entry: Entry) -> str | None:
+        """Who calls a function from beyond 2 GiB: BPF programs and BPF trampolines."""
+        if users := self.bpf_users(symbol):
+            return users
+        if entry.site is None or self.read_many([(entry.site, 4)]) == [NOP.to_bytes(4, "little")]:
+            return None
+        record = FtraceRecords(self.image, self.read_many).find(entry.site)
+        return "a BPF trampoline" if record is not None and record.flags & _DIRECT_CALL else None
+
+    def starter(self, symbol: Symbol) -> str | None:
+        """The function that has threads begin in this one. See `oddtoc.kernel.threadstart`."""
+        return started_by(self.image, symbol)
+
+    def body(self, name: str, entry: int, behind: int) -> Iterator[Zone]:
+        """The code of a function, with the parts that the compiler has put elsewhere.
+
+        Its first word is none of it: an address there is a pointer to the function, and who goes there enters it.
+        """
+        symbols = self.image.symbols
+        functions = symbols.functions()
+        ends = functions.ends[functions.starts == entry]
+        yield Zone(Span(entry + 4, max((int(end) for end in ends), default=behind + 4)), name)
+        for kind in (".cold", ".part."):
+            for part in symbols.starting_with(name + kind):
+                yield Zone(Span(part.address, part.address + max(part.size, 4)), part.name)

@@ -25,7 +25,7 @@ from oddtoc.image.symbols import Symbol
 from oddtoc.isa import Addresses
 from oddtoc.kernel.contexts import Context
 from oddtoc.kernel.hidden import Hideouts, at_frame, behind_helpers
-from oddtoc.kernel.room import Span
+from oddtoc.places import Span
 
 MARKERS = (0x53474552, 0x7265677368657265)
 """STACK_FRAME_REGS_MARKER, "REGS" and before that "regshere" (arch/powerpc/include/asm/ptrace.h).

@@ -7,12 +7,10 @@ count from those that earlier calls have left behind.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
 from oddtoc.image.elf import Image
 from oddtoc.isa import Addresses
@@ -20,19 +18,11 @@ from oddtoc.kernel.contexts import Context
 from oddtoc.kernel.hidden import Hideouts, holds_any, kept_by_tracers
 from oddtoc.kernel.offsets import Hidden, ReadMany
 from oddtoc.kernel.pagetable import PageTables
-from oddtoc.kernel.room import Span
 from oddtoc.kernel.stacks import Walker
 from oddtoc.kernel.tasks import Task
+from oddtoc.places import Zone, Zones
 
 _NOTHING: Addresses = np.empty(0, np.uint64)
-
-
-@dataclass(frozen=True)
-class Zone:
-    """Code that changes: where, and what it is called."""
-
-    span: Span
-    name: str
 
 
 @dataclass(frozen=True)
@@ -52,37 +42,6 @@ class Standing:
     address: int
     zone: Zone
     returns: tuple[int, ...]
-
-
-class Zones:
-    """Code that changes.
-
-    Args:
-        zones: all of it; they may overlap.
-    """
-
-    def __init__(self, zones: Iterable[Zone]) -> None:
-        self.zones = tuple(zones)
-
-    @cached_property
-    def _edges(self) -> Addresses:
-        """Where code that changes begins and ends, by turns."""
-        edges: list[int] = []
-        for zone in sorted(self.zones, key=lambda zone: zone.span):
-            if edges and zone.span.start <= edges[-1]:
-                edges[-1] = max(edges[-1], zone.span.end)
-            else:
-                edges += [zone.span.start, zone.span.end]
-        return np.array(edges, np.uint64)
-
-    def holds(self, words: Addresses) -> npt.NDArray[np.bool_]:
-        """Which words, shape (n,), are addresses in it."""
-        inside: npt.NDArray[np.bool_] = np.searchsorted(self._edges, words, side="right") % 2 == 1
-        return inside
-
-    def at(self, address: int) -> Zone:
-        """The zone around an address that `holds` told to be in one."""
-        return next(zone for zone in self.zones if address in zone.span)
 
 
 class Lookout:

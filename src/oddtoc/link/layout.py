@@ -6,7 +6,7 @@ also takes the constants), the block of return helpers (`helpers`), writable mem
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -72,6 +72,8 @@ class Layout:
         originals: function name to the offset, in the text area, of the stub that enters its original.
         straighteners: function name to the offset, in the text area, of what its trampoline becomes during a revert.
         stubs: name of a function outside to the offset of its call stub, in the text area.
+        far: the same names in a process, where objects are anywhere: to the offset of the doubleword that holds the
+            function's address, in the text area.
         slots: symbol index to the offset of the doubleword that holds its address, in the text area.
         sizes: bytes that each area needs.
     """
@@ -81,6 +83,7 @@ class Layout:
     originals: dict[str, int] = field(default_factory=dict)
     straighteners: dict[str, int] = field(default_factory=dict)
     stubs: dict[str, int] = field(default_factory=dict)
+    far: dict[str, int] = field(default_factory=dict)
     slots: dict[int, int] = field(default_factory=dict)
     sizes: dict[Area, int] = field(default_factory=lambda: dict.fromkeys(Area, 0))
 
@@ -91,13 +94,21 @@ class Layout:
         return start
 
 
-def lay_out(patch: PatchObject, redirects: Sequence[Redirect], *, own_toc: bool) -> Layout:
+def lay_out(
+    patch: PatchObject,
+    redirects: Sequence[Redirect],
+    *,
+    own_toc: bool,
+    is_foreign: Callable[[str], bool] = lambda _name: False,
+) -> Layout:
     """Decide where everything goes, from nothing but the object: addresses come later.
 
     Args:
         patch: the object.
         redirects: its functions, each with its mechanism.
         own_toc: the payload has a TOC pointer of its own, so calls to the outside need stubs.
+        is_foreign: whether a function runs on another TOC pointer than the patched object's, so that calls of it need
+            a stub in any case; only asked for functions of a process.
 
     Raises:
         PatchError: a trampoline is missing in the object; an original is called that can't be.
@@ -115,9 +126,12 @@ def lay_out(patch: PatchObject, redirects: Sequence[Redirect], *, own_toc: bool)
     for redirect in _originals(patch, redirects):
         size = len(patch.template(redirect.flavoured(original_template(own_toc))).data)
         layout.originals[redirect.entry.function] = layout.reserve(Area.TEXT, size, 4)
-    if own_toc:
-        for name in dict.fromkeys(_outside_calls(patch)):
+    process = any(redirect.process for redirect in redirects)
+    for name in dict.fromkeys(_outside_calls(patch)):
+        if own_toc or (process and is_foreign(name)):
             layout.stubs[name] = layout.reserve(Area.TEXT, STUB_SIZE, 4)
+            if process:
+                layout.far[name] = layout.reserve(Area.TEXT, SLOT_SIZE, SLOT_SIZE)
     for section in sorted(patch.loaded, key=_order):
         area = Area.DATA if section.writable else Area.TEXT
         layout.sections[section.index] = area, layout.reserve(area, len(section.data), section.alignment)

@@ -28,6 +28,13 @@ _STUB = (
     0x7D8903A6,  # mtctr r12
     isa.BCTR,
 )
+_FAR_STUB = (
+    isa.TOC_SAVE,
+    0x3D820000,  # addis r12,r2,(slot - .TOC.)@ha
+    0xE98C0000,  # ld r12,(slot - .TOC.)@l(r12)
+    0x7D8903A6,  # mtctr r12
+    isa.BCTR,
+)
 
 
 class Outside(Protocol):
@@ -150,6 +157,9 @@ class _Linker:
 
     def write_stubs(self) -> None:
         for name, offset in self.layout.stubs.items():
+            if name in self.layout.far:
+                self.write_far_stub(name, offset)
+                continue
             distance = self.resolver.resolve(name).address - self.toc
             words = list(_STUB)
             words[1] |= isa.high_adjusted(distance)
@@ -161,6 +171,15 @@ class _Linker:
                     advice="build with -mlongcall and -mcmodel=large",
                 )
             struct.pack_into("<5I", self.memory[Area.TEXT], offset, *words)
+
+    def write_far_stub(self, name: str, offset: int) -> None:
+        slot = self.layout.far[name]
+        struct.pack_into("<Q", self.memory[Area.TEXT], slot, self.resolver.resolve(name).address)
+        distance = self.ground.areas[Area.TEXT] + slot - self.toc
+        words = list(_FAR_STUB)
+        words[1] |= isa.high_adjusted(distance)
+        words[2] |= isa.low(distance)
+        struct.pack_into("<5I", self.memory[Area.TEXT], offset, *words)
 
     def write_slots(self) -> None:
         for index, offset in self.layout.slots.items():
@@ -246,7 +265,7 @@ class _Linker:
             if self.ground.own_toc:
                 self.reload_behind(section, area, offset, relocation, symbol)
             return self.value(symbol, parameters) + relocation.addend - place
-        if not self.ground.own_toc:
+        if symbol.name not in self.layout.stubs:
             outside = self.resolver.resolve(symbol.name)
             if outside.other >> 5 == 1:
                 raise RelocationError(

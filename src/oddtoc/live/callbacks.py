@@ -21,10 +21,10 @@ from oddtoc.kernel.running import RunningKernel
 from oddtoc.live.commit import Commit, carry_out
 from oddtoc.live.journal import Journal
 from oddtoc.live.moves import moves
-from oddtoc.live.names import mailbox_of
-from oddtoc.live.quiescence import Threads, Watch, zones_of_apply, zones_of_revert
+from oddtoc.live.quiescence import Watch, zones_of_apply, zones_of_revert
 from oddtoc.live.record import FunctionRecord, Record
-from oddtoc.target.qemu import Pause, QemuTarget
+from oddtoc.live.running import Running, Target, Threads
+from oddtoc.target.pause import Pause
 
 _MAILBOX = struct.Struct("<QQQq")
 _REQUEST = struct.Struct("<QQ")
@@ -37,7 +37,7 @@ class Callbacks:
 
     Args:
         target: the target.
-        kernel: what runs there.
+        running: what runs there.
         threads: its threads.
         journal: reads what is in force.
         record: of the patch.
@@ -47,8 +47,8 @@ class Callbacks:
 
     def __init__(
         self,
-        target: QemuTarget,
-        kernel: RunningKernel,
+        target: Target,
+        running: Running,
         threads: Threads,
         journal: Callable[[], Journal],
         record: Record,
@@ -56,7 +56,7 @@ class Callbacks:
         timeout: float,
     ) -> None:
         self._target = target
-        self._kernel = kernel
+        self._running = running
         self._threads = threads
         self._name = record.name
         addresses = dict(record.callbacks)
@@ -71,7 +71,7 @@ class Callbacks:
     def __enter__(self) -> Callbacks:
         if self._hooks:
             self._threads.prepare()
-            zones = zones_of_apply(self._kernel, self._journal, self._hooks)
+            zones = zones_of_apply(self._running, self._journal, self._hooks)
             commit = Commit(self._hooks, (), accepted=True)
             carry_out(self._target, commit, timeout=self._timeout, watch=Watch(self._threads, zones))
         return self
@@ -94,7 +94,9 @@ class Callbacks:
         address = self._addresses.get(when)
         if address is None:
             return 0
-        mailbox = mailbox_of(self._kernel.rooms)
+        if not isinstance(self._running, RunningKernel):
+            raise StateError(f"{self._name} has callbacks, which only kernels run")
+        mailbox = self._running.mailbox
         token = secrets.randbits(63) | 1
         self._target.write_many([(mailbox, _REQUEST.pack(address, token))])
         deadline = time.monotonic() + self._timeout
@@ -121,7 +123,7 @@ class Callbacks:
         )
 
 
-def unhook(target: QemuTarget, threads: Threads, hooks: list[FunctionRecord], *, timeout: float) -> None:
+def unhook(target: Target, threads: Threads, hooks: list[FunctionRecord], *, timeout: float) -> None:
     """Let hooked functions be as they were. Somebody may still be in the hook: its payload stays where it is.
 
     Args:

@@ -14,10 +14,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from oddtoc.errors import OddtocError
-from oddtoc.kernel.room import Rooms, Span
 from oddtoc.live.journal import Journal
 from oddtoc.live.record import Record
 from oddtoc.live.store import JournalEntry, State, Write, state_write
+from oddtoc.places import Span
 
 Look = Callable[[Sequence[Span]], OddtocError | None]
 """Says who stands in one of some spans, or will return into one; None if nobody does."""
@@ -52,7 +52,7 @@ class Collection:
         return writes
 
 
-def collect(journal: Journal, rooms: Rooms, look: Look) -> Collection:
+def collect(journal: Journal, rooms: Sequence[Span], look: Look) -> Collection:
     """Decide what can be given back. Nothing is written.
 
     Args:
@@ -87,10 +87,9 @@ def _spans(entry: JournalEntry) -> list[Span]:
     return [span for span in entry.record.spans.values() if span.size > 0]
 
 
-def _is_foreign(entry: JournalEntry, journal: Journal, rooms: Rooms) -> bool:
+def _is_foreign(entry: JournalEntry, journal: Journal, rooms: Sequence[Span]) -> bool:
     """Whether a record claims memory outside of the rooms, or memory that another one claims, too."""
     spans = _spans(entry)
-    within = (rooms.text, rooms.helpers, rooms.data)
     others = [span for other in journal.contents.entries if other is not entry for span in _spans(other)]
-    outside = any(not any(r.start <= span.start and span.end <= r.end for r in within) for span in spans)
+    outside = any(not any(r.start <= span.start and span.end <= r.end for r in rooms) for span in spans)
     return outside or any(span.start < other.end and other.start < span.end for span in spans for other in others)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import signal
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from oddtoc.errors import BusyError, ChangedError, FaultError
-from oddtoc.kernel.room import Span
 from oddtoc.live.quiescence import Watch
 from oddtoc.live.record import Change, FunctionRecord
+from oddtoc.live.running import Held, Stander, Target
 from oddtoc.live.store import Write
-from oddtoc.target.qemu import Cpu, Pause, QemuTarget, Stopped
+from oddtoc.places import Span
+from oddtoc.target.pause import Pause, uninterrupted
 
 _FIRST_DELAY = 0.001
 _LONGEST_DELAY = 0.1
@@ -34,7 +33,7 @@ class Commit:
     accepted: bool
 
 
-def carry_out(target: QemuTarget, commit: Commit, *, timeout: float, watch: Watch | None = None) -> Pause:
+def carry_out(target: Target, commit: Commit, *, timeout: float, watch: Watch | None = None) -> Pause:
     """Write a commit in one stop, as soon as no thread stands in its way.
 
     Args:
@@ -57,7 +56,7 @@ def carry_out(target: QemuTarget, commit: Commit, *, timeout: float, watch: Watc
     blocks = [_block(function.changes) for function in commit.functions]
     places = [*((block.start, block.size) for block in blocks), *((place, len(data)) for place, data in commit.states)]
     while True:
-        with _uninterrupted(), target.stopped() as stopped:
+        with uninterrupted(), target.stopped() as stopped:
             more = watch.requests() if watch else []
             cpus, memory = stopped.look([*places, *more])
             live, rest = memory[: len(places)], memory[len(places) :]
@@ -79,13 +78,13 @@ def carry_out(target: QemuTarget, commit: Commit, *, timeout: float, watch: Watc
         delay = min(delay * 2, _LONGEST_DELAY)
 
 
-def _obstacle(cpus: Iterable[Cpu], functions: Iterable[FunctionRecord]) -> BusyError | None:
+def _obstacle(cpus: Iterable[Stander], functions: Iterable[FunctionRecord]) -> BusyError | None:
     """A vCPU that stands between a global entry and the branch, or on a word that changes."""
     windows = [(Span(function.entry + 4, function.behind + 4), function) for function in functions]
     for cpu in cpus:
         if not cpu.is_known:
             return BusyError(
-                f"vCPU {cpu.id} is in the kernel's entry code, where it can't be seen what it interrupted",
+                f"{cpu.label} is in the kernel's entry code, where it can't be seen what it interrupted",
                 address=cpu.positions[0],
                 advice="try again, or give it longer with --timeout",
             )
@@ -93,22 +92,12 @@ def _obstacle(cpus: Iterable[Cpu], functions: Iterable[FunctionRecord]) -> BusyE
             for address in cpu.positions:
                 if address in span:
                     return BusyError(
-                        f"vCPU {cpu.id} stands at {address:#x}, in the entry of {function.name}",
+                        f"{cpu.label} stands at {address:#x}, in the entry of {function.name}",
                         address=address,
                         function=function.name,
                         advice="try again, or give it longer with --timeout",
                     )
     return None
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Hold back the user's signals for one stop: a commit is made whole or not at all."""
-    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
 def _wanted(commit: Commit, blocks: Sequence[Span], live: Sequence[bytes]) -> list[Write]:
@@ -119,7 +108,7 @@ def _wanted(commit: Commit, blocks: Sequence[Span], live: Sequence[bytes]) -> li
     return [*((block.start, _changed(function, block, memory)) for function, block, memory in words), *commit.states]
 
 
-def _write(stopped: Stopped, wanted: Sequence[Write], before: Sequence[Write]) -> None:
+def _write(stopped: Held, wanted: Sequence[Write], before: Sequence[Write]) -> None:
     try:
         stopped.write_many(wanted, verify=True)
     except (FaultError, ChangedError):

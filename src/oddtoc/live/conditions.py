@@ -1,4 +1,4 @@
-"""Whether the side conditions of a mechanism hold for a function of this kernel, now.
+"""Whether the side conditions of a mechanism hold for a function of this kernel or process, now.
 
 Which conditions a mechanism has is what the proofs leave open (`oddtoc.mechanism.needs`). Each is looked at in the
 kernel's code and in its live words. What a tracer does later can't be seen: README, "Limits".
@@ -15,16 +15,11 @@ from oddtoc.image.entry import Entry, TocSetup
 from oddtoc.image.flow import flow_of
 from oddtoc.image.symbols import Symbol
 from oddtoc.isa import NOP
-from oddtoc.kernel.ftrace import FtraceRecords
-from oddtoc.kernel.running import RunningKernel
-from oddtoc.kernel.threadstart import started_by
 from oddtoc.link.object import PatchObject
+from oddtoc.live.running import Subject
 from oddtoc.mechanism.catalog import Mechanism
 from oddtoc.mechanism.conditions import SideCondition
 from oddtoc.mechanism.needs import Need, needs
-
-_DIRECT_CALL = 1 << 24 | 1 << 23
-"""FTRACE_FL_DIRECT and FTRACE_FL_DIRECT_EN (include/linux/ftrace.h): a BPF trampoline calls the function."""
 
 
 @dataclass(frozen=True)
@@ -32,14 +27,14 @@ class Site:
     """A function that is to be redirected, and what surrounds it.
 
     Attributes:
-        kernel: where it runs.
+        subject: where it runs.
         patch: what replaces it.
         symbol: the function.
         entry: its entry by the live words.
         redirected: global entry -> mechanism of every function that is redirected, or is going to be.
     """
 
-    kernel: RunningKernel
+    subject: Subject
     patch: PatchObject
     symbol: Symbol
     entry: Entry
@@ -48,8 +43,8 @@ class Site:
     @cached_property
     def tail_callers(self) -> list[Symbol]:
         """All functions that end in this one by sibling calls."""
-        places = flow_of(self.kernel.image).tail_callers(self.symbol)
-        return [found for place in places if (found := self.kernel.image.symbols.at(place)) is not None]
+        places = flow_of(self.subject.image).tail_callers(self.symbol)
+        return [found for place in places if (found := self.subject.image.symbols.at(place)) is not None]
 
     @cached_property
     def traced(self) -> str | None:
@@ -61,21 +56,13 @@ class Site:
         return None
 
     @cached_property
-    def called_by_bpf_trampoline(self) -> bool:
-        """Whether a BPF trampoline is attached, which calls the function from far away."""
-        if self.entry.site is None or self._live_words([self.entry.site]) == [NOP]:
-            return False
-        record = FtraceRecords(self.kernel.image, self.kernel.read_many).find(self.entry.site)
-        return record is not None and bool(record.flags & _DIRECT_CALL)
-
-    @cached_property
     def _sites(self) -> dict[int, int]:
         """Global entry -> site, for this function and those that end in it."""
-        entries = [self.kernel.image.entry(symbol) for symbol in (self.symbol, *self.tail_callers)]
+        entries = [self.subject.image.entry(symbol) for symbol in (self.symbol, *self.tail_callers)]
         return {entry.global_entry: entry.site for entry in entries if entry.site is not None}
 
     def _live_words(self, places: list[int]) -> list[int]:
-        return [int.from_bytes(word, "little") for word in self.kernel.read_many([(place, 4) for place in places])]
+        return [int.from_bytes(word, "little") for word in self.subject.read_many([(place, 4) for place in places])]
 
 
 def check_conditions(mechanism: Mechanism, site: Site) -> None:
@@ -102,14 +89,14 @@ def _obstacle(site: Site, need: Need, conditions: tuple[SideCondition, ...]) -> 
         if reason := _REASONS[condition](site):
             return reason
         if condition is SideCondition.SAME_TOC and need.call == "traced-global":
-            return "modules may call it, and nothing at its entry tells them apart"
+            return "other objects may call it, and nothing at its entry tells them apart"
     return None
 
 
 def _same_toc(site: Site) -> str | None:
     if not site.tail_callers:
         return None
-    return f"{site.tail_callers[0].name} ends in a sibling call of it, perhaps for a module"
+    return f"{site.tail_callers[0].name} ends in a sibling call of it, perhaps for another object"
 
 
 def _true_return_address(site: Site) -> str | None:
@@ -117,13 +104,12 @@ def _true_return_address(site: Site) -> str | None:
 
 
 def _delta_fits(site: Site) -> str | None:
-    if users := site.kernel.bpf_users(site.symbol):
-        return f"{users} calls it from beyond 2 GiB"
-    return "a BPF trampoline calls it from beyond 2 GiB" if site.called_by_bpf_trampoline else None
+    caller = site.subject.far_caller(site.symbol, site.entry)
+    return f"{caller} calls it from beyond 2 GiB" if caller else None
 
 
 def _caller_reloads(site: Site) -> str | None:
-    starter = started_by(site.kernel.image, site.symbol)
+    starter = site.subject.starter(site.symbol)
     return f"threads begin in it (see {starter}), called by code that does not reload r2" if starter else None
 
 

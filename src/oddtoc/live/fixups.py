@@ -13,14 +13,14 @@ import numpy as np
 
 from oddtoc.errors import PatchError
 from oddtoc.image.elf import Image
-from oddtoc.kernel.running import RunningKernel
 from oddtoc.link.object import PatchObject, Section
+from oddtoc.live.running import Subject
 
 PREFIX = ".oddtoc.fixup"
 _MOST_READ = 64
 
 
-def settle_fixups(kernel: RunningKernel, patch: PatchObject) -> PatchObject:
+def settle_fixups(subject: Subject, patch: PatchObject) -> PatchObject:
     """The patch with the words that this kernel decided for; the patch itself if it names no such places.
 
     Raises:
@@ -31,7 +31,7 @@ def settle_fixups(kernel: RunningKernel, patch: PatchObject) -> PatchObject:
         return patch
     changed = {index: bytearray(section.data) for index, section in patch.sections.items() if section.executable}
     for table in tables:
-        word = _decided(kernel, table.name.removeprefix(PREFIX))
+        word = _decided(subject, table.name.removeprefix(PREFIX))
         for index, offset in _places(patch, table):
             changed[index][offset : offset + 4] = word.to_bytes(4, "little")
     sections = {
@@ -54,10 +54,10 @@ def _places(patch: PatchObject, table: Section) -> list[tuple[int, int]]:
     return found
 
 
-def _decided(kernel: RunningKernel, name: str) -> int:
+def _decided(subject: Subject, name: str) -> int:
     """The word that stands at the kernel's own places."""
-    places = _own_places(kernel.image, name)[:_MOST_READ]
-    words = {int.from_bytes(word, "little") for word in kernel.read_many([(place, 4) for place in places])}
+    places = _own_places(subject.image, name)[:_MOST_READ]
+    words = {int.from_bytes(word, "little") for word in subject.read_many([(place, 4) for place in places])}
     if len(words) != 1:
         raise PatchError(f"the kernel's own places of {name} hold {len(words)} different words, so which is right?")
     return words.pop()

@@ -1,4 +1,4 @@
-"""The functions of this kernel that a patch replaces, as they are now."""
+"""The functions of a target that a patch replaces, as they are now."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 from oddtoc.errors import ChangedError, PatchError, SymbolError
 from oddtoc.image.entry import Entry
 from oddtoc.image.symbols import Symbol
-from oddtoc.kernel.place import branch_place
-from oddtoc.kernel.running import RunningKernel
 from oddtoc.link.object import PatchObject, Replacement
 from oddtoc.live.journal import Journal
+from oddtoc.live.running import Subject
 
 
 @dataclass(frozen=True)
@@ -25,62 +24,57 @@ class Function:
 
 
 def find_functions(
-    kernel: RunningKernel, journal: Journal, patch: PatchObject, which: Mapping[str, str]
+    subject: Subject, journal: Journal, patch: PatchObject, which: Mapping[str, str]
 ) -> dict[str, Function]:
     """What a patch replaces, and what it hooks for its callbacks, by name.
 
     Args:
-        kernel: the running kernel.
+        subject: the image that it changes.
         journal: what is applied there.
         patch: the patch object.
         which: for names that stand more than once, the file or address that is meant.
 
     Raises:
-        PatchError: it is no function of the kernel proper, or replaced twice.
+        PatchError: a function is replaced twice, or can't be hooked.
         SymbolError: there is no such function, or more than one.
         NoSiteError: it has no word for a branch.
         ChangedError: somebody else has a branch there.
     """
     symbols: dict[str, Symbol] = {}
     for replacement in (*patch.replacements, *patch.hooks):
-        symbol = _symbol(kernel, patch, replacement, which)
+        symbol = _symbol(subject, patch, replacement, which)
         if symbol.name in symbols:
             raise PatchError(f"{patch.name} replaces {symbol.name} twice", function=symbol.name)
         symbols[symbol.name] = symbol
     found: dict[str, Function] = {}
-    entries = kernel.entries(symbols.values())
+    entries = subject.entries(symbols.values())
     places = [
-        branch_place(kernel.image, symbol, entry, compiled=patch.kernel is not None)
+        subject.branch_place(symbol, entry, compiled=patch.kernel is not None)
         for symbol, entry in zip(symbols.values(), entries, strict=True)
     ]
-    live = kernel.read_many([(behind, 4) for behind in places])
+    live = subject.read_many([(behind, 4) for behind in places])
     for symbol, entry, behind, memory in zip(symbols.values(), entries, places, live, strict=True):
         word = int.from_bytes(memory, "little")
-        original = kernel.image.word(behind)
+        original = subject.image.word(behind)
         if word not in (original, journal.current(behind)) and not journal.is_left_hook(behind, word):
             raise ChangedError(
-                f"the word behind the site of {symbol.name} is {word:#010x} and not {original:#010x}",
+                f"the word for the branch in {symbol.name} is {word:#010x} and not {original:#010x}",
                 address=behind,
                 function=symbol.name,
-                advice="a kprobe or another patcher is there: remove it first",
+                advice="a kprobe, a breakpoint or another patcher is there: remove it first",
             )
         found[symbol.name] = Function(symbol, replace(entry, behind=behind), behind, original)
     return found
 
 
-def _symbol(kernel: RunningKernel, patch: PatchObject, replacement: Replacement, which: Mapping[str, str]) -> Symbol:
-    if replacement.image != "vmlinux":
-        raise PatchError(
-            f"{patch.name} replaces {replacement.function} in {replacement.image}, which is not vmlinux",
-            advice="modules can't be patched yet",
-        )
+def _symbol(subject: Subject, patch: PatchObject, replacement: Replacement, which: Mapping[str, str]) -> Symbol:
     chosen = which.get(replacement.function) or replacement.which or None
     try:
-        return kernel.function(replacement.function, chosen)
+        return subject.function(replacement.function, chosen)
     except SymbolError as error:
         if replacement in patch.hooks:
             raise PatchError(
-                f"{patch.name} has callbacks, and this kernel lacks {replacement.function}, where they could run",
+                f"{patch.name} has callbacks, and this target lacks {replacement.function}, where they could run",
                 function=replacement.function,
             ) from error
         raise

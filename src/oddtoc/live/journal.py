@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from oddtoc.errors import StateError
-from oddtoc.kernel.room import Span
 from oddtoc.kernel.running import ReadMany
 from oddtoc.live.record import Change, FunctionRecord, Record
 from oddtoc.live.store import JournalEntry, State, Write, read_journal, state_write
+from oddtoc.places import Span
 
 
 class Condition(Enum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from oddtoc.target.qemu import Pause
+from oddtoc.target.pause import Pause
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,6 @@ from oddtoc import isa
 from oddtoc.check.finding import RULES, Severity
 from oddtoc.check.patch import check_patch
 from oddtoc.errors import MechanismError, MismatchError, OddtocError, PatchError, RelocationError, RoomError
-from oddtoc.kernel.room import Rooms, Span, allocate
-from oddtoc.kernel.running import RunningKernel
 from oddtoc.link.escape import why_pinned
 from oddtoc.link.layout import Area, Layout, Redirect, lay_out
 from oddtoc.link.notes import callbacks_of, states_of
@@ -24,12 +22,14 @@ from oddtoc.live.conditions import Site, check_conditions
 from oddtoc.live.fixups import settle_fixups
 from oddtoc.live.functions import Function, find_functions
 from oddtoc.live.journal import Condition, Journal, PatchStatus
-from oddtoc.live.names import Names, tables_of
+from oddtoc.live.names import Names
 from oddtoc.live.record import Change, FunctionRecord, Record
+from oddtoc.live.running import Running, Subject
 from oddtoc.live.store import State, Write, entry_bytes, entry_writes, place_for
-from oddtoc.live.tables import has_tables, registration
+from oddtoc.live.tables import has_tables, registration, tables_of
 from oddtoc.mechanism.catalog import AUTO, AUTOMATIC, Mechanism, by_name
 from oddtoc.mechanism.mark import is_marked, marked, unmarked
+from oddtoc.places import Rooms, Span, allocate
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Plan:
     """What an apply writes.
 
     Attributes:
+        subject: the image that it changes.
         record: the record that will stand in the target.
         mechanism: the mechanism that was chosen.
         settling: states of records that a killed run left behind, put right first.
@@ -48,6 +49,7 @@ class Plan:
         replaced: names of the patches whose place it takes.
     """
 
+    subject: Subject
     record: Record
     mechanism: Mechanism
     settling: tuple[Write, ...]
@@ -65,7 +67,7 @@ class Plan:
 
 
 def plan_apply(
-    kernel: RunningKernel,
+    running: Running,
     journal: Journal,
     patch: PatchObject,
     *,
@@ -76,7 +78,7 @@ def plan_apply(
     """Decide everything about an apply, from the live words, without writing.
 
     Args:
-        kernel: the running kernel, already identified.
+        running: the running kernel or process, already identified.
         journal: what is applied there.
         patch: the patch object.
         mechanism: a mechanism's name, or `auto`: the cheapest whose conditions hold.
@@ -93,47 +95,51 @@ def plan_apply(
     """
     candidates = list(AUTOMATIC) if mechanism == AUTO else [by_name(mechanism)]
     which = which or {}
-    _check_kernel(kernel, patch)
-    functions = find_functions(kernel, journal, patch, which)
-    _check_findings(kernel, patch)
+    subject = running.subject([replacement.image for replacement in (*patch.replacements, *patch.hooks)])
+    _check_kernel(subject, patch)
+    functions = find_functions(subject, journal, patch, which)
+    _check_findings(subject, patch)
     check_states(journal, patch, replace=replace)
     if (status := applied_before(journal, patch, replace=replace)) is not None:
         check_same(status, mechanism, [functions[r.function].symbol.address for r in patch.replacements])
-        return _plan_again(journal, status, replace=replace)
+        return _plan_again(subject, journal, status, replace=replace)
     if not replace:
         journal.check_whole()
     refusals: list[OddtocError] = []
     for candidate in candidates:
         try:
-            return _plan_with(kernel, journal, patch, functions, candidate, which, replace=replace)
+            return _plan_with(subject, journal, patch, functions, candidate, which, replace=replace)
         except (MechanismError, RelocationError, RoomError) as error:
             refusals.append(error)
     raise refusals[0]
 
 
-def _check_kernel(kernel: RunningKernel, patch: PatchObject) -> None:
+def _check_kernel(subject: Subject, patch: PatchObject) -> None:
     """Whether a patch that is for one kernel is for this one."""
-    if patch.kernel is not None and patch.kernel != kernel.image.build_id:
+    if patch.kernel is not None and patch.kernel != subject.image.build_id:
         raise MismatchError(
             f"{patch.name} was made for the kernel with the build id {patch.kernel.hex()}, which does not run here",
             advice="build it again from the diff, for the kernel that runs",
         )
 
 
-def _check_findings(kernel: RunningKernel, patch: PatchObject) -> None:
-    """Stop at errors that nothing else here would meet."""
-    for finding in check_patch(patch, kernel.image):
+def _check_findings(subject: Subject, patch: PatchObject) -> None:
+    """Stop at errors that nothing else here would meet; they are about kernels."""
+    if subject.in_process:
+        return
+    for finding in check_patch(patch, subject.image):
         if finding.severity is Severity.ERROR and finding.id in ("init-code", "tables-not-found"):
             raise PatchError(f"{finding.place} {finding.reason}", function=finding.place, advice=RULES[finding.id])
 
 
-def _plan_again(journal: Journal, status: PatchStatus, *, replace: bool) -> Plan:
+def _plan_again(subject: Subject, journal: Journal, status: PatchStatus, *, replace: bool) -> Plan:
     """A plan for a patch that is in force, at least partly."""
     older = journal.patches[: journal.patches.index(status)] if status.record.replaces else []
     others = [other for other in journal.patches if other is not status] if replace else older
     commit = commit_arrival(journal, status.record, status.entry.address, others)
     done = status.condition in (Condition.APPLIED, Condition.COVERED) and not others
     return Plan(
+        subject,
         status.record,
         by_name(status.record.functions[0].mechanism),
         tuple(journal.settling),
@@ -147,7 +153,7 @@ def _plan_again(journal: Journal, status: PatchStatus, *, replace: bool) -> Plan
 
 
 def _plan_with(
-    kernel: RunningKernel,
+    subject: Subject,
     journal: Journal,
     patch: PatchObject,
     functions: Mapping[str, Function],
@@ -159,57 +165,58 @@ def _plan_with(
     redirected = _redirected(journal) | {function.symbol.address: mechanism for function in functions.values()}
     for function in functions.values():
         mechanism.check(function.entry)
-        check_conditions(mechanism, Site(kernel, patch, function.symbol, function.entry, redirected))
+        check_conditions(mechanism, Site(subject, patch, function.symbol, function.entry, redirected))
     found = [(replacement, functions[replacement.function]) for replacement in (*patch.replacements, *patch.hooks)]
-    redirects = [Redirect(r, f.entry, mechanism, displaced=kernel.image.word(f.behind)) for r, f in found]
-    layout = lay_out(patch, redirects, own_toc=mechanism.own_toc)
-    spans = _allocate(kernel.rooms, journal, layout)
+    redirects = [Redirect(r, f.entry, mechanism, subject.image.word(f.behind), subject.in_process) for r, f in found]
+    layout = lay_out(patch, redirects, own_toc=mechanism.own_toc, is_foreign=subject.is_foreign)
+    spans = _allocate(subject.rooms, journal, layout)
     ground = Ground(
-        toc=kernel.toc,
-        toc_slot=kernel.toc_slot,
+        toc=subject.toc,
+        toc_slot=subject.toc_slot,
         areas={area: span.start for area, span in spans.items()},
         own_toc=mechanism.own_toc,
-        helpers=kernel.rooms.helpers.start,
+        helpers=subject.rooms.helpers.start,
     )
-    payload = link(settle_fixups(kernel, patch), redirects, layout, ground, Names(kernel, which))
+    payload = link(settle_fixups(subject, patch), redirects, layout, ground, Names(subject, which))
     record = Record(
         patch.name,
         hashlib.sha256(patch.content).hexdigest(),
         int(time.time()),
-        tuple(_record(kernel, functions[r.function], mechanism, payload) for r in patch.replacements),
+        tuple(_record(subject, functions[r.function], mechanism, payload) for r in patch.replacements),
         {area.value: span for area, span in spans.items() if span.size},
         serial=journal.next_serial,
         replaces=replace,
         pinned=why_pinned(patch),
         states=tuple(states_of(patch).items()),
         callbacks=tuple((when, _address(layout, ground, place)) for when, place in callbacks_of(patch).items()),
-        hooks=tuple(_record(kernel, functions[r.function], mechanism, payload) for r in patch.hooks),
+        hooks=tuple(_record(subject, functions[r.function], mechanism, payload) for r in patch.hooks),
     )
     segments = ((start, data, area.value) for area, (start, data) in payload.segments.items())
     leaving = journal.patches if replace else []
     entry = entry_bytes(record, State.INTENT)
     place = place_for(journal.contents, journal.room, len(entry))
     return Plan(
+        subject,
         record,
         mechanism,
         tuple(journal.settling),
         place,
         entry,
         tuple(entry_writes(journal.contents, place, entry)),
-        (*_tables(kernel, journal, patch, layout, ground), *segments),
+        (*_tables(subject, journal, patch, layout, ground), *segments),
         commit_arrival(journal, record, place, leaving),
         tuple(status.record.name for status in leaving if status.present),
     )
 
 
 def _tables(
-    kernel: RunningKernel, journal: Journal, patch: PatchObject, layout: Layout, ground: Ground
+    subject: Subject, journal: Journal, patch: PatchObject, layout: Layout, ground: Ground
 ) -> list[tuple[int, bytes, str]]:
     """What lets the kernel find the patch's tables; nothing for a patch without."""
     if not has_tables(patch):
         return []
-    room = tables_of(kernel.rooms)
-    content = kernel.read_many([(room.start, room.size)])[0]
+    room = tables_of(subject.rooms)
+    content = subject.read_many([(room.start, room.size)])[0]
     return [registration(patch, layout, ground.areas, room, content, journal.spans)]
 
 
@@ -240,7 +247,7 @@ def _address(layout: Layout, ground: Ground, place: tuple[int, int]) -> int:
     return ground.areas[area] + start + place[1]
 
 
-def _record(kernel: RunningKernel, function: Function, mechanism: Mechanism, payload: Payload) -> FunctionRecord:
+def _record(subject: Subject, function: Function, mechanism: Mechanism, payload: Payload) -> FunctionRecord:
     name = function.symbol.name
     target = payload.targets[name]
     try:
@@ -251,15 +258,15 @@ def _record(kernel: RunningKernel, function: Function, mechanism: Mechanism, pay
             address=function.behind,
             function=name,
         ) from None
-    changes = (*_mark_change(kernel, function, mechanism), Change(function.behind, function.word, branch, "branch"))
+    changes = (*_mark_change(subject, function, mechanism), Change(function.behind, function.word, branch, "branch"))
     return FunctionRecord(name, mechanism.name, function.entry.global_entry, function.behind, target, changes)
 
 
-def _mark_change(kernel: RunningKernel, function: Function, mechanism: Mechanism) -> Sequence[Change]:
+def _mark_change(subject: Subject, function: Function, mechanism: Mechanism) -> Sequence[Change]:
     """The mark set where the mechanism wants one, and cleared where a patch below has left one."""
 
     def read_word(address: int) -> int:
-        return int.from_bytes(kernel.read_many([(address, 4)])[0], "little")
+        return int.from_bytes(subject.read_many([(address, 4)])[0], "little")
 
     wanted = mechanism.mark(function.entry, read_word)
     address = wanted if wanted is not None else function.entry.mark

@@ -10,20 +10,21 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from oddtoc.errors import BusyError, FaultError, MechanismError, RecordError
-from oddtoc.image.flow import flow_of
 from oddtoc.kernel.contexts import ContextFinder
 from oddtoc.kernel.hidden import Hideouts
 from oddtoc.kernel.offsets import Offsets, find_offsets
-from oddtoc.kernel.room import Span
 from oddtoc.kernel.running import RunningKernel
-from oddtoc.kernel.standing import Lookout, Standing, Zone, Zones
+from oddtoc.kernel.standing import Lookout, Standing
 from oddtoc.kernel.tasks import TaskFinder, Tasks
 from oddtoc.live.journal import Journal, PatchStatus
 from oddtoc.live.record import FunctionRecord
+from oddtoc.live.running import Running, Threads
 from oddtoc.mechanism.catalog import by_name
 from oddtoc.mechanism.mark import is_marked
+from oddtoc.places import Span, Zone, Zones
 from oddtoc.target.qemu import Cpu, QemuTarget, Stopped
 
 _LOCKS = ("text_mutex", "ftrace_lock", "jump_label_mutex", "kprobe_mutex")
@@ -34,7 +35,7 @@ _CODE = ("text", "helpers")
 _LATER = "try again later, or give it longer with --timeout"
 
 
-class Threads:
+class KernelThreads:
     """The threads of one kernel, to be looked at in a stop.
 
     Args:
@@ -162,12 +163,12 @@ class Watch:
         """What `obstacle` wants to have read: (address, size in bytes) each."""
         return self.threads.requests()
 
-    def obstacle(self, stopped: Stopped, cpus: Sequence[Cpu], memory: Sequence[bytes]) -> BusyError | None:
+    def obstacle(self, stopped: Any, cpus: Any, memory: Sequence[bytes]) -> BusyError | None:
         """See `Threads.obstacle`."""
         return self.threads.obstacle(self.zones, stopped, cpus, memory)
 
 
-def zones_of_apply(kernel: RunningKernel, journal: Journal, functions: Sequence[FunctionRecord]) -> Zones:
+def zones_of_apply(running: Running, journal: Journal, functions: Sequence[FunctionRecord]) -> Zones:
     """What nobody may be in when functions are redirected: their own code, and that of all patches over them."""
     entries = {function.entry for function in functions}
     below = [
@@ -175,7 +176,7 @@ def zones_of_apply(kernel: RunningKernel, journal: Journal, functions: Sequence[
         for status in journal.patches
         if any(function.entry in entries and condition.in_force for function, condition in status.functions)
     ]
-    bodies = [zone for function in functions for zone in _body(kernel, function)]
+    bodies = [zone for function in functions for zone in _body(running, function)]
     return Zones([*_windows(functions), *bodies, *_payloads(below)])
 
 
@@ -184,14 +185,14 @@ def zones_of_revert(functions: Sequence[FunctionRecord], leaving: Sequence[Patch
     return Zones([*_windows(functions), *_payloads(leaving)])
 
 
-def check_immediate(kernel: RunningKernel, functions: Iterable[FunctionRecord]) -> None:
+def check_immediate(running: Running, functions: Iterable[FunctionRecord]) -> None:
     """Whether words may change although threads may stand before, between and behind them.
 
     Raises:
         MechanismError: one that does would go wrong.
     """
     for function in functions:
-        if flow_of(kernel.image).is_branch_target(function.behind):
+        if running.subject_at(function.entry).is_jumped_to(function.entry, function.behind):
             raise _refused(function, "a thread in a loop of it would come back to the branch in mid-course")
         for change in function.changes:
             if change.role == "mark" and not (is_marked(change.new) and _tells_without_mark(function.mechanism)):
@@ -217,18 +218,8 @@ def _windows(functions: Iterable[FunctionRecord]) -> Iterator[Zone]:
         yield Zone(Span(function.entry + 4, function.behind + 4), function.name)
 
 
-def _body(kernel: RunningKernel, function: FunctionRecord) -> Iterator[Zone]:
-    """The function's own code, with the parts that the compiler has put elsewhere.
-
-    Its first word is none of it: an address there is a pointer to the function, and who goes there enters it.
-    """
-    symbols = kernel.image.symbols
-    functions = symbols.functions()
-    ends = functions.ends[functions.starts == function.entry]
-    yield Zone(Span(function.entry + 4, max((int(end) for end in ends), default=function.behind + 4)), function.name)
-    for kind in (".cold", ".part."):
-        for part in symbols.starting_with(function.name + kind):
-            yield Zone(Span(part.address, part.address + max(part.size, 4)), part.name)
+def _body(running: Running, function: FunctionRecord) -> Iterator[Zone]:
+    return running.subject_at(function.entry).body(function.name, function.entry, function.behind)
 
 
 def _payloads(patches: Iterable[PatchStatus]) -> Iterator[Zone]:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from oddtoc.errors import RecordError
-from oddtoc.kernel.room import Span
+from oddtoc.places import Span
 
 _64 = 1 << 64
 

@@ -19,13 +19,18 @@ from oddtoc.live.keeper import Keeper, admitted, logged_apply, logged_revert
 from oddtoc.live.moves import moves
 from oddtoc.live.outcome import Outcome as Outcome
 from oddtoc.live.plan import Plan, plan_apply
-from oddtoc.live.quiescence import Threads, Watch, check_immediate, zones_of_apply, zones_of_revert
+from oddtoc.live.quiescence import KernelThreads, Watch, check_immediate, zones_of_apply, zones_of_revert
 from oddtoc.live.record import Record
+from oddtoc.live.running import Running, Target, Threads
 from oddtoc.live.store import HEADER, State, state_write, tidying_writes
 from oddtoc.live.tables import TABLES
 from oddtoc.mechanism.catalog import AUTO
+from oddtoc.process.running import RunningProcess
+from oddtoc.process.threads import ProcessThreads
 from oddtoc.target.connect import connect, parse_target
-from oddtoc.target.qemu import Pause, QemuTarget
+from oddtoc.target.pause import Pause
+from oddtoc.target.process import ProcessTarget
+from oddtoc.target.qemu import QemuTarget
 
 DEFAULT_TIMEOUT = 10.0
 _PIECE = 16 << 10
@@ -34,7 +39,7 @@ _DEPARTURE = ("pre_unpatch", "post_unpatch", "post_patch")
 
 
 class Session:
-    """A connection to a running kernel, identified by its build id.
+    """A connection to a running kernel, identified by its build id, or to a process.
 
     Use it as a context manager; leaving it lets the target run on.
 
@@ -43,22 +48,53 @@ class Session:
         image: the kernel's image.
         name: of the target, as the user wrote it.
 
+    Attributes:
+        running: what runs there.
+
     Raises:
         MismatchError: another kernel runs there.
     """
 
     def __init__(self, target: QemuTarget, image: Image, name: str = "") -> None:
+        kernel = RunningKernel(image, target.read_many)
+        kernel.check_identity()
+        self._hold(target, name, kernel, lambda: KernelThreads(kernel, target))
+
+    def _hold(self, target: Target, name: str, running: Running, threads: Callable[[], Threads]) -> None:
         self.target = target
         self.keeper = Keeper(name or target.name)
-        self.kernel = RunningKernel(image, target.read_many)
-        self.kernel.check_identity()
+        self.running = running
+        self._make_threads = threads
+
+    @property
+    def kernel(self) -> RunningKernel:
+        """The running kernel.
+
+        Raises:
+            UsageError: the target is a process.
+        """
+        if not isinstance(self.running, RunningKernel):
+            raise UsageError(f"{self.keeper.target} is a process", advice="this works with kernels only")
+        return self.running
+
+    @property
+    def guest(self) -> QemuTarget:
+        """The guest that a kernel runs in.
+
+        Raises:
+            UsageError: the target is a process.
+        """
+        if not isinstance(self.target, QemuTarget):
+            raise UsageError(f"{self.keeper.target} is a process", advice="this works with kernels only")
+        return self.target
 
     @classmethod
     def open(cls, target: str, *, vmlinux: str | Path | None = None, remote: bool = False) -> Session:
         """Connect to a target.
 
         Args:
-            target: ``guest:NAME``, ``gdb://host:port``, ``qmp:PATH`` or the path of a debug server's Unix socket.
+            target: ``guest:NAME``, ``gdb://host:port``, ``qmp:PATH`` or the path of a debug server's Unix socket; for
+                a process behind a gdbserver ``#PID`` stands behind its address.
             vmlinux: the kernel's ELF image with symbols; known already for ``guest:NAME``.
             remote: whether the debug server may be on another machine. Nothing on the way there is encrypted, and
                 nobody proves who they are.
@@ -70,15 +106,26 @@ class Session:
         """
         address = parse_target(target)
         vmlinux = vmlinux or address.vmlinux
-        if vmlinux is None:
+        image = Image.open(vmlinux) if vmlinux else None
+        if image is None and address.qmp:
             raise UsageError(f"which kernel runs at {target}?", advice="give its image with --vmlinux PATH")
-        image = Image.open(vmlinux)
         connection = connect(address, remote=remote)
         try:
+            if isinstance(connection, ProcessTarget):
+                return cls._of_process(connection, target)
+            if image is None:
+                raise UsageError(f"which kernel runs at {target}?", advice="give its image with --vmlinux PATH")
             return cls(connection, image, target)
         except BaseException:
             connection.close()
             raise
+
+    @classmethod
+    def _of_process(cls, target: ProcessTarget, name: str) -> Session:
+        process = RunningProcess(target)
+        session = cls.__new__(cls)
+        session._hold(target, name, process, lambda: ProcessThreads(process, target))
+        return session
 
     def __enter__(self) -> Session:
         return self
@@ -96,7 +143,7 @@ class Session:
         Raises:
             RecordError: the journal in the target is damaged.
         """
-        return Journal(self.kernel.rooms.journal, self.target.read_many)
+        return Journal(self.running.journal, self.running.read_many)
 
     def status(self) -> list[PatchStatus]:
         """Every recorded patch that was not reverted, oldest first, judged by the live words."""
@@ -112,7 +159,7 @@ class Session:
         replace: bool = False,
     ) -> Plan:
         """Everything that applying a patch would write. See `plan_apply`."""
-        return plan_apply(self.kernel, self.journal(), patch, mechanism=mechanism, which=which, replace=replace)
+        return plan_apply(self.running, self.journal(), patch, mechanism=mechanism, which=which, replace=replace)
 
     @logged_apply
     def apply(self, plan: Plan, *, timeout: float = DEFAULT_TIMEOUT, immediate: bool = False) -> Outcome:
@@ -133,6 +180,8 @@ class Session:
         """
         first = len(self.target.pauses)
         watch = self._watch_apply(plan, immediate) if plan.commit else None
+        if plan.commit:
+            self.running.make_room(plan.subject)
         if plan.journal_entry:
             self._check_empty(plan)
         self.settle(timeout=timeout)
@@ -210,7 +259,7 @@ class Session:
             if abandoned is not None:
                 self.target.write_many([state_write(abandoned, State.REVERTED)])
 
-        callbacks = Callbacks(self.target, self.kernel, self.threads, self.journal, record, whens, timeout)
+        callbacks = Callbacks(self.target, self.running, self.threads, self.journal, record, whens, timeout)
         return around(callbacks, record.name, whens, commit, abandon)
 
     def plan_revert(self, name: str) -> Commit:
@@ -225,7 +274,7 @@ class Session:
 
     def plan_gc(self, look: Look | None = None) -> Collection:
         """What `gc` would give back, and what not and why."""
-        return collect(self.journal(), self.kernel.rooms, look or self.threads.standing_in)
+        return collect(self.journal(), self.running.payloads, look or self.threads.standing_in)
 
     def gc(self, look: Look | None = None) -> Collection:
         """Give back the memory and the records of reverted patches that nobody can be in or come back to.
@@ -248,19 +297,19 @@ class Session:
     @cached_property
     def threads(self) -> Threads:
         """The threads of the target, to be looked at."""
-        return Threads(self.kernel, self.target)
+        return self._make_threads()
 
     def _watch_apply(self, plan: Plan, immediate: bool) -> Watch | None:
         functions = plan.commit.functions if plan.commit else ()
         if immediate:
-            check_immediate(self.kernel, functions)
+            check_immediate(self.running, functions)
             return None
         self.threads.prepare()
-        return Watch(self.threads, zones_of_apply(self.kernel, self.journal(), functions))
+        return Watch(self.threads, zones_of_apply(self.running, self.journal(), functions))
 
     def _watch_revert(self, commit: Commit, status: PatchStatus, immediate: bool) -> Watch | None:
         if immediate:
-            check_immediate(self.kernel, commit.functions)
+            check_immediate(self.running, commit.functions)
             return None
         self.threads.prepare()
         return Watch(self.threads, zones_of_revert(commit.functions, [status]))

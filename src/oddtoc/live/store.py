@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from oddtoc.errors import RecordError, RoomError
-from oddtoc.kernel.room import Span
 from oddtoc.live.record import Record, decode
+from oddtoc.places import Span
 
 MAGIC = b"oddtoc\x02\n"
 HEADER = struct.Struct("<8sIIII8x")

@@ -12,14 +12,19 @@ import struct
 from collections.abc import Iterable, Mapping
 
 from oddtoc.errors import RoomError
-from oddtoc.kernel.room import Span
 from oddtoc.link.layout import Area, Layout
 from oddtoc.link.object import PatchObject
+from oddtoc.places import TABLES_IN_COMMON, Rooms, Span
 
 _SLOT = struct.Struct("<6Q")
 FAULTS, BUGS = "__ex_table", "__bug_table"
 TABLES = "tables"
 """What the slots are called among the parts of a plan: memory that patches share, so it need not be zero."""
+
+
+def tables_of(rooms: Rooms) -> Span:
+    """Where the slots are."""
+    return Span(rooms.common.start + TABLES_IN_COMMON, rooms.common.end)
 
 
 def has_tables(patch: PatchObject) -> bool:

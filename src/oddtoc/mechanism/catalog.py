@@ -77,7 +77,9 @@ class Mechanism:
         """
         if not self.marks:
             return None
-        return odd_toc_mark(entry, read_word) if self.rfc_guards else entry.mark
+        # the RFC searches from the ftrace site, and functions of processes have none
+        searched = self.rfc_guards and entry.site is not None
+        return odd_toc_mark(entry, read_word) if searched else entry.mark
 
     def check(self, entry: Entry, *, thread_stack: bool = False) -> None:
         """Whether the mechanism can carry calls of this function at all.

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
 
 from oddtoc.errors import TargetError, UsageError
 from oddtoc.target.guest import Guest
+from oddtoc.target.handshake import greeting_of
+from oddtoc.target.lock import TargetLock, lock_key
+from oddtoc.target.process import ProcessTarget
 from oddtoc.target.qemu import QemuTarget
+from oddtoc.target.rsp import Connection
+from oddtoc.target.undo import Undo
 
-KNOWN = "guest:NAME, gdb://HOST:PORT, qmp:PATH or the path of a debug server's Unix socket"
+KNOWN = (
+    "guest:NAME, gdb://HOST:PORT, qmp:PATH or the path of a debug server's Unix socket; "
+    "of a gdbserver with #PID behind it"
+)
+_PROCESS = re.compile(r"(?P<server>[^#]+)#(?P<pid>[1-9]\d{0,6})\Z")
+_TIMEOUT = 5.0
+"""Seconds to wait for the replies to any one round trip."""
 _HOST_PORT = re.compile(r"(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]/]+)):(?P<port>\d{1,5})\Z")
 
 
@@ -25,12 +36,14 @@ class TargetAddress:
         endpoint: of its gdb server; None for `qmp:`, which has yet to be asked for one.
         vmlinux: the image of the kernel that runs there, where the address tells (`guest:NAME`).
         qmp: the QMP socket, for `qmp:PATH`.
+        pid: of a process, for the address of a gdbserver with `#PID` behind it.
     """
 
     text: str
     endpoint: Path | tuple[str, int] | None = None
     vmlinux: Path | None = None
     qmp: Path | None = None
+    pid: int | None = None
 
 
 def parse_target(text: str) -> TargetAddress:
@@ -40,6 +53,11 @@ def parse_target(text: str) -> TargetAddress:
         UsageError: it is none; the error names the forms there are.
         GuestError: no guest has that name.
     """
+    if match := _PROCESS.match(text):
+        server = parse_target(match["server"])
+        if server.endpoint is None or server.vmlinux:
+            raise UsageError(f"{match['server']} is no address of a gdbserver", advice=f"a target is {KNOWN}")
+        return replace(server, text=text, pid=int(match["pid"]))
     scheme, separator, rest = text.partition(":")
     if separator and scheme == "guest" and rest:
         guest = Guest.find(rest)
@@ -65,8 +83,8 @@ def _is_socket(text: str) -> bool:
         return False
 
 
-def connect(address: TargetAddress, *, remote: bool = False) -> QemuTarget:
-    """Connect to a target.
+def connect(address: TargetAddress, *, remote: bool = False) -> QemuTarget | ProcessTarget:
+    """Connect to a target. Which kind of debug server answers there is found out by asking.
 
     Args:
         address: the target.
@@ -88,7 +106,38 @@ def connect(address: TargetAddress, *, remote: bool = False) -> QemuTarget:
             f"the debug server at {endpoint[0]}:{endpoint[1]} is not on this machine: no loopback address",
             advice="forward its port with ssh -L, or say --remote: then all on the way can read and patch that kernel",
         )
-    return QemuTarget.connect(endpoint)
+    return open_server(endpoint, address.pid)
+
+
+def open_server(endpoint: Path | tuple[str, int], pid: int | None = None) -> QemuTarget | ProcessTarget:
+    """Connect to a debug server, and find out by asking which kind it is.
+
+    Args:
+        endpoint: the path of a Unix socket, or (host, port).
+        pid: of the process that is meant, for a gdbserver.
+
+    Raises:
+        UsageError: the server has no processes, or it is not clear which one is meant.
+        TargetError, TargetInUseError: as `connect`.
+    """
+    held = TargetLock(lock_key(endpoint))
+    connection = None
+    try:
+        connection = Connection(endpoint, _TIMEOUT)
+        greeting = greeting_of(connection, _TIMEOUT)
+        if greeting.runs_processes:
+            return ProcessTarget(connection, held, greeting, pid, _TIMEOUT)
+        if pid is not None:
+            raise UsageError(
+                f"{connection.name} is the debug server of a QEMU, which knows no processes",
+                advice=f"leave #{pid} away to patch the kernel; a process is reached through a gdbserver inside",
+            )
+        return QemuTarget(connection, held, Undo.beside(endpoint), _TIMEOUT, greeting)
+    except BaseException:
+        if connection:
+            connection.close()
+        held.release()
+        raise
 
 
 def _is_loopback(host: str) -> bool:

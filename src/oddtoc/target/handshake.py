@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from oddtoc.errors import TargetError, TargetInUseError
 from oddtoc.target.memory import LIST_MEMORY, Memory, read_memory
@@ -12,6 +14,8 @@ from oddtoc.target.rsp import Connection, NoAnswerError
 
 _SMALLEST_PACKET, _LARGEST_PACKET = 256, 1 << 16
 _LONGEST_DOCUMENT = 1 << 18
+_FIRST_ANSWER = 1.5
+"""Seconds for the first answer. QEMU lets a second client connect and does not answer it."""
 _MOST_THREADS = 4096
 _THREAD = re.compile(rb"[0-9a-f]{1,8}\Z")
 
@@ -40,12 +44,42 @@ class Server:
         return (self.packet_size - 64) // 2
 
 
-def greet(connection: Connection) -> int:
-    """Say hello. Gives the size of the largest packet that the server takes, in bytes.
+@dataclass(frozen=True)
+class Greeting:
+    """What a server says first.
+
+    Attributes:
+        packet_size: of the largest packet that it takes, in bytes.
+        runs_processes: whether it is a gdbserver, which looks after processes and not after a machine.
+        began: when it was asked, by `time.monotonic`.
+    """
+
+    packet_size: int
+    runs_processes: bool
+    began: float = 0.0
+
+
+def greeting_of(connection: Connection, timeout: float) -> Greeting:
+    """Say hello, and wait for the answer no longer than that takes: QEMU does not answer a second client.
+
+    Args:
+        connection: a new one.
+        timeout: seconds that any round trip may take.
+
+    Raises:
+        TargetInUseError, TargetError: as `greet`.
+    """
+    began = time.monotonic()
+    with connection.within(min(_FIRST_ANSWER, timeout)):
+        return replace(greet(connection), began=began)
+
+
+def greet(connection: Connection) -> Greeting:
+    """Say hello.
 
     Raises:
         TargetInUseError: no answer. QEMU lets a second client connect, and hears it when the first has gone.
-        TargetError: it is no debug server of QEMU.
+        TargetError: it is no debug server of QEMU, and no gdbserver.
     """
     try:
         reply = connection.hello(b"qSupported")
@@ -61,7 +95,8 @@ def greet(connection: Connection) -> int:
         size = 0
     if size < _SMALLEST_PACKET or b"qXfer:features:read+" not in fields:
         raise TargetError(f"{connection.name} is no debug server of QEMU: it says {reply[:40]!r}")
-    return min(size, _LARGEST_PACKET)
+    # environment, signals and start of a program: what only a server of processes has a use for
+    return Greeting(min(size, _LARGEST_PACKET), b"QProgramSignals+" in fields)
 
 
 def get_to_know(connection: Connection, packet_size: int) -> Server:
@@ -86,7 +121,12 @@ def describe(connection: Connection, packet_size: int) -> Layout:
     Raises:
         TargetError: the target is no 64-bit Power processor.
     """
-    return read_layout(lambda name: _document(connection, name, packet_size // 2 - 64))
+    return read_layout(documents(connection, packet_size))
+
+
+def documents(connection: Connection, packet_size: int) -> Callable[[str], str]:
+    """What reads documents of the target's description by name."""
+    return lambda name: _document(connection, name, packet_size // 2 - 64)
 
 
 def _document(connection: Connection, name: str, step: int) -> str:

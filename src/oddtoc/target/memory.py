@@ -112,3 +112,18 @@ def batches(sizes: Sequence[int], most: int = PIECE) -> Iterator[slice]:
         total += size
     if start < len(sizes):
         yield slice(start, len(sizes))
+
+
+def bytes_read(reply: bytes, address: int, size: int) -> bytes:
+    """The memory in the reply to `m`.
+
+    Raises:
+        FaultError: not all of it is there.
+    """
+    try:
+        data = bytes.fromhex(reply.decode("ascii"))
+    except ValueError:
+        data = b""
+    if len(data) != size:
+        raise FaultError(f"{size} bytes at {address:#x} can't be read", address=address, size=size)
+    return data

@@ -9,33 +9,19 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 from oddtoc.errors import TargetError
-from oddtoc.target.handshake import get_to_know, greet
+from oddtoc.target.handshake import Greeting, get_to_know, greeting_of
 from oddtoc.target.lock import TargetLock, lock_key
 from oddtoc.target.memory import LINEAR_MAP, batches, pieces, pieces_of_data
+from oddtoc.target.pause import Pause
 from oddtoc.target.rsp import Connection
 from oddtoc.target.stopped import Cpu, Stopped
 from oddtoc.target.undo import Undo
 
 __all__ = ["LINEAR_MAP", "Cpu", "Pause", "QemuTarget", "Stopped"]
-
-_FIRST_ANSWER = 1.5
-"""Seconds for the first answer. QEMU lets a second client connect and does not answer it."""
-
-
-@dataclass(frozen=True)
-class Pause:
-    """One stop: how long the guest stood still at most (seconds), and how many round trips were made meanwhile.
-
-    It counts from when the stop is asked for; the guest runs on for a part of that.
-    """
-
-    seconds: float
-    round_trips: int
 
 
 class QemuTarget:
@@ -47,21 +33,26 @@ class QemuTarget:
         pauses: every stop that has ended, in order; the first is the one that connecting takes.
     """
 
-    def __init__(self, connection: Connection, lock: TargetLock | None, undo: Undo | None, timeout: float) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        lock: TargetLock | None,
+        undo: Undo | None,
+        timeout: float,
+        greeting: Greeting | None = None,
+    ) -> None:
         self._connection = connection
         self._lock = lock
         self._undo = undo
         self._inside = False
         self.pauses: list[Pause] = []
-        started = time.monotonic()
-        with connection.within(min(_FIRST_ANSWER, timeout)):
-            packet_size = greet(connection)
+        greeting = greeting or greeting_of(connection, timeout)
         with connection.within(timeout):
-            self._server = get_to_know(connection, packet_size)
+            self._server = get_to_know(connection, greeting.packet_size)
             if undo:
                 undo.carry_out(lambda: Stopped(connection, self._server))
         connection.resume()
-        self.pauses.append(Pause(time.monotonic() - started, 0))
+        self.pauses.append(Pause(time.monotonic() - greeting.began, 0))
 
     @classmethod
     def connect(cls, endpoint: Path | tuple[str, int], *, lock: bool = True, timeout: float = 5.0) -> QemuTarget:

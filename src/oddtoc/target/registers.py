@@ -41,7 +41,7 @@ def read_layout(read: Callable[[str], str]) -> Layout:
         TargetError: it is malformed, too long, or not that of a 64-bit Power processor.
     """
     widths: dict[str, int] = {}
-    for document in _documents(read):
+    for document in descriptions(read):
         for register in document.iter("reg"):
             widths.setdefault(register.get("name", ""), _width(register))
         if all(name in widths for name in CORE):
@@ -61,7 +61,15 @@ def _width(register: ElementTree.Element) -> int:
         return 0
 
 
-def _documents(read: Callable[[str], str]) -> Iterator[ElementTree.Element]:
+def descriptions(read: Callable[[str], str]) -> Iterator[ElementTree.Element]:
+    """A target's description, then each document that it includes.
+
+    Args:
+        read: gives a document by name.
+
+    Raises:
+        TargetError: one is malformed or too long, or there are too many.
+    """
     root = _parse(read("target.xml"))
     yield root
     for number, element in enumerate(root.iter(_INCLUDE)):

@@ -28,10 +28,13 @@ _WINDOW = 64
 _CONNECT_TIMEOUT = 1.5
 _CLOSE_TIMEOUT = 1.0
 _INTERRUPT = b"\x03"
+_NO_ACKNOWLEDGEMENTS = b"QStartNoAckMode"
 _RESUME = b"$c#63"
 _RESUME_ANYHOW = (b"+" + _RESUME) * 2
 """For a target that may stand still, run, or wait for the rest of a packet: `+` stops a running one and is nothing to
 one that stands still, and the first copy ends a broken packet."""
+_LEAVE_ANYHOW = b"$D#44" * 2
+"""For a gdbserver, whatever its process does: one that is not attached is none of its business any more."""
 _DETACH_ANYHOW = b"+$qC#b4$D#44"
 """The same, and every breakpoint goes. Only one copy detaches: QEMU 7.2 falls over a second one."""
 
@@ -66,6 +69,7 @@ class Connection:
         self._may_stand_still = True
         self._stopping = False
         self.has_breakpoints = False
+        self._resume_anyhow = _RESUME_ANYHOW
         self._socket = _connect(endpoint, min(timeout, _CONNECT_TIMEOUT), self.name)
         self._received = bytearray()
 
@@ -87,6 +91,33 @@ class Connection:
         finally:
             self._may_stand_still = False
             self._socket.close()
+
+    def looks_after_process(self) -> None:
+        """Take the server for a gdbserver from now on: its process runs on when it is let go, and may run now."""
+        self._resume_anyhow = _LEAVE_ANYHOW
+        self._may_stand_still = False
+
+    @contextmanager
+    def holding(self, attach: bytes, detach: bytes) -> Iterator[bytes]:
+        """Have a gdbserver hold its process for the length of a block, however that ends.
+
+        Args:
+            attach: the request that stops it.
+            detach: the request that lets it go.
+
+        Yields:
+            The reply to `attach`.
+        """
+        self._may_stand_still = True
+        try:
+            yield self.exchange([attach])[0]
+        finally:
+            try:
+                self.exchange([detach])
+                self._may_stand_still = False
+            except TargetError:
+                self.close()
+                raise
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:
@@ -147,7 +178,7 @@ class Connection:
                 with self._step():
                     self._await_stop(self._deadline())
         finally:
-            self._send(_RESUME if self._in_step else _RESUME_ANYHOW, self._deadline())
+            self._send(_RESUME if self._in_step else self._resume_anyhow, self._deadline())
             self._may_stand_still = False
 
     def exchange(self, requests: Sequence[bytes]) -> list[bytes]:
@@ -171,8 +202,9 @@ class Connection:
     def hello(self, request: bytes) -> bytes:
         """Send the first request, and give its reply: stop packets that come before it are passed over.
 
-        A client that was killed may have left a part of a packet, which the server puts ours behind. An empty packet
-        goes first: it ends a broken one, which is refused with a `-`, and else it is answered with an empty one.
+        A client that was killed may have left a part of a packet, which the server puts ours behind. Another packet
+        goes first: it ends a broken one, which is refused with a `-`. It asks for what is done here anyhow, not to
+        acknowledge replies: QEMU answers with an empty packet, gdbserver with OK.
 
         Raises:
             NoAnswerError: there was none in time.
@@ -180,13 +212,15 @@ class Connection:
         """
         with self._step():
             deadline = self._deadline()
-            self._send(packet(b"") + packet(request), deadline)
-            to_empty = False
+            # an empty packet would do for QEMU, and crash gdbserver 13
+            self._send(packet(_NO_ACKNOWLEDGEMENTS) + packet(request), deadline)
+            to_first = False
             for _ in range(_MOST_PACKETS):
                 reply = self._receive(deadline, noise=b"+-")
-                if reply[:1] not in (b"T", b"S") and (reply or to_empty):
+                is_first = reply in (b"", b"OK") and not to_first
+                if reply[:1] not in (b"T", b"S") and not is_first:
                     return reply
-                to_empty = to_empty or not reply
+                to_first = to_first or is_first
             raise self._endless()
 
     def _pipeline(self, requests: Sequence[bytes], receive: Callable[[float], _Reply]) -> list[_Reply]:

@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from oddtoc.errors import FaultError, TargetError, WriteFaultError
+from oddtoc.errors import TargetError, WriteFaultError
 from oddtoc.target.handshake import Server
-from oddtoc.target.memory import pieces, pieces_of_data
+from oddtoc.target.memory import bytes_read, pieces, pieces_of_data
 from oddtoc.target.registers import decode_core
 from oddtoc.target.rsp import Connection
 from oddtoc.target.stepper import Stepper
@@ -27,6 +27,11 @@ class Cpu:
 
     id: str
     registers: Mapping[str, int]
+
+    @property
+    def label(self) -> str:
+        """What it is called in messages."""
+        return f"vCPU {self.id}"
 
     @property
     def positions(self) -> tuple[int, ...]:
@@ -105,7 +110,7 @@ class Stopped:
             if reply != b"OK":
                 raise WriteFaultError(f"{address:#x} can't be written", address=address, size=len(data))
         for (address, data), reply in zip(parts, replies[len(parts) :], strict=False):
-            if _bytes_read(reply, address, len(data)) != data:
+            if bytes_read(reply, address, len(data)) != data:
                 message = f"{address:#x} did not take what was written to it"
                 raise WriteFaultError(message, address=address, size=len(data))
 
@@ -117,7 +122,7 @@ class Stopped:
 
         def joined(replies: Sequence[bytes]) -> list[bytes]:
             remaining = iter(replies)
-            return [b"".join(_bytes_read(next(remaining), *piece) for piece in parts) for parts in cut]
+            return [b"".join(bytes_read(next(remaining), *piece) for piece in parts) for parts in cut]
 
         return [self._read_request(*piece) for parts in cut for piece in parts], joined
 
@@ -151,13 +156,3 @@ class Stopped:
     def _exchange(self, requests: Sequence[bytes]) -> list[bytes]:
         self.round_trips += 1
         return self._connection.exchange(requests)
-
-
-def _bytes_read(reply: bytes, address: int, size: int) -> bytes:
-    try:
-        data = bytes.fromhex(reply.decode("ascii"))
-    except ValueError:
-        data = b""
-    if len(data) != size:
-        raise FaultError(f"{size} bytes at {address:#x} can't be read", address=address, size=size)
-    return data

@@ -1,0 +1,77 @@
+"""The files of loaded objects, fetched from the machine of the process, and kept by build id."""
+
+from __future__ import annotations
+
+import struct
+import tempfile
+from pathlib import Path
+
+from oddtoc.debian import cache_folder
+from oddtoc.errors import ImageError
+from oddtoc.image.elf import Image
+from oddtoc.image.layout import PROGRAM_HEADER, PT_NOTE
+from oddtoc.image.notes import build_id
+from oddtoc.target.files import MissingFileError
+from oddtoc.target.process import ProcessTarget
+
+_LARGEST = 1 << 30
+_HEADERS = 4096
+_LONGEST_NOTE = 1 << 16
+_DEBUG_FOLDER = "usr/lib/debug/.build-id"
+
+
+def fetch(target: ProcessTarget, path: str) -> Image:
+    """The image in a file on the machine of the process.
+
+    Args:
+        target: the process.
+        path: as its mappings name it.
+
+    Raises:
+        ImageError: it is no image, or has no build id, by which it could be known again.
+        TargetError: it can't be read.
+    """
+    file = f"/proc/{target.pid}/root{path}"
+    identity = _identity(target, file)
+    if identity is None:
+        raise ImageError(f"{path} has no build id", advice="link it with -Wl,--build-id")
+    return Image.open(_kept(target, file, f"{identity.hex()}.elf"))
+
+
+def fetch_debug(target: ProcessTarget, identity: bytes) -> Image | None:
+    """The debug file of an image, which has all its symbols; None where none is installed there or here."""
+    name = identity.hex()
+    path = f"{_DEBUG_FOLDER}/{name[:2]}/{name[2:]}.debug"
+    try:
+        here = Path("/") / path
+        return Image.open(here if here.exists() else _kept(target, f"/proc/{target.pid}/root/{path}", f"{name}.debug"))
+    except (MissingFileError, ImageError):
+        return None
+
+
+def _kept(target: ProcessTarget, file: str, name: str) -> Path:
+    """The copy on this machine, made if need be."""
+    folder = cache_folder() / "images"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / name
+    if not path.exists():
+        content = target.read_file(file, _LARGEST)
+        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as copy:
+            copy.write(content)
+        Path(copy.name).rename(path)
+    return path
+
+
+def _identity(target: ProcessTarget, file: str) -> bytes | None:
+    start = target.read_part(file, 0, _HEADERS)
+    if start[:4] != b"\x7fELF" or len(start) < 64:
+        raise ImageError(f"{file} is not an ELF file")
+    (offset,) = struct.unpack_from("<Q", start, 32)
+    size, count = struct.unpack_from("<HH", start, 54)
+    for index in range(count if size == PROGRAM_HEADER.itemsize else 0):
+        header = start[offset + index * size : offset + (index + 1) * size]
+        if len(header) == size and struct.unpack_from("<I", header)[0] == PT_NOTE:
+            place, length = struct.unpack_from("<Q", header, 8)[0], struct.unpack_from("<Q", header, 32)[0]
+            if found := build_id(target.read_part(file, place, min(length, _LONGEST_NOTE))):
+                return found
+    return None

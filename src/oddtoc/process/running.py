@@ -1,0 +1,209 @@
+"""A running process: the objects that are loaded in it, its journal, and room near each object."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import PurePosixPath
+
+from oddtoc.errors import FaultError, PatchError, SymbolError, TargetError
+from oddtoc.places import Span
+from oddtoc.process.call import find_call, map_area
+from oddtoc.process.files import fetch, fetch_debug
+from oddtoc.process.maps import parse_maps
+from oddtoc.process.object import LoadedObject
+from oddtoc.process.room import Area, find_areas, plan_area
+from oddtoc.target.pause import uninterrupted
+from oddtoc.target.process import ProcessTarget
+
+_AT_PHDR = 3
+_DELETED = " (deleted)"
+
+
+class RunningProcess:
+    """What is asked of a process, and the memory that is made in it.
+
+    Args:
+        target: the process.
+    """
+
+    def __init__(self, target: ProcessTarget) -> None:
+        self._target = target
+        self._loaded: dict[str, LoadedObject] = {}
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Look at its mappings again."""
+        self.mappings = parse_maps(self._target.read_file(f"/proc/{self._target.pid}/maps").decode(errors="replace"))
+
+    def read_many(self, requests: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Live memory; zeros where room is promised and not mapped yet."""
+        promised = [area.span for area in self._areas if not area.exists]
+        real = [(a, size) for a, size in requests if not any(a in span for span in promised)]
+        answers = iter(self._target.read_many(real) if real else [])
+        return [bytes(size) if any(a in span for span in promised) else next(answers) for a, size in requests]
+
+    @cached_property
+    def _areas(self) -> list[Area]:
+        return find_areas(self.mappings, self._target.read_many)
+
+    @property
+    def journal(self) -> Span:
+        """The room for records: where it is, or where it will be."""
+        return self._area(0, self._code_of(self.paths[0])).journal
+
+    @property
+    def payloads(self) -> tuple[Span, ...]:
+        """The room for payloads that there is."""
+        return tuple(area.span for area in self._areas if area.owner)
+
+    @property
+    def paths(self) -> list[str]:
+        """The files of all loaded objects: the program first, then libraries in about the order of their loading."""
+        files = dict.fromkeys(m.path for m in self.mappings if m.path.startswith("/") and m.is_executable)
+        return sorted(files, key=lambda path: (path != self._program, -self._code_of(path).start))
+
+    @cached_property
+    def _program(self) -> str:
+        """The path of what was executed: ELF auxiliary vector, AT_PHDR, points into it."""
+        vector = self._target.read_file(f"/proc/{self._target.pid}/auxv")
+        pairs = dict(struct.iter_unpack("<QQ", vector[: len(vector) // 16 * 16]))
+        headers = pairs.get(_AT_PHDR, 0)
+        return next((mapping.path for mapping in self.mappings if headers in mapping.span), "")
+
+    def place(self, address: int) -> str:
+        """An address in words, by the symbols of the objects that are known already."""
+        for one in self._loaded.values():
+            if address in one.code and (symbol := one.at(address)) is not None:
+                return f"{symbol.name}+{address - symbol.address:#x}"
+        return f"{address:#x}"
+
+    def is_code(self, address: int, *, besides: str) -> bool:
+        """Whether an address is in the code of an object other than the one of that name."""
+        return any(
+            mapping.is_executable and address in mapping.span and PurePosixPath(mapping.path).name != besides
+            for mapping in self.mappings
+        )
+
+    def subject(self, names: Sequence[str]) -> LoadedObject:
+        """The object that a patch changes.
+
+        Args:
+            names: that it has there: base names of files, as in ``libz.so.1``; more version numbers may follow.
+
+        Raises:
+            PatchError: there is no such object, or there are several.
+        """
+        if len(set(names)) > 1:
+            raise PatchError(f"the patch changes {' and '.join(sorted(set(names)))}", advice="make a patch for each")
+        name = names[0]
+        found = [path for path in self.paths if _is_called(path, name)]
+        if len(found) != 1:
+            loaded = ", ".join(PurePosixPath(path).name for path in self.paths)
+            raise PatchError(
+                f"{name} is loaded {len(found)} times in process {self._target.pid}", advice=f"there is {loaded}"
+            )
+        return self.object_of(found[0])
+
+    def subject_at(self, address: int) -> LoadedObject:
+        """The object around an address.
+
+        Raises:
+            PatchError: there is none any more.
+        """
+        for path in self.paths:
+            if address in self._code_of(path):
+                return self.object_of(path)
+        raise PatchError(f"no object is loaded at {address:#x} any more", address=address)
+
+    def object_of(self, path: str) -> LoadedObject:
+        """One loaded object.
+
+        Raises:
+            ImageError: its file can't be used.
+            MismatchError: its file is not what was loaded.
+        """
+        if path not in self._loaded:
+            file = fetch(self._target, path.removesuffix(_DELETED))
+            image = file.moved(self._first(path) - _linked_at(file.loads))
+            debug = fetch_debug(self._target, image.build_id) if image.build_id and not image.has_all_symbols else None
+            self._loaded[path] = LoadedObject(
+                PurePosixPath(path).name, image, debug.moved(image.shift).symbols if debug else None, self
+            )
+            self._loaded[path].check_identity()
+        return self._loaded[path]
+
+    @property
+    def loaded(self) -> list[LoadedObject]:
+        """All objects, in the order of `paths`."""
+        return [self.object_of(path) for path in self.paths]
+
+    def arena(self, subject: LoadedObject) -> Area:
+        """The arena of an object: where it is, or where it will be.
+
+        Raises:
+            RoomError: there is no place for one.
+        """
+        return self._area(subject.start, subject.code)
+
+    def make_room(self, subject: object) -> None:
+        """Map what is promised and not there yet: the journal, and the arena of an object.
+
+        Raises:
+            RoomError: the kernel refuses, or something else is there by now.
+            TargetError: the process must not be made to call anything.
+        """
+        assert isinstance(subject, LoadedObject)
+        wanted = [self._area(0, self._code_of(self.paths[0])), self.arena(subject)]
+        missing = [area for area in wanted if not area.exists]
+        if not missing:
+            return
+        self._check_unfiltered()
+        with uninterrupted(), self._target.stopped() as stopped:
+            thread = stopped.cpus()[0]
+            call = find_call(self.mappings, stopped)
+            for area in missing:
+                map_area(area, stopped, thread, call)
+                self._areas[self._areas.index(area)] = Area(area.start, area.owner, exists=True)
+        self.refresh()
+
+    def _area(self, owner: int, around: Span) -> Area:
+        for area in self._areas:
+            if area.owner == owner:
+                return area
+        planned = plan_area(self.mappings, around, owner, [area.span for area in self._areas])
+        self._areas.append(planned)
+        return planned
+
+    def _check_unfiltered(self) -> None:
+        status = self._target.read_file(f"/proc/{self._target.pid}/status").decode(errors="replace")
+        fields = dict(line.partition(":")[::2] for line in status.splitlines())
+        if fields.get("Seccomp", "0").strip() != "0":
+            raise TargetError(
+                f"process {self._target.pid} has a seccomp filter, which may end it for the mmap that room takes"
+            )
+
+    def _first(self, path: str) -> int:
+        for mapping in self.mappings:
+            if mapping.path == path and mapping.offset == 0:
+                return mapping.span.start
+        raise FaultError(f"the start of {path} is not mapped", address=0, size=0)
+
+    def _code_of(self, path: str) -> Span:
+        """The addresses of an object's executable mappings."""
+        spans = [m.span for m in self.mappings if m.path == path and m.is_executable]
+        return Span(min(span.start for span in spans), max(span.end for span in spans))
+
+
+def _is_called(path: str, name: str) -> bool:
+    base = PurePosixPath(path.removesuffix(_DELETED)).name
+    return base == name or base.startswith(f"{name}.")
+
+
+def _linked_at(loads: Sequence[tuple[int, int]]) -> int:
+    """The address that the first byte of a file is linked for, from (address, offset) of what is loaded."""
+    if not loads:
+        raise SymbolError("nothing of it is loaded")
+    address, offset = loads[0]
+    return address - offset

@@ -1,0 +1,176 @@
+"""A process while it stands still: its threads and its memory."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from oddtoc.errors import TargetError, WriteFaultError
+from oddtoc.target.memory import bytes_read, pieces, pieces_of_data
+from oddtoc.target.rsp import Connection
+from oddtoc.target.thread import ProcessLayout, Thread, changed, decode_thread, restarted
+
+_PIECE = 8 << 10
+"""Bytes in one request. gdbserver 13 answers to more than 0x2300 and crashes later."""
+_LONGEST_LIST = 1 << 20
+_THREAD = re.compile(rb'<thread id="(p[0-9a-f]{1,8}\.[0-9a-f]{1,8})"')
+_TRAP = 5
+_MOST_SIGNALS = 64
+
+
+class StoppedProcess:
+    """The process while it stands still; valid only inside its `stopped` block.
+
+    Args:
+        connection: to the gdbserver, attached.
+        layout: of its registers.
+        threads: those that there were the last time.
+
+    Attributes:
+        round_trips: how many were made so far, without those that stop it and let it go.
+        threads: the ids of its threads, as far as they are known.
+    """
+
+    def __init__(self, connection: Connection, layout: ProcessLayout, threads: Sequence[str]) -> None:
+        self._connection = connection
+        self._layout = layout
+        self.threads = list(threads)
+        self.round_trips = 0
+
+    def read_many(self, requests: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Several (address, size in bytes), in one round trip (64 requests; more of them take more).
+
+        Raises:
+            FaultError: nothing is mapped there.
+        """
+        cut = [pieces(address, size, _PIECE) for address, size in requests]
+        replies = iter(self._exchange([_read_request(*piece) for parts in cut for piece in parts]))
+        return [b"".join(bytes_read(next(replies), *piece) for piece in parts) for parts in cut]
+
+    def look(self, requests: Sequence[tuple[int, int]]) -> tuple[list[Thread], list[bytes]]:
+        """All threads, and `read_many`, in one round trip, or two when there are others than the last time.
+
+        Raises:
+            FaultError: as `read_many`.
+        """
+        cut = [pieces(address, size, _PIECE) for address, size in requests]
+        reading = [_read_request(*piece) for parts in cut for piece in parts]
+        known = list(self.threads)
+        replies = self._exchange([_list_request(0), *reading, *_asking(known)])
+        memory = iter(replies[1 : 1 + len(reading)])
+        found = dict(zip(known, _answers(replies[1 + len(reading) :]), strict=True))
+        self.threads = self._listed(replies[0])
+        fresh = [thread for thread in self.threads if thread not in found]
+        if fresh:
+            found |= dict(zip(fresh, _answers(self._exchange(_asking(fresh))), strict=True))
+        threads = [decode_thread(self._layout, thread, found[thread]) for thread in self.threads]
+        return threads, [b"".join(bytes_read(next(memory), *piece) for piece in parts) for parts in cut]
+
+    def cpus(self) -> list[Thread]:
+        """All threads with their registers."""
+        return self.look([])[0]
+
+    def write_many(self, writes: Sequence[tuple[int, bytes]], *, verify: bool = True) -> None:
+        """Write several (address, bytes) in order, and read them back, in one round trip like `read_many`.
+
+        Raises:
+            WriteFaultError: nothing is mapped there, or what is read back differs (all that could be written was).
+        """
+        parts = [part for address, data in writes for part in pieces_of_data(address, data, _PIECE)]
+        requests = [b"M%x,%x:%b" % (a, len(data), data.hex().encode()) for a, data in parts]
+        if verify:
+            requests += [_read_request(address, len(data)) for address, data in parts]
+        replies = self._exchange(requests)
+        for (address, data), reply in zip(parts, replies, strict=False):
+            if reply != b"OK":
+                raise WriteFaultError(f"{address:#x} can't be written", address=address, size=len(data))
+        for (address, data), reply in zip(parts, replies[len(parts) :], strict=False):
+            if bytes_read(reply, address, len(data)) != data:
+                message = f"{address:#x} did not take what was written to it"
+                raise WriteFaultError(message, address=address, size=len(data))
+
+    def run_alone(self, thread: Thread, values: Mapping[str, int], until: int) -> Thread:
+        """Let one thread run with other registers until it comes to an address; all others stand still.
+
+        Signals that arrive for it meanwhile are delivered. Put it back with `restore`.
+
+        Args:
+            thread: which one.
+            values: of the registers that are not to be its own.
+            until: where it stops.
+
+        Returns:
+            The thread as it is there.
+
+        Raises:
+            TargetError: it did not come there.
+        """
+        self._set(thread, changed(self._layout, thread, values))
+        self._ask(b"Z0,%x,4" % until, "a breakpoint can't be set")
+        try:
+            self._run_on(thread, until)
+        finally:
+            self._ask(b"z0,%x,4" % until, "a breakpoint can't be removed")
+        (reply,) = _answers(self._exchange(_asking([thread.id])))
+        return decode_thread(self._layout, thread.id, reply)
+
+    def restore(self, thread: Thread) -> None:
+        """Give a thread the registers back that it had before `run_alone`.
+
+        Raises:
+            TargetError: it does not take them.
+        """
+        self._set(thread, changed(self._layout, thread, restarted(thread)))
+
+    def _run_on(self, thread: Thread, until: int) -> None:
+        request = b"vCont;c:%b" % thread.id.encode()
+        for _ in range(_MOST_SIGNALS):
+            (reply,) = self._exchange([request])
+            if reply[:1] not in (b"T", b"S"):
+                raise TargetError(f"{thread.label} does not come to {until:#x}: {reply[:40]!r}", address=until)
+            number = int(reply[1:3], 16)
+            if number == _TRAP:
+                return
+            request = b"vCont;C%02x:%b" % (number, thread.id.encode())
+        raise TargetError(f"{thread.label} does not come to {until:#x}", address=until)
+
+    def _set(self, thread: Thread, raw: bytes) -> None:
+        chosen, taken = self._exchange([b"Hg" + thread.id.encode(), b"G" + raw.hex().encode()])
+        if (chosen, taken) != (b"OK", b"OK"):
+            raise TargetError(f"the registers of {thread.label} can't be written: {taken[:20]!r}")
+
+    def _ask(self, request: bytes, otherwise: str) -> None:
+        (reply,) = self._exchange([request])
+        if reply != b"OK":
+            raise TargetError(f"{otherwise}: {reply[:20]!r}")
+
+    def _listed(self, reply: bytes) -> list[str]:
+        text = b""
+        while reply[:1] == b"m" and len(text) < _LONGEST_LIST:
+            text += reply[1:]
+            (reply,) = self._exchange([_list_request(len(text))])
+        listed = [match.decode("ascii") for match in _THREAD.findall(text + reply[1:])]
+        if reply[:1] != b"l" or not listed or len(listed) != len(set(listed)):
+            raise TargetError("the target does not list its threads")
+        return listed
+
+    def _exchange(self, requests: Sequence[bytes]) -> list[bytes]:
+        self.round_trips += 1
+        return self._connection.exchange(requests)
+
+
+def _read_request(address: int, size: int) -> bytes:
+    return b"m%x,%x" % (address, size)
+
+
+def _list_request(start: int) -> bytes:
+    return b"qXfer:threads:read::%x,%x" % (start, _PIECE)
+
+
+def _asking(threads: Sequence[str]) -> list[bytes]:
+    return [request for thread in threads for request in (b"Hg" + thread.encode(), b"g")]
+
+
+def _answers(replies: Sequence[bytes]) -> list[bytes]:
+    """The registers in the replies to `_asking`; of a thread that has gone, or can't be asked, nothing."""
+    return [core if chosen == b"OK" else b"" for chosen, core in zip(replies[::2], replies[1::2], strict=True)]

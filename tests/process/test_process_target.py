@@ -1,0 +1,140 @@
+"""A process behind a real gdbserver: stopped, looked at, written to, let go."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from oddtoc.errors import FaultError, TargetError, TargetInUseError, UsageError
+from oddtoc.image.elf import Image
+from oddtoc.target.connect import connect, parse_target
+from oddtoc.target.process import ProcessTarget
+
+THREADS = 8
+
+
+@pytest.fixture(scope="module")
+def pid(process_guest):
+    return process_guest.start("exec busy", "/tmp/busy")
+
+
+@pytest.fixture
+def target(process_guest, pid):
+    with ProcessTarget.connect(process_guest.endpoint, pid) as target:
+        yield target
+
+
+@pytest.fixture(scope="module")
+def symbols(busy):
+    return Image.open(busy).symbols
+
+
+def base(target):
+    return int(target.read_file(f"/proc/{target.pid}/maps").partition(b"-")[0], 16)
+
+
+def is_free(process_guest, pid):
+    return process_guest.status(pid, "TracerPid") == "0" and process_guest.status(pid, "State")[0] in "SR"
+
+
+def test_the_server_is_known_by_asking(process_guest, pid):
+    with connect(parse_target(f"{process_guest.server}#{pid}")) as target:
+        assert isinstance(target, ProcessTarget)
+        assert (target.pid, target.name) == (pid, f"{process_guest.server.removeprefix('gdb://')}#{pid}")
+    with pytest.raises(UsageError, match="which process"):
+        connect(parse_target(process_guest.server))
+    with pytest.raises(UsageError, match="knows no processes"):
+        connect(parse_target(f"{process_guest.guest.debug_socket}#{pid}"))
+    with pytest.raises(TargetError, match="no process 99999"):
+        connect(parse_target(f"{process_guest.server}#99999"))
+
+
+def test_a_process_that_somebody_else_traces_is_in_use(process_guest):
+    pid = process_guest.start("exec sleep 1000")
+    process_guest.start(f"exec gdbserver --attach 127.0.0.1:3334 {pid}", "/tmp/attached")
+    process_guest.run("until grep -qs Listening /tmp/attached; do sleep 0.1; done")
+    with pytest.raises(TargetInUseError, match=f"process {pid} is traced by"):
+        ProcessTarget.connect(process_guest.endpoint, pid)
+
+
+def test_memory_is_that_of_the_process(process_guest, target, busy, pid):
+    start = base(target)
+    assert target.read(start, 20000) == busy.read_bytes()[:20000]
+    assert target.read_file(f"/proc/{pid}/exe", 1 << 24) == busy.read_bytes()
+    with pytest.raises(FaultError):
+        target.read(0x10000, 4)
+    with target.stopped() as stopped, pytest.raises(FaultError):
+        stopped.write_many([(0x10000, b"1234")])
+    assert is_free(process_guest, pid)
+
+
+def test_text_takes_what_is_written(target):
+    place = base(target) + 8
+    before = target.read(place, 8)
+    target.write_many([(place, b"}$#*12\0\xff")])
+    assert target.read(place, 8) == b"}$#*12\0\xff"
+    target.write_many([(place, before)])
+
+
+def test_all_threads_stand_still_and_all_go_on(target, symbols, process_guest, pid):
+    place = base(target) + symbols.one("counters").address
+    for _ in range(4):
+        with target.stopped() as stopped:
+            threads, (before,) = stopped.look([(place, 8 * THREADS)])
+            time.sleep(0.02)
+            assert stopped.read_many([(place, 8 * THREADS)]) == [before]
+        time.sleep(0.05)
+        assert len(threads) == THREADS + 1
+        after = target.read(place, 8 * THREADS)
+        assert all(after[n : n + 8] != before[n : n + 8] for n in range(0, 8 * THREADS, 8))
+    assert is_free(process_guest, pid)
+    assert process_guest.status(pid, "Threads") == str(THREADS + 1)
+
+
+def test_registers_are_those_of_the_thread(target):
+    with target.stopped() as stopped:
+        threads, _ = stopped.look([])
+        for thread in threads:
+            (word,) = stopped.read_many([(thread.registers["pc"], 4)])
+            assert len(word) == 4
+            chain = int.from_bytes(stopped.read_many([(thread.registers["r1"], 8)])[0], "little")
+            assert chain == 0 or thread.registers["r1"] < chain < thread.registers["r1"] + (1 << 20)
+
+
+def test_no_signal_is_lost(target, process_guest):
+    process_guest.run("touch /tmp/send")
+    while process_guest.run("ls /tmp/send 2>/dev/null || true"):
+        for _ in range(5):
+            with target.stopped() as stopped:
+                stopped.cpus()
+    assert process_guest.run("tail -n 1 /tmp/busy") == "300 of 300\n"
+
+
+def test_who_is_killed_between_stops_leaves_a_running_process(process_guest, pid):
+    script = (
+        "import os, sys; from oddtoc.target.process import ProcessTarget\n"
+        f"target = ProcessTarget.connect({process_guest.endpoint}, {pid})\n"
+        "with target.stopped() as stopped: stopped.cpus()\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -9
+    assert is_free(process_guest, pid)
+
+
+def test_an_error_in_a_stop_lets_the_process_go(process_guest, pid):
+    target = ProcessTarget.connect(process_guest.endpoint, pid)
+    with pytest.raises(KeyboardInterrupt), target.stopped() as stopped:
+        stopped.cpus()
+        raise KeyboardInterrupt
+    assert is_free(process_guest, pid)
+    target.close()
+
+
+def test_a_serial_line_does_as_well(process_guest, pid):
+    with connect(parse_target(f"{process_guest.serial}#{pid}")) as target:
+        assert isinstance(target, ProcessTarget)
+        with target.stopped() as stopped:
+            assert len(stopped.cpus()) == THREADS + 1
+        assert target.read(base(target), 4) == b"\x7fELF"
+    assert is_free(process_guest, pid)
