@@ -12,7 +12,7 @@ from typing import Any
 from oddtoc.scan.schema import Field, Kind
 
 _TEMPLATE = Path(__file__).with_name("report.html")
-_WIDEST = 48
+_WIDEST = 64
 """Characters of a column; longer texts are cut, and shown whole when pointed at."""
 _CODED = 4000
 """A column of texts with at most so many different ones is sent as numbers."""

@@ -23,6 +23,11 @@ _CELLS = {
     "detail": Field(Kind.TEXT, "what was found, for a failure; why, for a refusal"),
     "calls": Field(Kind.NUMBER, "patched calls before the verdict"),
 }
+_FIGURES = {
+    "figure": Field(Kind.TEXT, "its name in the tables"),
+    "value": Field(Kind.TEXT, "what was found"),
+    "meaning": Field(Kind.TEXT, "what it means"),
+}
 _FAILED = {
     "name": Field(Kind.TEXT, "the file"),
     "reason": Field(Kind.TEXT, "why it could not be scanned"),
@@ -76,8 +81,12 @@ def read_answer(path: Path) -> object:
 def _scan_section(answer: Mapping[str, Any], name: str) -> Section:
     images: Sequence[Mapping[str, Any]] = answer["images"]
     totals: Mapping[str, int] = answer["totals"]
-    tables = [PageTable("images", IMAGES, images)]
-    tables += [PageTable(one, TABLES[one], answer[one]) for one in ("functions", "jumps", "room") if one in answer]
+    tables = [PageTable("images", IMAGES, images) if len(images) != 1 else _one_image(images[0])]
+    hidden = {"image"} if len(images) == 1 else set()
+    for one in ("functions", "jumps", "room"):
+        if one in answer:
+            fields = {column: field for column, field in TABLES[one].items() if column not in hidden}
+            tables.append(PageTable(one, fields, answer[one]))
     if answer["failed"]:
         tables.append(PageTable("not scanned", _FAILED, answer["failed"]))
     return Section(
@@ -87,6 +96,19 @@ def _scan_section(answer: Mapping[str, Any], name: str) -> Section:
         pictures=_maps(answer),
         tables=tables,
     )
+
+
+def _one_image(image: Mapping[str, Any]) -> PageTable:
+    """What is one row elsewhere, from top to bottom."""
+    rows = [
+        {
+            "figure": name,
+            "value": f"{image[name]:,}" if field.kind is Kind.NUMBER else image[name],
+            "meaning": field.meaning,
+        }
+        for name, field in IMAGES.items()
+    ]
+    return PageTable("image", _FIGURES, rows)
 
 
 def _figures(totals: Mapping[str, int]) -> list[tuple[str, str, str]]:
