@@ -3,15 +3,7 @@
 import pytest
 from playwright.sync_api import sync_playwright
 
-_QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
-CHROMIUM = "/usr/bin/chromium"
+from browser import CHROMIUM, CONTRAST, QUIET
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +21,7 @@ def page(playwright, oddtoc, patch, tmp_path):
         file = tmp_path / "call.html"
         assert oddtoc("explain", patch, "seq_putc", *words, "--html", file).exit_code == 0
         context = playwright.chromium.launch_persistent_context(
-            tmp_path / "profile", executable_path=CHROMIUM, headless=True, args=_QUIET, **options
+            tmp_path / "profile", executable_path=CHROMIUM, headless=True, args=QUIET, **options
         )
         contexts.append(context)
         opened = context.new_page()
@@ -137,32 +129,6 @@ def test_words_can_be_read(page, scheme):
     press(page, "ArrowRight", 5)
     page.add_script_tag(content=CONTRAST)
     assert page.evaluate("poor()") == []
-
-
-CONTRAST = """
-function channels(color) { return color.match(/[0-9.]+/g).map(Number); }
-function light(color) {
-  const [r, g, b] = channels(color).map(c => (c /= 255) <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
-  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-}
-function behind(element) {
-  for (; element; element = element.parentElement) {
-    const color = getComputedStyle(element).backgroundColor;
-    if (channels(color)[3] !== 0) return color;
-  }
-  return "rgb(255, 255, 255)";
-}
-function poor() {
-  const found = [];
-  for (const element of document.querySelectorAll("main *")) {
-    const own = [...element.childNodes].some(node => node.nodeType === 3 && node.data.trim());
-    if (!own || element.closest("button:disabled")) continue;
-    const [a, b] = [light(getComputedStyle(element).color), light(behind(element))].sort((x, y) => y - x);
-    if ((a + 0.05) / (b + 0.05) < 4.5) found.push(element.outerHTML);
-  }
-  return found;
-}
-"""
 
 
 @pytest.mark.parametrize("width", [360, 800, 1400])

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from oddtoc.cli import check, demo, explain, guest, inspect, kernel, lab, patch, prove, scan, trust
+from oddtoc.cli import check, demo, explain, guest, inspect, kernel, lab, patch, prove, report, scan, trust
 from oddtoc.errors import BuildError, OddtocError, UsageError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.add_typer(guest.app, name="guest")
 app.command()(guest.boot)
 app.command()(inspect.inspect)
 app.command()(scan.scan)
+app.command()(report.report)
 app.command()(patch.build)
 app.command()(check.check)
 app.command()(patch.apply)
