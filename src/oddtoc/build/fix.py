@@ -16,11 +16,12 @@ from oddtoc.build.layouts import changed_layouts
 from oddtoc.build.names import KernelNames
 from oddtoc.build.objectfile import NewSymbol, ObjectFile
 from oddtoc.build.overlay import Overlay
+from oddtoc.build.reach import MOST_UNITS, units_reached
 from oddtoc.build.refusal import Refusal, RefusedError
 from oddtoc.build.tables import BUGS, FAULTS
 from oddtoc.build.tree import KernelTree
 from oddtoc.build.unit import Flavour, compile_unit
-from oddtoc.errors import BuildError, NoSiteError
+from oddtoc.errors import NoSiteError
 from oddtoc.image.elf import Image
 from oddtoc.kernel.place import branch_place
 from oddtoc.link.decode import ADDR64
@@ -28,6 +29,7 @@ from oddtoc.link.fidelity import Fidelity, compare
 from oddtoc.link.object import KERNEL_SECTION, REPLACE_SECTION, PatchObject
 from oddtoc.link.unitobject import UnitObject
 
+_SAME = "is the same before and after the change"
 _SUPPORT = Path(__file__).parent / "support" / "tables.c"
 _RECORD_SIZE, _FUNCTION, _WHICH, _POINTER = 264, 64, 192, 256
 
@@ -78,6 +80,7 @@ def build_fix(
     *,
     name: str | None = None,
     accept_difference: bool = False,
+    most_units: int = MOST_UNITS,
 ) -> Fix:
     """Make a patch object of a changed source tree.
 
@@ -88,22 +91,24 @@ def build_fix(
         output: the object to write.
         name: the patch's name; the output's stem if not given.
         accept_difference: go on although functions run that this source and compiler do not make.
+        most_units: how many files a changed header may reach.
 
     Raises:
         RefusedError: no patch can be made of it; `refusals` says why, one by one.
         BuildError: something does not compile.
     """
+    files = list(overlay.units)
     if overlay.headers:
-        raise BuildError(
-            f"the change is to {overlay.headers[0]}, a header", advice="only changes of C files can be built yet"
-        )
+        files += [file for file in units_reached(tree, overlay.headers, most=most_units) if file not in files]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        compiled = list(pool.map(lambda file: _compile(tree, overlay, file), overlay.units))
-    units = [_judge(file, *objects, image) for file, objects in zip(overlay.units, compiled, strict=True)]
+        compiled = list(pool.map(lambda file: _compile(tree, overlay, file), files))
+    units = [_judge(file, *objects, image) for file, objects in zip(files, compiled, strict=True) if objects]
+    if not units:
+        raise RefusedError([Refusal("no-effect", files[0] if files else overlay.changed[0], "the object", _SAME)])
     refusals = [r for unit in units for r in unit.refusals if not (accept_difference and r.id == "fidelity")]
     changed = [unit for unit in units if unit.comparison.changed and unit.fidelity.addresses]
     if not changed and not refusals:
-        refusals = [Refusal("no-effect", units[0].file, "the object", "is the same before and after the change")]
+        refusals = [Refusal("no-effect", units[0].file, "the object", _SAME)]
     target = ObjectFile()
     extractors = [Extractor(unit.file, unit.new, unit.comparison, unit.names, target) for unit in changed]
     functions = list(_extract(extractors))
@@ -119,13 +124,19 @@ def build_fix(
     return Fix(patch, units, overlay.ignored, sum(extractor.found.asked_keys for extractor in extractors))
 
 
-def _compile(tree: KernelTree, overlay: Overlay, file: str) -> tuple[Path, Path, Path, Path]:
-    """The old unit as it runs, old and new to compare, and the new one to take."""
-    new = [compile_unit(tree, file, flavour, overlay.root) for flavour in (Flavour.COMPARED, Flavour.SHIPPED)]
-    for unit in new:
-        overlay.check_used(unit)
-    old = [compile_unit(tree, file, flavour) for flavour in (Flavour.RUNNING, Flavour.COMPARED)]
-    return old[0], old[1], new[0], new[1]
+def _compile(tree: KernelTree, overlay: Overlay, file: str) -> tuple[Path, Path, Path, Path] | None:
+    """The old unit as it runs, old and new to compare, and the new one to take; None where a header changes nothing."""
+    new = compile_unit(tree, file, Flavour.COMPARED, overlay.root)
+    overlay.check_used(new)
+    old = compile_unit(tree, file, Flavour.COMPARED)
+    if file not in overlay.changed and not _differ(old, new):
+        return None
+    return compile_unit(tree, file, Flavour.RUNNING), old, new, compile_unit(tree, file, Flavour.SHIPPED, overlay.root)
+
+
+def _differ(old: Path, new: Path) -> bool:
+    comparison = compare_units(UnitObject(old), UnitObject(new))
+    return not comparison.nothing or any(True for _ in changed_layouts(old, new))
 
 
 def _judge(file: str, running: Path, before: Path, after: Path, shipped: Path, image: Image) -> UnitFix:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from oddtoc.build.fix import Fix, build_fix
 from oddtoc.build.overlay import apply_diff, take_files
+from oddtoc.build.reach import MOST_UNITS
 from oddtoc.build.tree import Note, prepare_tree
 from oddtoc.debian import DebianKernel, fetch_kernel
 from oddtoc.debian.apt import Report
@@ -22,6 +23,7 @@ def fix_from_diff(
     *,
     source: Path | None = None,
     accept_difference: bool = False,
+    most_units: int = MOST_UNITS,
     report: Report | None = None,
     note: Note | None = None,
 ) -> Fix:
@@ -32,7 +34,7 @@ def fix_from_diff(
         diff: unified, names relative to the source's root.
         output: the object to write.
         source: the kernel's source, if it is not Debian's package of that version.
-        accept_difference: see `build_fix`.
+        accept_difference, most_units: see `build_fix`.
         report, note: are told what takes time.
 
     Raises:
@@ -43,7 +45,7 @@ def fix_from_diff(
     source = source or fetch_source(series, kernel.version, report=report)
     tree = prepare_tree(source, kernel.config, release=kernel.release, note=note)
     overlay = apply_diff(tree.source, diff)
-    return build_fix(tree, overlay, _image(kernel), output, accept_difference=accept_difference)
+    return build_fix(tree, overlay, _image(kernel), output, accept_difference=accept_difference, most_units=most_units)
 
 
 def fix_from_trees(
@@ -54,6 +56,7 @@ def fix_from_trees(
     output: Path,
     *,
     accept_difference: bool = False,
+    most_units: int = MOST_UNITS,
     note: Note | None = None,
 ) -> Fix:
     """Build a patch object from files of a newer tree; all other files, headers too, are those of the old one.
@@ -64,7 +67,7 @@ def fix_from_trees(
         new: the newer source.
         files: what to take from it, relative to both.
         output: the object to write.
-        accept_difference: see `build_fix`.
+        accept_difference, most_units: see `build_fix`.
         note: is told what takes time.
 
     Raises:
@@ -75,7 +78,7 @@ def fix_from_trees(
     kernel = fetch_kernel(series)
     tree = prepare_tree(old, kernel.config, release=kernel.release, note=note)
     overlay = take_files(tree.source, new.resolve(), files)
-    return build_fix(tree, overlay, _image(kernel), output, accept_difference=accept_difference)
+    return build_fix(tree, overlay, _image(kernel), output, accept_difference=accept_difference, most_units=most_units)
 
 
 def _image(kernel: DebianKernel) -> Image:

@@ -25,6 +25,7 @@ Note = Callable[[str], None]
 
 _PREPARED = ".oddtoc-prepared"
 _COMMANDS = ".oddtoc-commands"
+_BUILT = ".oddtoc-built.json"
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,30 @@ class KernelTree:
         for file in missing:
             if file not in known:
                 raise BuildError(f"kbuild has no command for {file}", advice="is it part of this configuration?")
-            place = self._place(file)
-            place.parent.mkdir(exist_ok=True)
-            place.write_text(json.dumps(known[file]))
+            self._remember(file, known[file])
         return {file: known[file] for file in files}
+
+    def built_units(self) -> list[str]:
+        """The C files that the kernel proper is made of; kbuild is asked once, which takes a minute.
+
+        Raises:
+            BuildError: make fails.
+        """
+        place = self.build / _BUILT
+        if not place.exists():
+            # it ends where an archive is missing that it would have made
+            printed = _make(self, ["-n", "-k", "vmlinux"], may_fail=True)
+            found = dict(_parse(printed, self, None))
+            for file, words in found.items():
+                self._remember(file, words)
+            place.write_text(json.dumps(sorted(found)))
+        units: list[str] = json.loads(place.read_text())
+        return units
+
+    def _remember(self, file: str, words: list[str]) -> None:
+        place = self._place(file)
+        place.parent.mkdir(exist_ok=True)
+        place.write_text(json.dumps(words))
 
     def _place(self, file: str) -> Path:
         return self.build / _COMMANDS / (file.replace("/", "+") + ".json")
@@ -106,7 +127,7 @@ def prepare_tree(source: Path, config: Path, *, release: str = "", note: Note | 
     return tree
 
 
-def _make(tree: KernelTree, arguments: Sequence[str], *, start: bool = False) -> str:
+def _make(tree: KernelTree, arguments: Sequence[str], *, start: bool = False, may_fail: bool = False) -> str:
     prefix = tool("gcc").removesuffix("gcc")
     where = ["-C", str(tree.source), f"O={tree.build}"] if start else ["-C", str(tree.build)]
     settings = ["ARCH=powerpc", f"CROSS_COMPILE={prefix}"]
@@ -114,21 +135,22 @@ def _make(tree: KernelTree, arguments: Sequence[str], *, start: bool = False) ->
         settings.append(f"KERNELRELEASE={tree.release}")
     command = ["make", "--no-print-directory", *where, *settings, *arguments]
     result = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"})
-    if result.returncode:
+    if result.returncode and not may_fail:
         lines = [line for line in result.stderr.splitlines() if "rror" in line] or [f"status {result.returncode}"]
         raise BuildError(f"make fails in {tree.source}", output=result.stderr, advice=lines[0])
     return result.stdout
 
 
-def _parse(printed: str, tree: KernelTree, files: Sequence[str]) -> Iterable[tuple[str, list[str]]]:
-    """Find the compilers' calls in what make would do; options for its outputs are left out."""
-    sources = {f"{tree.source}/{file}": file for file in files}
+def _parse(printed: str, tree: KernelTree, files: Sequence[str] | None) -> Iterable[tuple[str, list[str]]]:
+    """Find the compilers' calls in what make would do, for all files or some; options for its outputs are left out."""
+    root = f"{tree.source}/"
     for line in printed.splitlines():
         for part in line.split(";"):
             if "gcc " not in part or " -c -o " not in part:
                 continue
             words = shlex.split(part)
-            if words[-1] in sources and " -E " not in part:
+            file = words[-1].removeprefix(root)
+            wanted = words[-1].startswith(root) and file.endswith(".c") and (files is None or file in files)
+            if wanted and " -E " not in part:
                 place = words.index("-o")
-                kept = [word for word in words[: place - 1] if not word.startswith("-Wp,-MMD")]
-                yield sources[words[-1]], kept
+                yield file, [word for word in words[: place - 1] if not word.startswith("-Wp,-MMD")]

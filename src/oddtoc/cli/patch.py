@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -35,13 +35,15 @@ def build(
     accept_difference: Annotated[
         bool, typer.Option("--accept-difference", help="Build although a function runs that is not the source's.")
     ] = False,
+    most_units: Annotated[int, typer.Option("--most-units", help="How many files a changed header may reach.")] = 60,
     form: Output = Format.TEXT,
 ) -> None:
     """Make a patch object: of a C source, of a diff of the kernel's source, or of files of two trees."""
     from oddtoc.report import patches
 
     if diff or new:
-        _build_fix(diff, kernel, old, new, sources or [], output, accept_difference, form)
+        options = {"accept_difference": accept_difference, "most_units": most_units}
+        _build_fix(diff, kernel, old, new, sources or [], output, options, form)
         return
     if not sources or len(sources) != 1:
         raise UsageError("one C source is wanted, or --diff, or --old and --new with files")
@@ -60,7 +62,7 @@ def _build_fix(
     new: Path | None,
     files: list[str],
     output: Path | None,
-    accept_difference: bool,
+    options: dict[str, Any],
     form: Format,
 ) -> None:
     from oddtoc.build.refusal import RefusedError
@@ -75,13 +77,11 @@ def _build_fix(
     try:
         if diff:
             with progress(series) as report:
-                fix = fix_from_diff(
-                    series, diff, target, source=old, accept_difference=accept_difference, report=report, note=note
-                )
+                fix = fix_from_diff(series, diff, target, source=old, report=report, note=note, **options)
         else:
             if old is None or new is None:
                 raise UsageError("--new needs --old", advice="give the source of the kernel that runs with --old TREE")
-            fix = fix_from_trees(series, old, new, files, target, accept_difference=accept_difference, note=note)
+            fix = fix_from_trees(series, old, new, files, target, note=note, **options)
     except RefusedError as error:
         typer.echo(fixes.refused_json(error) if form is Format.JSON else fixes.refused_text(error))
         raise

@@ -1,0 +1,93 @@
+"""Which units of a kernel a header reaches.
+
+Candidates are told from the text: who includes a header of that name, directly or through others. That can only be too
+many; which of them really were made of it is known when they have been compiled.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+from oddtoc.build.tree import KernelTree
+from oddtoc.errors import BuildError
+
+_GRAPH = ".oddtoc-includes.json"
+_INCLUDE = r'^\s*#\s*include\s+[<"]'
+_IN_ALL = frozenset(f"include/linux/{name}.h" for name in ("kconfig", "compiler_types", "compiler-version"))
+"""Included on the command line (LINUXINCLUDE and c_flags in Kbuild's makefiles)."""
+_GENERIC, _WRAPPERS = "include/asm-generic/", ("arch/powerpc/include/asm/", "arch/powerpc/include/generated/asm/")
+MOST_UNITS = 60
+Graph = dict[str, list[tuple[str, str]]]
+
+
+def units_reached(tree: KernelTree, headers: Iterable[str], *, most: int = MOST_UNITS) -> list[str]:
+    """The units of the kernel proper that may be made of one of these headers.
+
+    Args:
+        tree: the prepared tree.
+        headers: relative to its root.
+        most: how many are too many.
+
+    Raises:
+        BuildError: there are more.
+    """
+    found: set[str] = set()
+    built = tree.built_units()
+    for header in headers:
+        reached = _includers(_graph(tree), header)
+        units = set(built) if reached & _IN_ALL else reached & set(built)
+        if len(found | units) > most:
+            raise BuildError(
+                f"{header} reaches {len(units)} files of the kernel, more than {most}",
+                advice="leave the header out of the diff, where the C files can do without, or give --most-units",
+            )
+        found |= units
+    return sorted(found)
+
+
+def _includers(graph: Graph, header: str) -> set[str]:
+    """All files that include a header, directly or through others, itself among them."""
+    found, fresh = {header}, [header]
+    while fresh:
+        for path in _names(fresh.pop()):
+            for name, includer in graph.get(PurePosixPath(path).name, ()):
+                if includer not in found and f"/{path}".endswith(f"/{name}"):
+                    found.add(includer)
+                    fresh.append(includer)
+    return found
+
+
+def _names(path: str) -> list[str]:
+    """The paths that a file can be included by: generated wrappers include generic headers."""
+    if path.startswith(_GENERIC):
+        return [path, *(wrapper + path.removeprefix(_GENERIC) for wrapper in _WRAPPERS)]
+    return [path]
+
+
+def _graph(tree: KernelTree) -> Graph:
+    """Base name of a header -> how it is included, and by which file; kept beside the build."""
+    place = tree.build / _GRAPH
+    try:
+        stored: Graph = json.loads(place.read_text())
+        return stored
+    except (OSError, ValueError):
+        graph = _read_graph(tree.source)
+        place.write_text(json.dumps(graph))
+        return graph
+
+
+def _read_graph(source: Path) -> Graph:
+    command = ["grep", "-rE", "--include=*.[chS]", "--exclude-dir=Documentation", _INCLUDE, "."]
+    printed = subprocess.run(command, cwd=source, capture_output=True, check=False).stdout.decode(errors="replace")
+    graph: Graph = defaultdict(list)
+    for line in printed.splitlines():
+        includer, _, text = line.partition(":")
+        quoted = text.split("include", 1)[1].strip()
+        name = quoted[1:].split(">" if quoted[0] == "<" else '"', 1)[0]
+        plain = "/".join(part for part in name.split("/") if part not in ("..", "."))
+        graph[PurePosixPath(plain).name].append((plain, includer.removeprefix("./")))
+    return dict(graph)
