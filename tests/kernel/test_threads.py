@@ -14,6 +14,7 @@ from oddtoc.kernel.contexts import ContextFinder
 from oddtoc.kernel.hidden import Hideouts
 from oddtoc.kernel.offsets import find_offsets
 from oddtoc.kernel.running import RunningKernel
+from oddtoc.kernel.runqueues import find_run_queues
 from oddtoc.kernel.stacks import Walker
 from oddtoc.kernel.tasks import TaskFinder
 from oddtoc.target.qemu import QemuTarget
@@ -21,20 +22,24 @@ from oddtoc.target.qemu import QemuTarget
 KERNELS = ["6.1", "6.12", "7.2"]
 NOTHING = np.empty(0, np.uint64)
 LIST_TASKS = "for t in /proc/[0-9]*/task/*; do echo ${t##*/} $(cat $t/comm); done 2>/dev/null"
+COUNT_SWITCHES = (
+    "for p in /proc/[0-9]*; do echo ${p#/proc/} $(sed -n 's/.*ctxt_switches:.//p' $p/status); done 2>/dev/null"
+)
 LIST_STACKS = "for p in /proc/[0-9]*; do echo pid ${p#/proc/}; cat $p/stack; done 2>/dev/null"
 
 
 @pytest.fixture(scope="module")
-def threads(tmp_path_factory):
-    program = tmp_path_factory.mktemp("programs") / "threads"
-    source = Path(__file__).parent / "programs/threads.c"
-    subprocess.run([tool("gcc"), "-static", "-O2", "-Wall", "-Werror", "-pthread", "-o", program, source], check=True)
-    return program
+def programs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("programs")
+    for name in ("threads", "exits"):
+        command = [tool("gcc"), "-static", "-O2", "-Wall", "-Werror", "-pthread", "-o", folder / name]
+        subprocess.run([*command, Path(__file__).parent / f"programs/{name}.c"], check=True)
+    return {f"bin/{program.name}": program for program in folder.iterdir()}
 
 
 @pytest.fixture(scope="module", params=KERNELS)
-def machine(request, guest_factory, threads):
-    machine = guest_factory(request.param, files={"bin/threads": threads})
+def machine(request, guest_factory, programs):
+    machine = guest_factory(request.param, files=programs)
     machine.run("threads > /dev/null 2>&1 < /dev/null & sleep 1")
     return machine
 
@@ -98,12 +103,19 @@ def test_every_task_is_found(machine, watched, explored):
     assert set(contexts) <= set(tasks.tasks)
 
 
+def switches(machine):
+    """(pid, how often it gave up its processor, how often it lost it) of every task."""
+    lines = machine.run(COUNT_SWITCHES).stdout.decode().splitlines()
+    return {tuple(map(int, line.split())) for line in lines if len(line.split()) == 3}
+
+
 def test_stacks_are_walked_as_the_kernel_walks_them(machine, watched):
     """Tasks that slept all the while: the kernel's list, which leaves out the scheduler, ends ours."""
     symbols = watched.kernel.image.symbols
-    first, ours = watched.look()
+    before = switches(machine)
+    found, ours = watched.look()
     shown = machine.run(LIST_STACKS).stdout.decode()
-    second, _ = watched.look(explore=False)
+    slept = before & switches(machine)
     theirs = {}
     for block in shown.split("pid ")[1:]:
         pid, *lines = block.splitlines()
@@ -114,9 +126,8 @@ def test_stacks_are_walked_as_the_kernel_walks_them(machine, watched):
             if not any(name.startswith("0x") for name in names[behind:]):
                 theirs[int(pid)] = [name for name in names[behind:] if not name.startswith("system_call_")]
     compared = 0
-    for address, task in first.tasks.items():
-        slept = second.tasks.get(address) == task and address not in {cpu.current for cpu in first.cpus}
-        if not slept or not theirs.get(task.pid):
+    for address, task in found.tasks.items():
+        if task.pid not in {pid for pid, _, _ in slept} or not theirs.get(task.pid):
             continue
         owners = [symbols.at(a) for a in ours[address][1].returns]
         mine = [
@@ -155,10 +166,22 @@ def test_members_are_where_the_kernels_own_types_say(kernels, guest_factory, ser
     assert found.hidden.ret_stack == btf.offset("task_struct", "ret_stack")
     assert found.hidden.ret_index == btf.offset("task_struct", "curr_ret_stack")
     assert found.hidden.instances == (btf.offset("task_struct", "rethooks"),)
+    waiting = find_run_queues(image, [0])
+    assert waiting.heads == (image.symbols.one("runqueues").address + btf.offset("rq", "cfs_tasks"),)
+    assert waiting.node == btf.offset("task_struct", "se") + btf.offset("sched_entity", "group_node")
     assert btf.offset("mutex", "owner") == 0
     assert btf.offset("rethook_node", "ret_addr") - btf.offset("rethook_node", "llist") == 16
     assert btf.offset("pt_regs", "nip") == 32 * 8 and btf.offset("pt_regs", "msr") == 33 * 8
     machine.stop()
+
+
+def test_tasks_that_wait_are_in_the_run_queues(machine, watched, monkeypatch):
+    """Found there alone: the lists lead nowhere."""
+    monkeypatch.setattr(TaskFinder, "_walk", lambda *_: set())
+    machine.run("for n in 1 2 3 4 5 6; do (while :; do :; done < /dev/null > /dev/null 2>&1 &) done; sleep 1")
+    tasks, _ = watched.look(explore=False)
+    machine.run("kill $(ps | awk '/while|{sh}|sh$/ {print $1}')")
+    assert len([task for task in tasks.tasks.values() if task.comm == "sh"]) >= 6
 
 
 def test_a_task_that_appears_after_the_search_is_found_in_the_stop(machine, watched):
@@ -167,3 +190,34 @@ def test_a_task_that_appears_after_the_search_is_found_in_the_stop(machine, watc
     tasks, _ = watched.look(explore=False)
     assert any(task.comm == "sleep" for task in tasks.tasks.values())
     machine.run("killall sleep")
+
+
+@pytest.mark.parametrize("series", ["7.2"])
+def test_a_task_that_exits_is_found_when_it_has_left_all_lists(guest_factory, programs, series):
+    """7.2 is preempted in the middle of an exit."""
+    machine = guest_factory(series, files=programs)
+    machine.run("exits > /dev/null 2>&1 < /dev/null &")
+    with QemuTarget.connect(machine.debug_socket) as target:
+        watched = Watched(target, Image.open(machine.vmlinux))
+        finder, exiting = watched.finder, set()
+        walk = finder._walk
+
+        def walked(*arguments):
+            listed.clear()
+            listed.update(walk(*arguments))
+            return set(listed)
+
+        listed = set()
+        finder._walk = walked
+        for _ in range(5000):
+            tasks, contexts = watched.look(explore=False)
+            running = {cpu.current for cpu in tasks.cpus}
+            exiting = {a for a, task in tasks.tasks.items() if a not in listed | running and task.comm == "exits"}
+            if exiting:
+                break
+    assert exiting, "none was seen in 5000 looks"
+    symbols = watched.kernel.image.symbols
+    for address in exiting:
+        names = {symbols.at(place).name for place in contexts[address][1].returns if symbols.at(place)}
+        assert "do_exit" in names
+    machine.stop()

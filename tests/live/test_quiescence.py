@@ -64,10 +64,10 @@ def waiting_caller(tmp_path_factory):
 
 @every_kernel
 def test_apply_waits_for_a_thread_that_sleeps_in_the_function(machine, session, objects, series):
-    start(machine, "sleep 2; echo woke")
+    start(machine, "sleep 5; echo woke")
     with pytest.raises(BusyError) as caught:
-        session.apply(session.plan(objects("nap.c")), timeout=0.3)
-    assert caught.value.message.startswith("sleep (pid ")
+        session.apply(session.plan(objects("nap.c")), timeout=1)
+    assert caught.value.message.startswith("sleep (pid "), caught.value
     assert caught.value.function == "hrtimer_nanosleep"
     stack = [line.split("+")[0] for line in caught.value.stack]
     assert stack[:2] == ["__switch_to", "__schedule"] and "hrtimer_nanosleep" in stack

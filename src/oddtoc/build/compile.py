@@ -124,11 +124,37 @@ def compile_patch(
         trampolines = _assemble(Path(folder))
         merged = Path(folder, "patch.o")
         _run([tool("ld"), "-r", "-o", str(merged), str(code), *map(str, trampolines)], source)
-        patch = PatchObject.open(merged, name or output.stem, shown_as=source)
-        try:
-            shutil.copyfile(merged, output)
-        except OSError as error:
-            raise BuildError(f"{output} can't be written: {error.strerror}") from error
+        return _finish(merged, output, name, source)
+
+
+def merge_patch(code: Path, output: Path, *, name: str | None = None, support: Sequence[Path] = ()) -> PatchObject:
+    """Make a patch object of code that was compiled elsewhere.
+
+    Args:
+        code: a relocatable object with records of what replaces what.
+        output: the object to write.
+        name: the patch's name; the output's stem if not given.
+        support: C sources that become part of it.
+
+    Raises:
+        BuildError: a tool is missing or fails. PatchError: the object is malformed.
+    """
+    with tempfile.TemporaryDirectory(prefix="oddtoc-build-") as folder:
+        more = _assemble(Path(folder))
+        for source in support:
+            more.append(Path(folder, f"{source.stem}.o"))
+            _run([tool("gcc"), *KERNEL_FLAGS, f"-I{INCLUDE}", "-c", str(source), "-o", str(more[-1])], source)
+        merged = Path(folder, "patch.o")
+        _run([tool("ld"), "-r", "-o", str(merged), str(code), *map(str, more)], code)
+        return _finish(merged, output, name, output)
+
+
+def _finish(merged: Path, output: Path, name: str | None, shown_as: Path) -> PatchObject:
+    patch = PatchObject.open(merged, name or output.stem, shown_as=shown_as)
+    try:
+        shutil.copyfile(merged, output)
+    except OSError as error:
+        raise BuildError(f"{output} can't be written: {error.strerror}") from error
     patch.path = output
     return patch
 

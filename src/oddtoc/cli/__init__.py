@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from oddtoc.cli import demo, explain, guest, inspect, kernel, lab, patch, prove, trust
+from oddtoc.cli import demo, explain, guest, inspect, kernel, lab, patch, prove, scan, trust
 from oddtoc.errors import BuildError, OddtocError, UsageError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app.add_typer(kernel.app, name="kernel")
 app.add_typer(guest.app, name="guest")
 app.command()(guest.boot)
 app.command()(inspect.inspect)
+app.command()(scan.scan)
 app.command()(patch.build)
 app.command()(patch.apply)
 app.command()(patch.status)

@@ -46,11 +46,16 @@ def open_image(image: str) -> Image:
     """The image at a path, or that of a kernel series, which is fetched if it is not there yet."""
     from oddtoc.image.elf import Image
 
+    return Image.open(image_path(image))
+
+
+def image_path(image: str) -> Path:
+    """A path as it is, or that of a kernel series' image, which is fetched if it is not there yet."""
     if re.fullmatch(r"\d+\.\d+(-\w+)?", image) and not Path(image).exists():
         from oddtoc.debian import fetch_kernel, find_kernel
 
-        return Image.open((find_kernel(image) or fetch_kernel(image)).vmlinux)
-    return Image.open(image)
+        return (find_kernel(image) or fetch_kernel(image)).vmlinux
+    return Path(image)
 
 
 def chosen_functions(image: Image, names: Sequence[str], which: Mapping[str, str]) -> list[Symbol]:

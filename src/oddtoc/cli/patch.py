@@ -8,28 +8,84 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from oddtoc.cli.options import DryRun, Format, Immediate, Output, Remote, Target, Timeout, Vmlinux, Which, choices
+from oddtoc.errors import UsageError
 
 if TYPE_CHECKING:
     from oddtoc.live.session import Session
 
 
 def build(
-    source: Annotated[
-        Path, typer.Argument(metavar="SOURCE.c", help="C file with #include <oddtoc.h> and ODDTOC_REPLACE.")
-    ],
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="SOURCE.c", help="C file with ODDTOC_REPLACE; with --old and --new, the files to take."),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE.o", help="The patch object to write [SOURCE.o].")
     ] = None,
     code_model: Annotated[str, typer.Option("--code-model", help="medium, or large for data beyond 2 GiB.")] = "medium",
     long_calls: Annotated[bool, typer.Option("--long-calls", help="Let every call go through a pointer.")] = False,
+    diff: Annotated[
+        Path | None, typer.Option("--diff", metavar="FIX.patch", help="Build from a diff of the kernel's source.")
+    ] = None,
+    kernel: Annotated[str, typer.Option("--kernel", help="The kernel that a diff is for.")] = "6.1",
+    old: Annotated[
+        Path | None, typer.Option("--old", metavar="TREE", help="The kernel's source [Debian's of that version].")
+    ] = None,
+    new: Annotated[Path | None, typer.Option("--new", metavar="TREE", help="The source to take files from.")] = None,
+    accept_difference: Annotated[
+        bool, typer.Option("--accept-difference", help="Build although a function runs that is not the source's.")
+    ] = False,
+    form: Output = Format.TEXT,
 ) -> None:
-    """Compile a C source into a patch object."""
-    from oddtoc.build.compile import compile_patch
-    from oddtoc.report.patches import built
+    """Make a patch object: of a C source, of a diff of the kernel's source, or of files of two trees."""
+    from oddtoc.report import patches
 
+    if diff or new:
+        _build_fix(diff, kernel, old, new, sources or [], output, accept_difference, form)
+        return
+    if not sources or len(sources) != 1:
+        raise UsageError("one C source is wanted, or --diff, or --old and --new with files")
+    from oddtoc.build.compile import compile_patch
+
+    source = Path(sources[0])
     target = output or Path(source.stem + ".o")
     patch = compile_patch(source, target, code_model=code_model, long_calls=long_calls)
-    typer.echo(built(patch, target))
+    typer.echo(patches.built(patch, target))
+
+
+def _build_fix(
+    diff: Path | None,
+    series: str,
+    old: Path | None,
+    new: Path | None,
+    files: list[str],
+    output: Path | None,
+    accept_difference: bool,
+    form: Format,
+) -> None:
+    from oddtoc.build.refusal import RefusedError
+    from oddtoc.build.request import fix_from_diff, fix_from_trees
+    from oddtoc.cli.kernel import progress
+    from oddtoc.report import fixes
+
+    def note(line: str) -> None:
+        typer.echo(line, err=True)
+
+    target = output or Path((diff or Path(files[0] if files else "fix")).stem + ".o")
+    try:
+        if diff:
+            with progress(series) as report:
+                fix = fix_from_diff(
+                    series, diff, target, source=old, accept_difference=accept_difference, report=report, note=note
+                )
+        else:
+            if old is None or new is None:
+                raise UsageError("--new needs --old", advice="give the source of the kernel that runs with --old TREE")
+            fix = fix_from_trees(series, old, new, files, target, accept_difference=accept_difference, note=note)
+    except RefusedError as error:
+        typer.echo(fixes.refused_json(error) if form is Format.JSON else fixes.refused_text(error))
+        raise
+    typer.echo(fixes.fix_json(fix, target) if form is Format.JSON else fixes.fix_text(fix, target))
 
 
 def apply(

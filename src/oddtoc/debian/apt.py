@@ -44,18 +44,20 @@ class PrivateApt:
     Args:
         folder: where the state lives; made if need be.
         suites: the suites to know, such as ``bookworm`` and ``bookworm-security``.
+        architecture: whose package lists; those of all architectures name the packages that are for all of them.
 
     Raises:
         FetchError: this is no machine with apt, or apt has no Debian mirror configured.
     """
 
-    def __init__(self, folder: Path, suites: Sequence[str]) -> None:
+    def __init__(self, folder: Path, suites: Sequence[str], architecture: str = ARCHITECTURE) -> None:
         for program in ("apt-get", "apt-cache", "dpkg", "dpkg-deb"):
             if not shutil.which(program):
                 raise FetchError(f"there is no {program} here: Debian's kernels come through apt", advice=_ELSEWHERE)
         if not KEYRING.exists():
             raise FetchError(f"{KEYRING} is missing", advice="apt-get install debian-archive-keyring")
         self.folder = folder
+        self.architecture = architecture
         for part in ("lists/partial", "archives/partial"):
             (folder / part).mkdir(parents=True, exist_ok=True)
         (folder / "status").touch()
@@ -69,7 +71,7 @@ class PrivateApt:
         for suite in suites:
             site = sites[_SECURITY] if suite.endswith(_SECURITY) else sites[""]
             if site:
-                lines.append(f"deb [arch={ARCHITECTURE} signed-by={KEYRING}] {site} {suite} main\n")
+                lines.append(f"deb [arch={self.architecture} signed-by={KEYRING}] {site} {suite} main\n")
         return lines
 
     def update(self) -> str:
@@ -94,6 +96,11 @@ class PrivateApt:
         records = (dict(_FIELD.findall(record)) for record in shown.split("\n\n"))
         found = [Found(record["Package"], record["Version"]) for record in records if record]
         return sorted(found, key=functools.cmp_to_key(_compare), reverse=True)
+
+    def versions(self, name: str) -> list[str]:
+        """All versions of a package that the lists name, newest first."""
+        lines = self._run("apt-cache", "madison", name).stdout.splitlines()
+        return list(dict.fromkeys(line.split("|")[1].strip() for line in lines if line.count("|") >= 2))
 
     def _names(self) -> list[str]:
         return self._run("apt-cache", "pkgnames").stdout.split()
@@ -149,7 +156,7 @@ class PrivateApt:
             "Dir::Etc::SourceParts": "-",
             "Dir::Etc::Preferences": "-",
             "Dir::Etc::PreferencesParts": "-",
-            "APT::Architecture": ARCHITECTURE,
+            "APT::Architecture": self.architecture,
             # root's cache can't be entered by apt's own user
             "APT::Sandbox::User": "root",
             "Acquire::Languages": "none",
@@ -158,7 +165,7 @@ class PrivateApt:
         }
         lines = [f"#clear {name};" for name in ("APT::Update", "APT::Architectures", "APT::Default-Release")]
         lines += [f'{key} "{value}";' for key, value in state.items()]
-        return "\n".join([*lines, f'APT::Architectures {{"{ARCHITECTURE}";}};', ""])
+        return "\n".join([*lines, f'APT::Architectures {{"{self.architecture}";}};', ""])
 
 
 _ELSEWHERE = "elsewhere, give the kernel's ELF image with --vmlinux"

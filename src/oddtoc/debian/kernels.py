@@ -63,7 +63,7 @@ def find_kernel(series: str) -> DebianKernel | None:
     Raises:
         UsageError: the series is unknown.
     """
-    _suites(series)
+    suites_of(series)
     manifest = cache_folder() / "kernels" / series / _MANIFEST
     try:
         plain = json.loads(manifest.read_text())
@@ -96,7 +96,7 @@ def fetch_kernel(
         UsageError: the series is unknown; the error names those that are known.
         FetchError: there is no apt, no network, no room, or no such package.
     """
-    suites = _suites(series)
+    suites = suites_of(series)
     known = find_kernel(series)
     if known and not refresh:
         return known
@@ -113,7 +113,12 @@ def fetch_kernel(
         raise FetchError(f"the kernel can't be kept in {folder}: {error.strerror}") from error
 
 
-def _suites(series: str) -> tuple[str, ...]:
+def suites_of(series: str) -> tuple[str, ...]:
+    """The suites that carry a series.
+
+    Raises:
+        UsageError: the series is unknown.
+    """
     base, *flavour = series.partition("-64k")
     if base not in SERIES or flavour[1]:
         raise UsageError(f"unknown kernel series {series}", advice=f"known: {', '.join(SERIES)}, each also with -64k")
@@ -227,7 +232,7 @@ def _describe(series: str, package: Found, root: Path) -> DebianKernel:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Keep a second fetch of the same thing waiting, with a lock on a file."""
+    """Keep a second fetch of the same thing waiting."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

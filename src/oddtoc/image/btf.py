@@ -20,7 +20,8 @@ _HEADER = struct.Struct("<HBBIIIII")
 _TYPE = struct.Struct("<III")
 _MEMBER = struct.Struct("<III")
 _PARAMETER = struct.Struct("<II")
-_STRUCT, _UNION, _FUNC, _FUNC_PROTO = 4, 5, 12, 13
+_ENUMERATOR = struct.Struct("<Ii")
+_STRUCT, _UNION, _ENUM, _FUNC, _FUNC_PROTO = 4, 5, 6, 12, 13
 _MODIFIERS = frozenset((8, 9, 10, 11, 18))
 """typedef, volatile, const, restrict, type tag: they lead to the type that they modify."""
 _TAIL = {1: (4, 0), 3: (12, 0), 4: (0, 12), 5: (0, 12), 6: (0, 8), 13: (0, 8), 14: (4, 0), 15: (0, 12)}
@@ -112,6 +113,25 @@ class Btf:
         """
         return self._entry(self._find(structure, _STRUCT, _UNION))[3]
 
+    def layouts(self) -> dict[str, tuple[int, dict[str, int]]]:
+        """Every structure and union that has a name: its size (bytes) and where its members are (bits); members
+        without names stand under their numbers. Every enumeration too: its size, and its constants.
+
+        Raises:
+            ImageError: an entry is malformed.
+        """
+        found: dict[str, tuple[int, dict[str, int]]] = {}
+        for number in range(1, len(self._places) + 1):
+            name, kind, _, size, _ = self._entry(number)
+            if not name:
+                continue
+            if kind in (_STRUCT, _UNION):
+                members = enumerate(self._members(number))
+                found.setdefault(self._name(name), (size, {m.name or str(index): m.bits for index, m in members}))
+            elif kind == _ENUM:
+                found.setdefault(f"enum {self._name(name)}", (size, self._constants(number)))
+        return found
+
     def prototype(self, function: str) -> Prototype:
         """What a function takes.
 
@@ -173,6 +193,11 @@ class Btf:
             # with kind_flag set the upper byte is the size of a bit field
             found.append(Member(self._name(name), offset & 0xFFFFFF if is_packed else offset, kind))
         return found
+
+    def _constants(self, number: int) -> dict[str, int]:
+        count, place = self._entry(number)[2], self._entry(number)[4]
+        pairs = (_ENUMERATOR.unpack_from(self._types, place + _ENUMERATOR.size * index) for index in range(count))
+        return {self._name(name): value for name, value in pairs}
 
     def _search(self, number: int, member: str, depth: int) -> int | None:
         if depth > _DEEPEST:

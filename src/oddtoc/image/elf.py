@@ -102,6 +102,27 @@ class Image:
         """Whether its symbols are those of .symtab, and not what a stripped library exports."""
         return self._symbol_section.type == SectionType.SYMTAB
 
+    @classmethod
+    def of_bytes(cls, name: str, data: bytes) -> Image:
+        """An image that was read already, out of an archive for example.
+
+        Args:
+            name: what errors call it.
+            data: the whole file.
+
+        Raises:
+            ImageError: it is no ppc64le ELFv2 image, is damaged, or has no symbols; the text says which.
+        """
+        if not data:
+            raise ImageError(f"{name} is empty", advice=_ADVICE)
+        view = memoryview(data)
+        return cls(Path(name), view, read_headers(Path(name), view))
+
+    @property
+    def type(self) -> FileType:
+        """Whether it is a program at a fixed address, one (or a library) at any, or an object before linking."""
+        return self._headers.type
+
     @property
     def is_relocatable(self) -> bool:
         """Whether it is an object before linking (ET_REL): addresses are offsets in the file."""

@@ -61,7 +61,7 @@ class SiteKind(Enum):
     OUT_OF_LINE = "nop"
 
 
-_PLACES: Final = {
+SITE_PLACES: Final = {
     SiteKind.MPROFILE: (4, 8),
     SiteKind.PATCHABLE: (4,),
     SiteKind.OUT_OF_LINE: (0,),
@@ -250,7 +250,7 @@ def _read_site(symbol: Symbol, words: _Words, sites: Container[int] | Addresses 
         found = _guess_kind(words, local, kind)
         return found if found else _Site()
     end = symbol.address + symbol.size if symbol.size else local + 12
-    for address in (local + place for place in _PLACES[kind]):
+    for address in (local + place for place in SITE_PLACES[kind]):
         # What lies behind a short function may be the site of another one.
         if address < end and _is_listed(address, sites):
             confirmed = _kind_at(words, local, address, kind)

@@ -18,7 +18,11 @@ from oddtoc.isa import Addresses
 LOCAL_OFFSETS: Final = (0, 0, 4, 8, 16, 32, 64)
 """Bytes from the global to the local entry for each value of st_other bits 5 to 7; 7 is reserved."""
 
+Places = npt.NDArray[np.intp]
+
 _LAST: Final = 2**64 - 1
+_MOST_NESTED: Final = 8
+"""How deep functions may lie inside each other, on average, before memory is worth more than speed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +70,23 @@ def function_extents(functions: Functions, records: npt.NDArray[Any]) -> tuple[A
     is_local = records["info"][functions.indices] >> 4 == 0
     is_unsized = records["size"][functions.indices] == 0
     order = np.lexsort((~is_local, ~functions.ends, functions.starts, ~is_unsized))
-    first = np.searchsorted(edges, functions.starts)[order].tolist()
-    last = np.searchsorted(edges, functions.ends)[order].tolist()
-    for start, end, index in zip(first, last, functions.indices[order].tolist(), strict=True):
-        owners[start:end] = index
+    first = np.searchsorted(edges, functions.starts)[order]
+    last = np.searchsorted(edges, functions.ends)[order]
+    _paint(owners, first, last, functions.indices[order])
     return edges, owners
+
+
+def _paint(owners: npt.NDArray[np.intp], first: Places, last: Places, values: Places) -> None:
+    """Give the places from `first` to `last` of each row its value, in the order of the rows."""
+    lengths = last - first
+    total = int(lengths.sum())
+    if total > _MOST_NESTED * len(owners):
+        for start, end, value in zip(first.tolist(), last.tolist(), values.tolist(), strict=True):
+            owners[start:end] = value
+        return
+    within = np.arange(total) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    # of several values for one place the last one stays
+    owners[np.repeat(first, lengths) + within] = np.repeat(values, lengths)
 
 
 def _next_starts(starts: Addresses, section_indices: npt.NDArray[Any], sections: Sequence[Section]) -> Addresses:

@@ -117,6 +117,19 @@ class SymbolTable:
         """How many entries the table in the file has, undefined ones and files included."""
         return len(self._records)
 
+    @property
+    def records(self) -> npt.NDArray[Any]:
+        """All entries of the table, in `layout.SYMBOL`, read-only."""
+        return self._records
+
+    def names(self, indices: npt.NDArray[np.intp]) -> list[str]:
+        """The names of the symbols at the given table positions, in one go."""
+        offsets: list[int] = self._name_offsets[indices].tolist()
+        if not self._strings.isascii():
+            return [string_at(self._strings, offset) for offset in offsets]
+        text = self._strings.decode("ascii") + "\0"
+        return [text[offset : text.index("\0", offset)] if offset < len(text) else "" for offset in offsets]
+
     def symbol(self, index: int) -> Symbol:
         """The symbol at a position of the table (as readelf numbers them)."""
         record = self._records[index]
@@ -186,7 +199,7 @@ class SymbolTable:
 
     def owners(self, addresses: Addresses) -> npt.NDArray[np.intp]:
         """For each address, shape (n,), the table position of the function that contains it, or -1."""
-        edges, owners = self._extents
+        edges, owners = self.extents
         found: npt.NDArray[np.intp] = owners[np.searchsorted(edges, addresses, side="right") - 1]
         return found
 
@@ -195,7 +208,8 @@ class SymbolTable:
         return self._addresses[indices]
 
     @cached_property
-    def _extents(self) -> tuple[Addresses, npt.NDArray[np.intp]]:
+    def extents(self) -> tuple[Addresses, npt.NDArray[np.intp]]:
+        """Address 0 and the edges of all functions, sorted, and whose bytes begin at each: a table position, or -1."""
         return function_extents(self._functions, self._records)
 
     def describe(self, symbol: Symbol) -> str:

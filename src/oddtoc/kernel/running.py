@@ -26,8 +26,9 @@ _PACA_WORDS = 64
 
 _SHADOW_TABLE = 0
 _MAILBOX = 960
-_SHARED = {"oddtoc_shadow_table": _SHADOW_TABLE, "oddtoc_mailbox": _MAILBOX}
-"""Offsets (bytes) in the common room: 960 bytes of shadow table, then the mailbox."""
+TABLES = 1024
+_SHARED = {"oddtoc_shadow_table": _SHADOW_TABLE, "oddtoc_mailbox": _MAILBOX, "oddtoc_tables": TABLES}
+"""Offsets (bytes) in the common room: 960 bytes of shadow table, then the mailbox, then 1 KiB of tables."""
 _DIRECT_CALL = 1 << 24 | 1 << 23
 """FTRACE_FL_DIRECT and FTRACE_FL_DIRECT_EN (include/linux/ftrace.h): a BPF trampoline calls the function."""
 
@@ -163,9 +164,9 @@ class RunningKernel:
             return "BPF (kernel function)"
         return None
 
-    def branch_place(self, symbol: Symbol, entry: Entry) -> int:
+    def branch_place(self, symbol: Symbol, entry: Entry, *, compiled: bool = False) -> int:
         """The word that takes the branch. See `oddtoc.kernel.place`."""
-        return branch_place(self.image, symbol, entry)
+        return branch_place(self.image, symbol, entry, compiled=compiled)
 
     def is_jumped_to(self, entry: int, place: int) -> bool:
         """Whether a word is reached in mid-course of a function."""

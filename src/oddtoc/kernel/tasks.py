@@ -3,7 +3,7 @@
 Processes hang in `init_task`'s list `tasks`; the threads of one in the list at `signal->thread_head`
 (include/linux/sched/signal.h). Idle tasks are on no list: they are in the per-CPU variable `idle_threads`
 (kernel/smpboot.c). A task that is exiting leaves its lists before it stops running: as long as it has a CPU it is
-found as the running task of that CPU's PACA.
+found as the running task of that CPU's PACA, and when it waits for one in its run queue (see `runqueues`).
 
 Links are followed in the way the kernel's own readers follow them under RCU: forward only, which is right at every
 moment, also in the middle of an insertion. To keep a stop short, tasks are found beforehand, while the kernel runs;
@@ -15,10 +15,12 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from oddtoc.errors import FaultError, RecordError
 from oddtoc.image.elf import Image
 from oddtoc.kernel.offsets import Offsets, ReadMany
+from oddtoc.kernel.runqueues import find_run_queues
 
 _MOST_CPUS = 2048
 _MOST_TASKS = 1 << 16
@@ -73,12 +75,15 @@ class _Links:
     thread_before: int
     """The next and the previous `thread_node`, or the list's head."""
     ksp: int
+    queued: int
+    """The next `group_node` of its run queue, or the list's head."""
 
     @classmethod
     def read(cls, memory: Sequence[bytes]) -> _Links:
         """From what `TaskFinder` asks for of one task."""
-        tasks, threads, ksp = memory
-        return cls(_number(tasks), _number(threads[:8]), _number(threads[8:]), _number(ksp))
+        tasks, threads, ksp, *queued = memory
+        following = _number(queued[0]) if queued else 0
+        return cls(_number(tasks), _number(threads[:8]), _number(threads[8:]), _number(ksp), following)
 
 
 class TaskFinder:
@@ -109,14 +114,17 @@ class TaskFinder:
         self.cpu_count = count
         self._pacas = struct.unpack(f"<{count}Q", pointers)
         idle = symbols.one("idle_threads").address
-        self._idle_slots = [idle + distance for distance in struct.unpack(f"<{count}Q", distances) if distance]
+        here = [distance for distance in struct.unpack(f"<{count}Q", distances) if distance]
+        self._idle_slots = [idle + distance for distance in here]
+        self._queues = find_run_queues(image, here)
         self._online = (symbols.one("__cpu_online_mask").address, -(-count // 64) * 8)
         self._names: dict[int, tuple[str, int | None]] = {}
         self._known: list[int] = []
         idle_now = read_many([(slot, 8) for slot in self._idle_slots])
         self._frontier = [(self._first, True)]
         self._frontier += [(a, False) for a in map(_number, idle_now) if a not in (0, self._first)]
-        self._fields = ((offsets.tasks, 8), (offsets.thread_node, 16), (offsets.ksp, 8))
+        queued = ((self._queues.node, 8),) if self._queues else ()
+        self._fields = ((offsets.tasks, 8), (offsets.thread_node, 16), (offsets.ksp, 8), *queued)
 
     def explore(self, read_many: ReadMany, rounds: int) -> bool:
         """Find tasks of a kernel that may run on in between calls: what is found is where `requests` will look.
@@ -158,7 +166,8 @@ class TaskFinder:
         o = self._offsets
         cpus = [(paca + o.current, 8) for paca in self._pacas if paca]
         idle = [(slot, 8) for slot in self._idle_slots]
-        return [self._online, *cpus, *idle, *(r for a in self._known for r in self._fields_of(a))]
+        queues = [(head, 8) for head in self._heads]
+        return [self._online, *cpus, *idle, *queues, *(r for a in self._known for r in self._fields_of(a))]
 
     def settle(self, memory: Sequence[bytes], read_many: ReadMany) -> Tasks:
         """All tasks of a kernel that stands still.
@@ -172,10 +181,10 @@ class TaskFinder:
             FaultError: they lead out of memory.
         """
         pacas = [paca for paca in self._pacas if paca]
-        heads = 1 + len(pacas) + len(self._idle_slots)
-        online, *values = map(_number, memory[:heads])
-        currents, idle = values[: len(pacas)], values[len(pacas) :]
-        links = self._told(self._known, memory[heads:])
+        counts = [1, len(pacas), len(self._idle_slots), len(self._heads)]
+        values = iter(map(_number, memory[: sum(counts)]))
+        (online,), currents, idle, waiting = (list(islice(values, count)) for count in counts)
+        links = self._told(self._known, memory[sum(counts) :])
         cpus = [
             CpuState(number, paca, current)
             for number, (paca, current) in enumerate(zip(self._pacas, _spread(self._pacas, currents), strict=True))
@@ -184,6 +193,8 @@ class TaskFinder:
         found = self._walk(links, read_many)
         found |= {address for address in (*idle, *(cpu.current for cpu in cpus)) if address}
         self._complete(found, links, read_many)
+        for head, first in zip(self._heads, waiting, strict=True):
+            found |= self._waiting(head, first, links, read_many)
         self._known = sorted(found)
         self._names = {address: self._names[address] for address in found}
         base = ~(self._offsets.stack_size - 1)
@@ -220,6 +231,23 @@ class TaskFinder:
             here.add(thread)
             node = links[thread].thread
         found |= here
+
+    @property
+    def _heads(self) -> tuple[int, ...]:
+        return self._queues.heads if self._queues else ()
+
+    def _waiting(self, head: int, following: int, links: dict[int, _Links], read_many: ReadMany) -> set[int]:
+        """The tasks in a run queue, that of the CPU's running one included."""
+        assert self._queues is not None
+        found: set[int] = set()
+        while following != head:
+            task = following - self._queues.node
+            if task in found or len(found) > _MOST_TASKS:
+                raise RecordError("the kernel's list of tasks that wait makes no sense", address=following)
+            self._complete([task], links, read_many)
+            found.add(task)
+            following = links[task].queued
+        return found
 
     def _complete(self, tasks: Iterable[int], links: dict[int, _Links], read_many: ReadMany) -> None:
         """Read what is not known yet of some tasks."""

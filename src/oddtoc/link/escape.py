@@ -18,6 +18,7 @@ from oddtoc.link.relocations import RECIPES, Base
 
 BORROWERS = frozenset(
     (
+        "__warn_printk",
         "_printk",
         "kasprintf",
         "kmemdup",

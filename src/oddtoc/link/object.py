@@ -22,6 +22,8 @@ from oddtoc.errors import ImageError, OddtocError, PatchError
 
 REPLACE_SECTION = ".oddtoc.replace"
 HOOK_SECTION = ".oddtoc.hook"
+KERNEL_SECTION = ".oddtoc.kernel"
+"""Holds the build id of the one kernel that a patch is for; other patches have none."""
 TRAMPOLINE_PREFIX = ".oddtoc.trampoline."
 
 _RECORD = struct.Struct("<64s128s64s8x")
@@ -150,6 +152,11 @@ class PatchObject:
                 OverflowError, AssertionError, EOFError, MemoryError, RecursionError) as error:  # fmt: skip
             # pyelftools answers damage with whatever the broken field led it into
             raise ImageError(f"{path} is not a readable ELF object: {error or type(error).__name__}") from error
+
+    @property
+    def kernel(self) -> bytes | None:
+        """The build id of the one kernel that it is for; None if it names none."""
+        return next((section.data for section in self.sections.values() if section.name == KERNEL_SECTION), None)
 
     @property
     def loaded(self) -> list[Section]:

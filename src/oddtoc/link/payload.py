@@ -259,6 +259,7 @@ class _Linker:
         if symbol.name in parameters:
             return parameters[symbol.name] + relocation.addend - place
         if symbol.defined:
+            self.check_inside(symbol, f"{section.name}+{relocation.offset:#x}")
             return self.value(symbol, parameters) + symbol.local_offset + relocation.addend - place
         if original_of(symbol.name) is not None:
             if self.ground.own_toc:
@@ -274,6 +275,15 @@ class _Linker:
             return outside.local_entry + relocation.addend - place
         self.reload_behind(section, area, offset, relocation, symbol)
         return self.ground.areas[Area.TEXT] + self.layout.stubs[symbol.name] - place
+
+    def check_inside(self, symbol: ObjectSymbol, place: str) -> None:
+        """A function at a fixed address belongs to the patched object, and relies on its TOC pointer."""
+        if self.ground.own_toc and symbol.section is None:
+            raise RelocationError(
+                f"{symbol.name}, called at {place}, is a function of the kernel with its TOC",
+                function=symbol.name,
+                advice="patches that are built from a diff need --mechanism shared-toc",
+            )
 
     def reload_behind(
         self, section: Section, area: Area, offset: int, relocation: Relocation, symbol: ObjectSymbol

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from oddtoc.errors import ChangedError, PatchError, SymbolError
 from oddtoc.image.entry import Entry
@@ -48,7 +48,10 @@ def find_functions(
         symbols[symbol.name] = symbol
     found: dict[str, Function] = {}
     entries = subject.entries(symbols.values())
-    places = [subject.branch_place(symbol, entry) for symbol, entry in zip(symbols.values(), entries, strict=True)]
+    places = [
+        subject.branch_place(symbol, entry, compiled=patch.kernel is not None)
+        for symbol, entry in zip(symbols.values(), entries, strict=True)
+    ]
     live = subject.read_many([(behind, 4) for behind in places])
     for symbol, entry, behind, memory in zip(symbols.values(), entries, places, live, strict=True):
         word = int.from_bytes(memory, "little")
@@ -60,7 +63,7 @@ def find_functions(
                 function=symbol.name,
                 advice="a kprobe, a breakpoint or another patcher is there: remove it first",
             )
-        found[symbol.name] = Function(symbol, entry, behind, original)
+        found[symbol.name] = Function(symbol, replace(entry, behind=behind), behind, original)
     return found
 
 

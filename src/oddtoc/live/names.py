@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from oddtoc.kernel.running import TABLES
 from oddtoc.link.payload import Outside
 from oddtoc.live.running import Subject
+from oddtoc.places import Rooms, Span
 
 
 class Names:
@@ -27,3 +29,8 @@ class Names:
             SymbolError: nothing has it, or more than one thing.
         """
         return self._subject.resolve(name, self._which.get(name))
+
+
+def tables_of(rooms: Rooms) -> Span:
+    """Where patches register their tables (live/tables.py), in the room that all patches of a kernel share."""
+    return Span(rooms.common.start + TABLES, rooms.common.end)

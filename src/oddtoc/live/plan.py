@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from oddtoc import isa
-from oddtoc.errors import MechanismError, OddtocError, RelocationError, RoomError
+from oddtoc.errors import MechanismError, MismatchError, OddtocError, RelocationError, RoomError
 from oddtoc.link.escape import why_pinned
 from oddtoc.link.layout import Area, Layout, Redirect, lay_out
 from oddtoc.link.notes import callbacks_of, states_of
@@ -17,12 +17,14 @@ from oddtoc.link.payload import Ground, Payload, link
 from oddtoc.live.arrival import applied_before, check_same, check_states, commit_arrival
 from oddtoc.live.commit import Commit
 from oddtoc.live.conditions import Site, check_conditions
+from oddtoc.live.fixups import settle_fixups
 from oddtoc.live.functions import Function, find_functions
 from oddtoc.live.journal import Condition, Journal, PatchStatus
-from oddtoc.live.names import Names
+from oddtoc.live.names import Names, tables_of
 from oddtoc.live.record import Change, FunctionRecord, Record
 from oddtoc.live.running import Running, Subject
 from oddtoc.live.store import State, Write, entry_bytes, entry_writes, place_for
+from oddtoc.live.tables import has_tables, registration
 from oddtoc.mechanism.catalog import AUTO, AUTOMATIC, Mechanism, by_name
 from oddtoc.mechanism.mark import is_marked, marked, unmarked
 from oddtoc.places import Rooms, Span, allocate
@@ -92,6 +94,7 @@ def plan_apply(
     candidates = list(AUTOMATIC) if mechanism == AUTO else [by_name(mechanism)]
     which = which or {}
     subject = running.subject([replacement.image for replacement in (*patch.replacements, *patch.hooks)])
+    _check_kernel(subject, patch)
     functions = find_functions(subject, journal, patch, which)
     check_states(journal, patch, replace=replace)
     if (status := applied_before(journal, patch, replace=replace)) is not None:
@@ -106,6 +109,15 @@ def plan_apply(
         except (MechanismError, RelocationError, RoomError) as error:
             refusals.append(error)
     raise refusals[0]
+
+
+def _check_kernel(subject: Subject, patch: PatchObject) -> None:
+    """Whether a patch that is for one kernel is for this one."""
+    if patch.kernel is not None and patch.kernel != subject.image.build_id:
+        raise MismatchError(
+            f"{patch.name} was made for the kernel with the build id {patch.kernel.hex()}, which does not run here",
+            advice="build it again from the diff, for the kernel that runs",
+        )
 
 
 def _plan_again(subject: Subject, journal: Journal, status: PatchStatus, *, replace: bool) -> Plan:
@@ -153,7 +165,7 @@ def _plan_with(
         own_toc=mechanism.own_toc,
         helpers=subject.rooms.helpers.start,
     )
-    payload = link(patch, redirects, layout, ground, Names(subject, which))
+    payload = link(settle_fixups(subject, patch), redirects, layout, ground, Names(subject, which))
     record = Record(
         patch.name,
         hashlib.sha256(patch.content).hexdigest(),
@@ -167,6 +179,7 @@ def _plan_with(
         callbacks=tuple((when, _address(layout, ground, place)) for when, place in callbacks_of(patch).items()),
         hooks=tuple(_record(subject, functions[r.function], mechanism, payload) for r in patch.hooks),
     )
+    segments = ((start, data, area.value) for area, (start, data) in payload.segments.items())
     leaving = journal.patches if replace else []
     entry = entry_bytes(record, State.INTENT)
     place = place_for(journal.contents, journal.room, len(entry))
@@ -178,10 +191,21 @@ def _plan_with(
         place,
         entry,
         tuple(entry_writes(journal.contents, place, entry)),
-        tuple((start, data, area.value) for area, (start, data) in payload.segments.items()),
+        (*_tables(subject, journal, patch, layout, ground), *segments),
         commit_arrival(journal, record, place, leaving),
         tuple(status.record.name for status in leaving if status.present),
     )
+
+
+def _tables(
+    subject: Subject, journal: Journal, patch: PatchObject, layout: Layout, ground: Ground
+) -> list[tuple[int, bytes, str]]:
+    """What lets the kernel find the patch's tables; nothing for a patch without."""
+    if subject.in_process or not has_tables(patch):
+        return []
+    room = tables_of(subject.rooms)
+    content = subject.read_many([(room.start, room.size)])[0]
+    return [registration(patch, layout, ground.areas, room, content, journal.spans)]
 
 
 def _redirected(journal: Journal) -> dict[int, Mechanism]:

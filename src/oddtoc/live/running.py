@@ -128,8 +128,8 @@ class Subject(Protocol):
     def entries(self, symbols: Iterable[Symbol]) -> list[Entry]:
         """The entries of functions, told from the live words."""
 
-    def branch_place(self, symbol: Symbol, entry: Entry) -> int:
-        """The word that takes the branch; NoSiteError where there is none."""
+    def branch_place(self, symbol: Symbol, entry: Entry, *, compiled: bool = False) -> int:
+        """The word that takes the branch; NoSiteError where there is none. `compiled`: it is known to be made of C."""
 
     def is_jumped_to(self, entry: int, place: int) -> bool:
         """Whether the word at `place` is reached in mid-course of the function at `entry`."""

@@ -23,6 +23,7 @@ from oddtoc.live.quiescence import KernelThreads, Watch, check_immediate, zones_
 from oddtoc.live.record import Record
 from oddtoc.live.running import Running, Target, Threads
 from oddtoc.live.store import HEADER, State, state_write, tidying_writes
+from oddtoc.live.tables import TABLES
 from oddtoc.mechanism.catalog import AUTO
 from oddtoc.process.running import RunningProcess
 from oddtoc.process.threads import ProcessThreads
@@ -314,7 +315,7 @@ class Session:
         return Watch(self.threads, zones_of_revert(commit.functions, [status]))
 
     def _check_empty(self, plan: Plan) -> None:
-        requests = [(address, len(data)) for address, data, _ in plan.segments]
+        requests = [(address, len(data)) for address, data, what in plan.segments if what != TABLES]
         # the header of a place that was given back is there
         requests.append((plan.journal_address + HEADER.size, len(plan.journal_entry) - HEADER.size))
         for (address, _), memory in zip(requests, self.target.read_many(requests), strict=True):

@@ -116,12 +116,13 @@ class LoadedObject:
         found = live_entries(self.image, self.read_many, symbols)
         return [replace(entry, site=None, site_kind=None, behind=entry.local_entry) for entry in found]
 
-    def branch_place(self, symbol: Symbol, entry: Entry) -> int:
+    def branch_place(self, symbol: Symbol, entry: Entry, *, compiled: bool = False) -> int:
         """The word that takes the branch: the first one of the local entry.
 
         Raises:
             NoSiteError: the function is too short to have one.
         """
+        del compiled
         if symbol.size and entry.local_entry + 4 > symbol.address + symbol.size:
             raise NoSiteError(f"{symbol.name} is empty", address=symbol.address, function=symbol.name)
         return entry.local_entry

@@ -1,0 +1,318 @@
+"""The changed functions of one unit, moved into a patch object with everything that they need.
+
+What they refer to is, in this order: a part of the patch itself (another changed function, a new variable, a string),
+or the running kernel's own: by name where a name stands once in it, else at the address that the code which runs there
+tells (oddtoc.link.fidelity).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from oddtoc import isa
+from oddtoc.build.canonical import Meanings, is_nameless
+from oddtoc.build.compare import Comparison, is_fresh, parts
+from oddtoc.build.keys import ask_key, is_label
+from oddtoc.build.names import KernelNames
+from oddtoc.build.objectfile import NewSection, NewSymbol, ObjectFile
+from oddtoc.build.refusal import Refusal
+from oddtoc.build.tables import ENTRY_SIZES, FAULTS, KEYS, ONE_WORD_FIXUPS, Entry
+from oddtoc.link.decode import ADDR64, REL24
+from oddtoc.link.unitobject import SECTION, UnitObject, UnitRelocation, UnitSection, UnitSymbol
+
+_WRITE, _ALLOC, _EXECUTE = 1, 2, 4
+_CALLS = (REL24, 11)
+_PER_CPU = ".data..percpu"
+
+
+@dataclass
+class Extracted:
+    """What one unit gives a patch.
+
+    Attributes:
+        functions: changed function -> its symbol in the patch.
+        refusals: what is in the way.
+        asked_keys: how many static keys are asked at run time.
+    """
+
+    functions: dict[str, NewSymbol] = field(default_factory=dict)
+    refusals: list[Refusal] = field(default_factory=list)
+    asked_keys: int = 0
+
+
+class Extractor:
+    """Moves functions of a unit into an object.
+
+    Args:
+        file: the unit's name, for refusals.
+        unit: the new unit, with its line numbers.
+        comparison: what has changed in it.
+        names: what names stand for in the running kernel.
+        target: the object that everything goes into.
+    """
+
+    def __init__(
+        self, file: str, unit: UnitObject, comparison: Comparison, names: KernelNames, target: ObjectFile
+    ) -> None:
+        self.file = file
+        self.unit = unit
+        self.comparison = comparison
+        self.names = names
+        self.target = target
+        self.meanings = Meanings(unit)
+        self.by_name = {symbol.name: symbol for symbol in unit.functions}
+        self.moved: dict[str, NewSymbol] = {}
+        self.variables: dict[str, NewSymbol] = {}
+        self.nameless: dict[int, NewSymbol] = {}
+        self.toc: dict[tuple[NewSymbol, int], int] = {}
+        self.strings: dict[bytes, int] = {}
+        self.others: list[Extractor] = []
+        self.pending: list[Callable[[], None]] = []
+        self.found = Extracted()
+
+    def start(self) -> None:
+        """Move all changed functions."""
+        for name in parts(self.comparison.changed, self.unit):
+            self.move(name)
+        self.found.functions = {name: self.moved[name] for name in self.comparison.changed}
+
+    def go_on(self) -> bool:
+        """Move what they need, and what that needs; tell whether there was anything to do."""
+        busy = bool(self.pending)
+        while self.pending:
+            self.pending.pop()()
+        return busy
+
+    def bring(self, name: str) -> NewSymbol | None:
+        """A new function or variable of this unit, for another unit that the same fix changes."""
+        function = self.by_name.get(name)
+        if function is not None and function.binding:
+            return self.move(name)
+        variable = next((s for s in self.unit.objects if s.name == name and s.binding), None)
+        return self.variable(variable, variable) if variable else None
+
+    def refuse(self, kind: str, subject: str, reason: str) -> None:
+        """Note something that is in the way."""
+        refusal = Refusal(kind, self.file, subject, reason)
+        if refusal not in self.found.refusals:
+            self.found.refusals.append(refusal)
+
+    def move(self, name: str) -> NewSymbol:
+        """The function in the patch; moved there when it is first asked for, filled in later."""
+        if name not in self.moved:
+            symbol = self.by_name[name]
+            source = self.unit.sections[symbol.section]
+            section = self.target.section(f".text.{name}", _ALLOC | _EXECUTE, max(4, source.alignment))
+            section.append(self.unit.bytes_of(symbol))
+            self.moved[name] = self.target.function(name, section, 0, symbol.size, symbol.other)
+            self.pending.append(lambda: self.fill(symbol, section))
+            for part in parts([name], self.unit):
+                self.move(part)
+        return self.moved[name]
+
+    def fill(self, symbol: UnitSymbol, section: NewSection) -> None:
+        """Give a function its relocations and the entries of tables about it."""
+        for relocation in self.unit.relocations_of(symbol):
+            offset = relocation.offset - symbol.value
+            target = self.unit.symbols[relocation.symbol]
+            if target.name == "_mcount":
+                # a patch has no ftrace sites
+                section.data[offset : offset + 4] = isa.NOP.to_bytes(4, "little")
+            elif relocation.type:
+                new = self.refer(relocation, symbol)
+                if new:
+                    section.relocations.append((offset, relocation.type, *new))
+        for entry in self.meanings.entries.get(symbol.name, ()):
+            self.take_entry(entry, symbol, section)
+
+    def refer(self, relocation: UnitRelocation, user: UnitSymbol) -> tuple[NewSymbol, int] | None:
+        """What a relocation refers to in the patch; None if that was refused."""
+        target = self.unit.symbols[relocation.symbol]
+        if target.section == 0:
+            return self.outside(target.name, relocation.addend)
+        section = self.unit.sections.get(target.section)
+        if section is None:
+            return self.target.absolute(target.name, target.value), relocation.addend
+        offset = target.value + relocation.addend
+        if section.strings:
+            return self.string(target.section, offset)
+        if section.name == ".toc":
+            return self.toc_entry(section, offset, user)
+        owner = self.unit.owner(target.section, offset)
+        if section.executable:
+            return self.code(relocation, target, owner, offset, user)
+        if owner is None:
+            return self.nameless_section(section, offset, user)
+        symbol = self.variable(owner, user)
+        return (symbol, offset - owner.value) if symbol else None
+
+    def outside(self, name: str, addend: int) -> tuple[NewSymbol, int] | None:
+        """A name of another file."""
+        if name == ".TOC.":
+            return self.target.outside(name), addend
+        found = self.names.outside(name)
+        if found is None:
+            brought = next((new for other in self.others if (new := other.bring(name)) is not None), None)
+            if brought is not None:
+                return brought, addend
+            self.refuse("symbol", name, "is not in the running kernel")
+            return None
+        if found.unique:
+            return self.target.outside(name), addend
+        return self.target.absolute(name, found.address, found.other), addend
+
+    def code(
+        self, relocation: UnitRelocation, target: UnitSymbol, owner: UnitSymbol | None, offset: int, user: UnitSymbol
+    ) -> tuple[NewSymbol, int] | None:
+        """A place in code of this unit."""
+        owner = owner or next((s for s in self.unit.functions if s.section == target.section), None)
+        if owner is None:
+            self.refuse("section", self.unit.sections[target.section].name, f"has code without a name, for {user.name}")
+            return None
+        inside = offset - owner.value
+        running = self.names.function(owner.name)
+        is_call = relocation.type in _CALLS
+        taken = not is_call and inside == 0 and running is not None
+        if owner.name in self.moved and not taken:
+            new = self.moved[owner.name]
+            addend = relocation.addend if target.type != SECTION else inside
+            return (new, addend) if target.type != SECTION else (self.mark_of(new), addend)
+        if running is None:
+            if owner.name in self.comparison.new or self.is_new(owner.name):
+                return self.new_function(relocation, target, owner, inside)
+            self.refuse("symbol", owner.name, "is not where it can be found in the running kernel")
+            return None
+        if target.type == SECTION and inside:
+            return self.target.absolute(f"{owner.name}+{inside}", running.address + inside), 0
+        addend = 0 if target.type == SECTION else relocation.addend
+        return self.target.absolute(owner.name, running.address, owner.other), addend
+
+    def is_new(self, name: str) -> bool:
+        """Whether the old unit has no such function."""
+        return name not in self.names.old_functions
+
+    def new_function(
+        self, relocation: UnitRelocation, target: UnitSymbol, owner: UnitSymbol, inside: int
+    ) -> tuple[NewSymbol, int]:
+        """A function that the old unit has not: it comes along."""
+        new = self.move(owner.name)
+        return (self.mark_of(new), inside) if target.type == SECTION else (new, relocation.addend)
+
+    def mark_of(self, symbol: NewSymbol) -> NewSymbol:
+        """The start of the section that a symbol of the patch is in."""
+        assert symbol.section is not None
+        return self.target.mark(symbol.section)
+
+    def string(self, section: int, offset: int) -> tuple[NewSymbol, int]:
+        """A copy of a string."""
+        strings = self.target.shared(".rodata.str1.8", _ALLOC, 8)
+        content = self.unit.string_at(section, offset) + b"\0"
+        if content not in self.strings:
+            self.strings[content] = strings.append(content, 8)
+        return self.target.mark(strings), self.strings[content]
+
+    def toc_entry(self, section: UnitSection, offset: int, user: UnitSymbol) -> tuple[NewSymbol, int] | None:
+        """An entry of .toc that holds an address."""
+        entry = next((r for r in section.relocations if r.offset == offset and r.type == ADDR64), None)
+        if entry is None:
+            self.refuse("section", ".toc", f"holds a number that {user.name} uses")
+            return None
+        referred = self.refer(entry, user)
+        if referred is None:
+            return None
+        toc = self.target.shared(".toc", _ALLOC | _WRITE, 8)
+        if referred not in self.toc:
+            self.toc[referred] = toc.append(bytes(8), 8)
+            toc.relocations.append((self.toc[referred], ADDR64, *referred))
+        return self.target.mark(toc), self.toc[referred]
+
+    def nameless_section(self, section: UnitSection, offset: int, user: UnitSymbol) -> tuple[NewSymbol, int] | None:
+        """Jump tables and numbers: a copy."""
+        if section.writable or section.index in self.unit.in_section:
+            self.refuse("section", section.name, f"holds data without a name that {user.name} uses")
+            return None
+        if section.index not in self.nameless:
+            new = self.target.section(section.name, _ALLOC, section.alignment)
+            new.append(section.data)
+            self.nameless[section.index] = self.target.mark(new)
+            self.pending.append(lambda: self.fill_data(section, 0, section.size, new, user))
+        return self.nameless[section.index], offset
+
+    def variable(self, symbol: UnitSymbol, user: UnitSymbol) -> NewSymbol | None:
+        """A variable of the unit: the running kernel's, or a new one in the patch."""
+        if symbol.name in self.variables:
+            return self.variables[symbol.name]
+        section = self.unit.sections[symbol.section]
+        copied = is_nameless(symbol) or is_fresh(symbol.name)
+        if not copied:
+            running = self.names.variable(symbol, self.meanings.users[symbol.name])
+            if running is not None:
+                return self.target.absolute(running.name, running.address)
+            if self.names.is_known_variable(symbol):
+                self.refuse("static-local", symbol.name, f"of {user.name} is more than one variable, or can't be found")
+                return None
+            if section.name.startswith(_PER_CPU):
+                self.refuse("section", section.name, f"would need a new per-CPU variable {symbol.name}")
+                return None
+        flags = _ALLOC | (_WRITE if section.writable else 0)
+        new = self.target.section(f"{'.data' if section.writable else '.rodata'}.{symbol.name}", flags)
+        # a structure may have no members in this configuration, and still an address
+        new.append(self.unit.bytes_of(symbol) or bytes(1), section.alignment)
+        self.variables[symbol.name] = self.target.variable(symbol.name, new, 0, symbol.size)
+        self.pending.append(lambda: self.fill_data(section, symbol.value, symbol.size, new, user))
+        return self.variables[symbol.name]
+
+    def fill_data(self, source: UnitSection, start: int, size: int, new: NewSection, user: UnitSymbol) -> None:
+        """Give data its relocations."""
+        for relocation in source.relocations:
+            if start <= relocation.offset < start + size:
+                referred = self.refer(relocation, user)
+                if referred:
+                    new.relocations.append((relocation.offset - start, relocation.type, *referred))
+
+    def take_entry(self, entry: Entry, symbol: UnitSymbol, code: NewSection) -> None:
+        """Take an entry of a table along."""
+        table = entry.section.name
+        if table not in ENTRY_SIZES:
+            self.refuse("section", table, f"has entries for {symbol.name}")
+        elif table == KEYS:
+            self.take_key(entry, symbol, code)
+        else:
+            name = f".oddtoc.fixup{table}" if table in ONE_WORD_FIXUPS else table
+            flags = 0 if table in ONE_WORD_FIXUPS else _ALLOC if table == FAULTS else _ALLOC | _WRITE
+            new = self.target.shared(name, flags, 8 if table in ONE_WORD_FIXUPS else 4)
+            start = new.append(entry.data)
+            for relocation in entry.relocations:
+                referred = self.place(relocation, symbol) or self.refer(relocation, symbol)
+                if referred:
+                    new.relocations.append((start + relocation.offset - entry.offset, relocation.type, *referred))
+
+    def place(self, relocation: UnitRelocation, function: UnitSymbol) -> tuple[NewSymbol, int] | None:
+        """A place in the function itself or its cold part, its end included."""
+        target = self.unit.symbols[relocation.symbol]
+        offset = target.value + relocation.addend
+        if target.section == function.section and 0 <= offset - function.value <= function.size:
+            return self.mark_of(self.moved[function.name]), offset - function.value
+        return None
+
+    def take_key(self, entry: Entry, symbol: UnitSymbol, code: NewSection) -> None:
+        """Let a jump label be a branch to instructions that ask its key."""
+        by_offset = {r.offset - entry.offset: r for r in entry.relocations}
+        target, key = by_offset.get(4), by_offset.get(8)
+        leads = self.place(target, symbol) if target else None
+        word = int.from_bytes(code.data[entry.place : entry.place + 4], "little")
+        if leads is None or key is None or not is_label(word):
+            self.refuse("section", KEYS, f"has a label of {symbol.name} that leads out of it")
+            return
+        aligned = UnitRelocation(key.offset, key.type, key.symbol, key.addend & ~3)
+        referred = self.refer(aligned, symbol)
+        if referred is None:
+            return
+        thunks = self.target.shared(".text.oddtoc.keys", _ALLOC | _EXECUTE, 4)
+        code.data[entry.place : entry.place + 4] = (0x48000000).to_bytes(4, "little")
+        asked = referred[0], referred[1] | key.addend & 1
+        own = self.mark_of(self.moved[symbol.name])
+        code.relocations = [r for r in code.relocations if r[0] & ~3 != entry.place]
+        code.relocations.append(ask_key(thunks, own, entry.place, leads[1], asked, self.target.mark(thunks)))
+        self.found.asked_keys += 1

@@ -1,0 +1,195 @@
+"""From a source fix to a patch object: compile what a change concerns, old and new, and keep what differs."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from oddtoc.build.compare import Comparison, compare_units
+from oddtoc.build.compile import merge_patch
+from oddtoc.build.extract import Extractor
+from oddtoc.build.layouts import changed_layouts
+from oddtoc.build.names import KernelNames
+from oddtoc.build.objectfile import NewSymbol, ObjectFile
+from oddtoc.build.overlay import Overlay
+from oddtoc.build.refusal import Refusal, RefusedError
+from oddtoc.build.tables import BUGS, FAULTS
+from oddtoc.build.tree import KernelTree
+from oddtoc.build.unit import Flavour, compile_unit
+from oddtoc.errors import BuildError, NoSiteError
+from oddtoc.image.elf import Image
+from oddtoc.kernel.place import branch_place
+from oddtoc.link.decode import ADDR64
+from oddtoc.link.fidelity import Fidelity, compare
+from oddtoc.link.object import KERNEL_SECTION, REPLACE_SECTION, PatchObject
+from oddtoc.link.unitobject import UnitObject
+
+_SUPPORT = Path(__file__).parent / "support" / "tables.c"
+_RECORD_SIZE, _FUNCTION, _WHICH, _POINTER = 264, 64, 192, 256
+
+
+@dataclass
+class UnitFix:
+    """One file of a fix.
+
+    Attributes:
+        file: relative to the tree.
+        fidelity: the old source against the code that runs.
+        comparison: the old source against the new one.
+        new: the new unit with its line numbers.
+        names: what its names stand for in the running kernel.
+        refusals: what is in the way.
+    """
+
+    file: str
+    fidelity: Fidelity
+    comparison: Comparison
+    new: UnitObject
+    names: KernelNames
+    refusals: list[Refusal] = field(default_factory=list)
+
+
+@dataclass
+class Fix:
+    """A patch object made of a source fix, and what it consists of.
+
+    Attributes:
+        patch: the object.
+        units: the files that it was made of.
+        ignored: files of the diff that no code is made of.
+        asked_keys: static keys that the patch asks at run time.
+    """
+
+    patch: PatchObject
+    units: list[UnitFix]
+    ignored: tuple[str, ...]
+    asked_keys: int
+
+
+def build_fix(
+    tree: KernelTree,
+    overlay: Overlay,
+    image: Image,
+    output: Path,
+    *,
+    name: str | None = None,
+    accept_difference: bool = False,
+) -> Fix:
+    """Make a patch object of a changed source tree.
+
+    Args:
+        tree: the running kernel's source, prepared with its configuration.
+        overlay: the changed tree.
+        image: the running kernel.
+        output: the object to write.
+        name: the patch's name; the output's stem if not given.
+        accept_difference: go on although functions run that this source and compiler do not make.
+
+    Raises:
+        RefusedError: no patch can be made of it; `refusals` says why, one by one.
+        BuildError: something does not compile.
+    """
+    if overlay.headers:
+        raise BuildError(
+            f"the change is to {overlay.headers[0]}, a header", advice="only changes of C files can be built yet"
+        )
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        compiled = list(pool.map(lambda file: _compile(tree, overlay, file), overlay.units))
+    units = [_judge(file, *objects, image) for file, objects in zip(overlay.units, compiled, strict=True)]
+    refusals = [r for unit in units for r in unit.refusals if not (accept_difference and r.id == "fidelity")]
+    changed = [unit for unit in units if unit.comparison.changed and unit.fidelity.addresses]
+    if not changed and not refusals:
+        refusals = [Refusal("no-effect", units[0].file, "the object", "is the same before and after the change")]
+    target = ObjectFile()
+    extractors = [Extractor(unit.file, unit.new, unit.comparison, unit.names, target) for unit in changed]
+    functions = list(_extract(extractors))
+    refusals += [refusal for extractor in extractors for refusal in extractor.found.refusals]
+    if refusals:
+        raise RefusedError(refusals)
+    _write_records(target, functions, image)
+    support = [_SUPPORT] if any(section.name in (BUGS, FAULTS) for section in target.sections) else []
+    with tempfile.TemporaryDirectory(prefix="oddtoc-fix-") as folder:
+        code = Path(folder, "code.o")
+        target.write(code)
+        patch = merge_patch(code, output, name=name, support=support)
+    return Fix(patch, units, overlay.ignored, sum(extractor.found.asked_keys for extractor in extractors))
+
+
+def _compile(tree: KernelTree, overlay: Overlay, file: str) -> tuple[Path, Path, Path, Path]:
+    """The old unit as it runs, old and new to compare, and the new one to take."""
+    new = [compile_unit(tree, file, flavour, overlay.root) for flavour in (Flavour.COMPARED, Flavour.SHIPPED)]
+    for unit in new:
+        overlay.check_used(unit)
+    old = [compile_unit(tree, file, flavour) for flavour in (Flavour.RUNNING, Flavour.COMPARED)]
+    return old[0], old[1], new[0], new[1]
+
+
+def _judge(file: str, running: Path, before: Path, after: Path, shipped: Path, image: Image) -> UnitFix:
+    fidelity = compare(UnitObject(running), image)
+    old, new = UnitObject(before), UnitObject(after)
+    unit = UnitFix(file, fidelity, compare_units(old, new), UnitObject(shipped), KernelNames(image, fidelity, old))
+    unit.refusals = [*_objections(unit, image), *_layout_objections(file, before, after)]
+    return unit
+
+
+def _objections(unit: UnitFix, image: Image) -> Iterator[Refusal]:
+    def refuse(kind: str, subject: str, reason: str) -> Refusal:
+        return Refusal(kind, unit.file, subject, reason)
+
+    fidelity, comparison = unit.fidelity, unit.comparison
+    if not fidelity.addresses:
+        yield refuse("not-running", "the file", "has no function in the running image")
+        return
+    for function, difference in fidelity.different.items():
+        yield refuse("fidelity", function, f"is not the code that runs: {difference}")
+    for function in comparison.init_code:
+        yield refuse("init-code", function, "only ran at boot")
+    for variable in comparison.changed_data:
+        yield refuse("data-changed", variable, "exists already, and gets another size or first value")
+    for function in comparison.changed:
+        address = fidelity.addresses.get(function)
+        if address is None:
+            yield refuse("fidelity", function, "does not run, or another file's definition does")
+            continue
+        symbol = next(s for s in image.symbols.find(function) if s.address == address and s.is_function)
+        try:
+            branch_place(image, symbol, image.entry(symbol), compiled=True)
+        except NoSiteError as error:
+            yield refuse("no-site", function, str(error.message).removeprefix(f"{function} "))
+
+
+def _layout_objections(file: str, before: Path, after: Path) -> Iterator[Refusal]:
+    for structure, difference in changed_layouts(before, after):
+        yield Refusal("layout", file, structure, difference)
+
+
+def _extract(extractors: Sequence[Extractor]) -> Iterator[tuple[str, NewSymbol, int]]:
+    """Name, new function and old address of everything that is replaced."""
+    for extractor in extractors:
+        extractor.others = [other for other in extractors if other is not extractor]
+        extractor.start()
+    steps: list[Callable[[], bool]] = [extractor.go_on for extractor in extractors]
+    while any([step() for step in steps]):
+        pass
+    for extractor in extractors:
+        for name, symbol in extractor.found.functions.items():
+            running = extractor.names.function(name)
+            if running is not None:
+                yield name, symbol, running.address
+
+
+def _write_records(target: ObjectFile, functions: Sequence[tuple[str, NewSymbol, int]], image: Image) -> None:
+    """Say what replaces what, and for which kernel."""
+    records = target.section(REPLACE_SECTION, 0, 8)
+    for name, symbol, address in functions:
+        several = len({s.address for s in image.symbols.find(name) if s.is_function}) > 1
+        record = bytearray(_RECORD_SIZE)
+        for start, text in ((0, "vmlinux"), (_FUNCTION, name), (_WHICH, f"{address:#x}" if several else "")):
+            record[start : start + len(text)] = text.encode()
+        start = records.append(bytes(record), 8)
+        records.relocations.append((start + _POINTER, ADDR64, symbol, 0))
+    target.section(KERNEL_SECTION, 0, 1).append(image.build_id or b"")

@@ -1,0 +1,98 @@
+"""What the names in a new unit stand for in the running kernel."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cached_property
+
+from oddtoc.build.canonical import Meanings, plain_name
+from oddtoc.image.elf import Image
+from oddtoc.link.fidelity import Fidelity
+from oddtoc.link.unitobject import UnitObject, UnitSymbol
+
+
+@dataclass(frozen=True)
+class Found:
+    """Something of the running kernel.
+
+    Attributes:
+        name: as the image or the old unit has it.
+        address: where it is.
+        other: st_other, which tells a function's local entry.
+        unique: whether its name stands once in the image.
+    """
+
+    name: str
+    address: int
+    other: int = 0
+    unique: bool = False
+
+
+class KernelNames:
+    """Resolves names of one unit.
+
+    Args:
+        image: the running kernel.
+        fidelity: its old source, compared with the code that runs.
+        old: the old unit, with each object in a section of its own.
+    """
+
+    def __init__(self, image: Image, fidelity: Fidelity, old: UnitObject) -> None:
+        self.image = image
+        self.fidelity = fidelity
+        self.old = old
+        self.old_functions = {symbol.name for symbol in old.functions}
+        self._outside: dict[str, Found | None] = {}
+
+    def outside(self, name: str) -> Found | None:
+        """A global name of another file; None if the kernel proper has none."""
+        if name not in self._outside:
+            symbols = self.image.symbols.find(name)
+            chosen = [s for s in symbols if s.binding != "local"] or []
+            unique = len({s.address for s in symbols}) == 1
+            self._outside[name] = Found(name, chosen[0].address, chosen[0].other, unique) if chosen else None
+        return self._outside[name]
+
+    def function(self, name: str) -> Found | None:
+        """A function of the old unit, where its code was found to run."""
+        address = self.fidelity.addresses.get(name)
+        if address is None:
+            return self.outside(name) if name in self.fidelity.overridden else None
+        return Found(name, address)
+
+    def is_known_variable(self, symbol: UnitSymbol) -> bool:
+        """Whether the old unit has a variable of that plain name."""
+        return plain_name(symbol.name) in self._variables
+
+    def variable(self, symbol: UnitSymbol, users: set[str]) -> Found | None:
+        """The old unit's variable that a new unit's one is.
+
+        Args:
+            symbol: in the new unit.
+            users: what refers to it there: static ones of the same name are told apart by it.
+        """
+        same = self._variables.get(plain_name(symbol.name), [])
+        if len(same) > 1:
+            same = [other for other in same if self._meanings.users[other.name] == users]
+        if len(same) != 1 or same[0].size != symbol.size:
+            return None
+        return self._running(same[0])
+
+    def _running(self, symbol: UnitSymbol) -> Found | None:
+        address = self.fidelity.address_of(symbol.name)
+        if address is None:
+            unique = {s.address for s in self.image.symbols.find(symbol.name)}
+            address = unique.pop() if len(unique) == 1 else None
+        return Found(plain_name(symbol.name), address) if address is not None else None
+
+    @cached_property
+    def _meanings(self) -> Meanings:
+        return Meanings(self.old)
+
+    @cached_property
+    def _variables(self) -> dict[str, list[UnitSymbol]]:
+        found: dict[str, list[UnitSymbol]] = defaultdict(list)
+        for symbol in self.old.objects:
+            found[plain_name(symbol.name)].append(symbol)
+        return found

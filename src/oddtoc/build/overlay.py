@@ -1,0 +1,161 @@
+"""A changed source tree that costs nothing: real files where it differs, symbolic links to the old tree elsewhere."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from oddtoc.build.unit import used_files
+from oddtoc.debian import cache_folder
+from oddtoc.errors import BuildError
+
+_HEADER = re.compile(r"^(?:---|\+\+\+) (?:[ab]/)?([^\t\n]+)", re.MULTILINE)
+_CHUNK = re.compile(r"^(?=diff --git )|^(?=--- [^\n]*\n\+\+\+ )", re.MULTILINE)
+_NO_CODE = re.compile(r"(Documentation|tools|samples|LICENSES)/|MAINTAINERS|CREDITS|.*\.(rst|txt|yaml|dts|dtsi|md)\Z")
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """A new tree.
+
+    Attributes:
+        root: of the new tree.
+        old: the root of the tree that it was made from.
+        changed: the files that differ, relative to both.
+        ignored: files of the diff that no code is made of.
+    """
+
+    root: Path
+    old: Path
+    changed: tuple[str, ...]
+    ignored: tuple[str, ...] = ()
+
+    @property
+    def units(self) -> list[str]:
+        """The C files among what differs."""
+        return [file for file in self.changed if file.endswith(".c")]
+
+    @property
+    def headers(self) -> list[str]:
+        """The headers among what differs."""
+        return [file for file in self.changed if not file.endswith(".c")]
+
+    def check_used(self, unit: Path) -> None:
+        """Whether a unit of the new tree was compiled with the new files.
+
+        Raises:
+            BuildError: a header was reached by a path through the old tree.
+        """
+        changed = {self.old / file for file in self.changed}
+        for path in used_files(unit):
+            if path.resolve() in changed:
+                raise BuildError(f"{path} includes the old {path.resolve().name} by a path around the changed one")
+
+
+def apply_diff(old: Path, diff: Path) -> Overlay:
+    """The tree that a diff makes of another.
+
+    Args:
+        old: the root of the old tree.
+        diff: unified, its names relative to the root, with or without `a/` and `b/`.
+
+    Raises:
+        BuildError: it can't be read, does not apply, or changes what is neither C source nor documentation.
+    """
+    try:
+        text = diff.read_text(errors="surrogateescape")
+    except OSError as error:
+        raise BuildError(f"{diff} can't be read: {error.strerror}") from error
+    chunks = [(name, chunk) for chunk in _CHUNK.split(text) if (name := _name(chunk)) is not None]
+    code = [(name, chunk) for name, chunk in chunks if not _NO_CODE.match(name)]
+    ignored = tuple(name for name, _ in chunks if _NO_CODE.match(name))
+    if not code:
+        raise BuildError(f"{diff} changes no C source", advice="a unified diff is wanted, as git diff makes it")
+    names = sorted({name for name, _ in code})
+    _check(names)
+    patch = "".join(chunk for _, chunk in code)
+
+    def fill(root: Path) -> None:
+        for name in names:
+            if (old / name).exists():
+                shutil.copyfile(old / name, root / name)
+        command = ["patch", "-p1", "-s", "-f", "--no-backup-if-mismatch", "-d", str(root)]
+        stripped = _HEADER.sub(lambda match: f"{match[0][:3]} a/{match[1]}", patch)
+        encoded = stripped.encode(errors="surrogateescape")
+        result = subprocess.run(command, input=encoded, capture_output=True, check=False)
+        if result.returncode:
+            said = (result.stdout + result.stderr).decode(errors="replace")
+            first = said.strip().splitlines()[:1] or ["patch says nothing"]
+            raise BuildError(f"{diff} does not apply to {old.name}", output=said, advice=first[0])
+
+    return _overlay(old, names, ignored, patch.encode(errors="surrogateescape"), fill)
+
+
+def take_files(old: Path, new: Path, files: Sequence[str]) -> Overlay:
+    """The old tree with some files of another one.
+
+    Raises:
+        BuildError: the new tree lacks one, or it is neither C source nor a header.
+    """
+    names = sorted(set(files))
+    _check(names)
+    for name in names:
+        if not (new / name).is_file():
+            raise BuildError(f"{new} has no {name}", advice="name files relative to the trees' roots")
+    content = b"".join((new / name).read_bytes() for name in names)
+
+    def fill(root: Path) -> None:
+        for name in names:
+            shutil.copyfile(new / name, root / name)
+
+    return _overlay(old, names, (), content, fill)
+
+
+def _name(chunk: str) -> str | None:
+    names = [name for name in _HEADER.findall(chunk) if name.strip() != "/dev/null"]
+    return names[-1].strip() if names else None
+
+
+def _check(names: Iterable[str]) -> None:
+    for name in names:
+        if name.startswith("/") or ".." in Path(name).parts:
+            raise BuildError(f"{name} leaves the source tree")
+        if not name.endswith((".c", ".h")):
+            raise BuildError(f"{name} is neither C source nor a header: a live patch can't be made of its change")
+
+
+def _overlay(
+    old: Path, names: Sequence[str], ignored: tuple[str, ...], content: bytes, fill: Callable[[Path], None]
+) -> Overlay:
+    old = old.resolve()
+    key = hashlib.sha256("\0".join([str(old), *names, ""]).encode() + content).hexdigest()[:16]
+    root = cache_folder() / "changed" / f"{old.name}-{key}"
+    if not root.exists():
+        root.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=root.parent, prefix=".tree-") as temporary:
+            work = Path(temporary, "tree")
+            _link(old, work, {Path(name) for name in names})
+            fill(work)
+            if not root.exists():
+                work.rename(root)
+    return Overlay(root, old, tuple(names), ignored)
+
+
+def _link(old: Path, new: Path, real: set[Path], below: Path = Path()) -> None:
+    """Make a folder of links, real ones down to each of the files that will be real."""
+    (new / below).mkdir(exist_ok=True)
+    inner = {file.relative_to(below).parts[0] for file in real}
+    present = {entry.name for entry in (old / below).iterdir()} if (old / below).is_dir() else set()
+    for name in sorted(present | inner):
+        place = below / name
+        under = {file for file in real if place in file.parents}
+        if under:
+            _link(old, new, under, place)
+        elif place not in real:
+            (new / place).symlink_to(old / place)

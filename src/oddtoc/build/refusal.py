@@ -1,0 +1,59 @@
+"""Why no patch can be made of a change: for programs to read, and with the way out for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from oddtoc.errors import OddtocError
+
+WAYS_OUT = {
+    "fidelity": "what runs is not what this source and compiler make; read the difference, then --accept-difference",
+    "not-running": "the file is part of a module or of nothing that runs; modules can't be patched yet",
+    "init-code": "it ran at boot and is gone; bring its effect about with a callback (oddtoc_callbacks.h)",
+    "no-site": "replace its callers instead: write the patch by hand, or change the callers in the diff too",
+    "data-changed": "a callback can write the new value, where nothing has copied the old one (oddtoc_callbacks.h)",
+    "layout": "objects of the old layout exist; keep it and add members with shadow variables (oddtoc_shadow.h)",
+    "section": "the kernel would not look into a patch for this table; change the source so that it is not needed",
+    "static-local": "which variable of the running kernel it is can't be told; give it a name of its own",
+    "symbol": "name all files that the fix consists of in one diff",
+    "no-effect": "the change leaves the compiled code as it is",
+}
+"""Refusal id -> what to do about it."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """One thing that is in the way.
+
+    Attributes:
+        id: the kind, a key of `WAYS_OUT`.
+        file: the C file, relative to the tree.
+        subject: the function, data object, structure or section concerned.
+        reason: in words.
+    """
+
+    id: str
+    file: str
+    subject: str
+    reason: str
+
+    @property
+    def way_out(self) -> str:
+        """What can be done instead."""
+        return WAYS_OUT[self.id]
+
+    def plain(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**asdict(self), "way_out": self.way_out}
+
+
+class RefusedError(OddtocError):
+    """No patch is made of a change. `refusals` says why, one for each thing in the way."""
+
+    def __init__(self, refusals: Sequence[Refusal]) -> None:
+        first = refusals[0]
+        more = f" (and {len(refusals) - 1} more)" if len(refusals) > 1 else ""
+        super().__init__(f"{first.file}: {first.subject} {first.reason}{more}", advice=first.way_out)
+        self.refusals = tuple(refusals)

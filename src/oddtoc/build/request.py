@@ -1,0 +1,82 @@
+"""What a user asks for, put together: kernel, source, change; and the fix that is built from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from oddtoc.build.fix import Fix, build_fix
+from oddtoc.build.overlay import apply_diff, take_files
+from oddtoc.build.tree import Note, prepare_tree
+from oddtoc.debian import DebianKernel, fetch_kernel
+from oddtoc.debian.apt import Report
+from oddtoc.debian.sources import fetch_source
+from oddtoc.errors import UsageError
+from oddtoc.image.elf import Image
+
+
+def fix_from_diff(
+    series: str,
+    diff: Path,
+    output: Path,
+    *,
+    source: Path | None = None,
+    accept_difference: bool = False,
+    report: Report | None = None,
+    note: Note | None = None,
+) -> Fix:
+    """Build a patch object from a diff of a running kernel's source.
+
+    Args:
+        series: of the kernel that runs, such as ``6.1``; the one that was fetched.
+        diff: unified, names relative to the source's root.
+        output: the object to write.
+        source: the kernel's source, if it is not Debian's package of that version.
+        accept_difference: see `build_fix`.
+        report, note: are told what takes time.
+
+    Raises:
+        RefusedError: no patch can be made of it. BuildError: something does not compile.
+        FetchError: the kernel or its source can't be had.
+    """
+    kernel = fetch_kernel(series)
+    source = source or fetch_source(series, kernel.version, report=report)
+    tree = prepare_tree(source, kernel.config, release=kernel.release, note=note)
+    overlay = apply_diff(tree.source, diff)
+    return build_fix(tree, overlay, _image(kernel), output, accept_difference=accept_difference)
+
+
+def fix_from_trees(
+    series: str,
+    old: Path,
+    new: Path,
+    files: Sequence[str],
+    output: Path,
+    *,
+    accept_difference: bool = False,
+    note: Note | None = None,
+) -> Fix:
+    """Build a patch object from files of a newer tree; all other files, headers too, are those of the old one.
+
+    Args:
+        series: of the kernel that runs; the one that was fetched.
+        old: the source of that kernel.
+        new: the newer source.
+        files: what to take from it, relative to both.
+        output: the object to write.
+        accept_difference: see `build_fix`.
+        note: is told what takes time.
+
+    Raises:
+        UsageError: no file is named. The rest as for `fix_from_diff`.
+    """
+    if not files:
+        raise UsageError("which files?", advice="name the C files to take from the new tree, relative to its root")
+    kernel = fetch_kernel(series)
+    tree = prepare_tree(old, kernel.config, release=kernel.release, note=note)
+    overlay = take_files(tree.source, new.resolve(), files)
+    return build_fix(tree, overlay, _image(kernel), output, accept_difference=accept_difference)
+
+
+def _image(kernel: DebianKernel) -> Image:
+    return Image.open(kernel.vmlinux)

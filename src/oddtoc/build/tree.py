@@ -1,0 +1,134 @@
+"""A kernel's source tree, prepared with its configuration, and the commands that kbuild compiles its files with.
+
+Prepared once: `make olddefconfig modules_prepare` into a folder of the cache. The command of a file is asked of kbuild
+itself (`make -n`), so that a file is compiled with the kernel's own flags, those of its folder's Makefile included.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shlex
+import subprocess
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from oddtoc.build.compile import tool
+from oddtoc.debian import cache_folder
+from oddtoc.debian.kernels import locked
+from oddtoc.errors import BuildError
+
+Note = Callable[[str], None]
+"""Told in a line what takes time."""
+
+_PREPARED = ".oddtoc-prepared"
+_COMMANDS = ".oddtoc-commands"
+
+
+@dataclass(frozen=True)
+class KernelTree:
+    """A prepared tree.
+
+    Attributes:
+        source: the root of the source, never written to.
+        build: where kbuild has put what it generates.
+        release: of the kernel that runs, which some code holds as a string; empty for what the source calls itself.
+    """
+
+    source: Path
+    build: Path
+    release: str = ""
+
+    def commands(self, files: Sequence[str]) -> dict[str, list[str]]:
+        """How kbuild compiles files, by file: the words of a command that runs in `build`, without its output.
+
+        Args:
+            files: `kernel/fork.c`, relative to the source.
+
+        Raises:
+            BuildError: there is no such file, or kbuild does not know how to compile it.
+        """
+        known = {file: found for file in files if (found := self._remembered(file)) is not None}
+        missing = [file for file in files if file not in known]
+        for file in missing:
+            if not (self.source / file).is_file() or not file.endswith(".c"):
+                raise BuildError(f"{file} is no C file of {self.source}", advice="name it relative to the tree's root")
+        if missing:
+            printed = _make(self, ["-n", *(file[:-2] + ".o" for file in missing)])
+            known |= dict(_parse(printed, self, missing))
+        for file in missing:
+            if file not in known:
+                raise BuildError(f"kbuild has no command for {file}", advice="is it part of this configuration?")
+            place = self._place(file)
+            place.parent.mkdir(exist_ok=True)
+            place.write_text(json.dumps(known[file]))
+        return {file: known[file] for file in files}
+
+    def _place(self, file: str) -> Path:
+        return self.build / _COMMANDS / (file.replace("/", "+") + ".json")
+
+    def _remembered(self, file: str) -> list[str] | None:
+        try:
+            found = json.loads(self._place(file).read_text())
+        except (OSError, ValueError):
+            return None
+        return found if isinstance(found, list) else None
+
+
+def prepare_tree(source: Path, config: Path, *, release: str = "", note: Note | None = None) -> KernelTree:
+    """Prepare a source tree with a configuration, or find what was prepared before.
+
+    Args:
+        source: the root of a kernel's source.
+        config: the configuration that the running kernel was built with.
+        release: what `uname -r` says in it, where that is not what the source calls itself.
+        note: is told what takes time.
+
+    Raises:
+        BuildError: it is no kernel source, or make fails in it.
+    """
+    source = source.resolve()
+    if not (source / "Kconfig").is_file() or not (source / "arch/powerpc").is_dir():
+        raise BuildError(f"{source} is no Linux source tree for powerpc")
+    key = hashlib.sha256(f"{source}\0{release}\0{tool('gcc')}\0".encode() + config.read_bytes()).hexdigest()[:16]
+    build = cache_folder() / "builds" / f"{source.name}-{key}"
+    tree = KernelTree(source, build, release)
+    build.mkdir(parents=True, exist_ok=True)
+    with locked(build.parent / f"{build.name}.lock"):
+        if not (build / _PREPARED).exists():
+            (note or print)(f"preparing {source.name}")
+            (build / ".config").write_bytes(config.read_bytes())
+            _make(tree, ["olddefconfig"], start=True)
+            _make(tree, [f"-j{os.cpu_count() or 1}", "modules_prepare"], start=True)
+            (build / _PREPARED).touch()
+    return tree
+
+
+def _make(tree: KernelTree, arguments: Sequence[str], *, start: bool = False) -> str:
+    prefix = tool("gcc").removesuffix("gcc")
+    where = ["-C", str(tree.source), f"O={tree.build}"] if start else ["-C", str(tree.build)]
+    settings = ["ARCH=powerpc", f"CROSS_COMPILE={prefix}"]
+    if tree.release:
+        settings.append(f"KERNELRELEASE={tree.release}")
+    command = ["make", "--no-print-directory", *where, *settings, *arguments]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"})
+    if result.returncode:
+        lines = [line for line in result.stderr.splitlines() if "rror" in line] or [f"status {result.returncode}"]
+        raise BuildError(f"make fails in {tree.source}", output=result.stderr, advice=lines[0])
+    return result.stdout
+
+
+def _parse(printed: str, tree: KernelTree, files: Sequence[str]) -> Iterable[tuple[str, list[str]]]:
+    """Find the compilers' calls in what make would do; options for its outputs are left out."""
+    sources = {f"{tree.source}/{file}": file for file in files}
+    for line in printed.splitlines():
+        for part in line.split(";"):
+            if "gcc " not in part or " -c -o " not in part:
+                continue
+            words = shlex.split(part)
+            if words[-1] in sources and " -E " not in part:
+                place = words.index("-o")
+                kept = [word for word in words[: place - 1] if not word.startswith("-Wp,-MMD")]
+                yield sources[words[-1]], kept

@@ -1,0 +1,98 @@
+"""One C file of a kernel compiled to an object: cached, with the kernel's own flags and each function on its own.
+
+Compiled are: the old source as the kernel was built, to be compared with the code that runs (`RUNNING`); old and new
+with each object in a section of its own and without line numbers, to be compared with each other (`COMPARED`); and the
+new one with its line numbers, which a patch is made of (`SHIPPED`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import tempfile
+from enum import Enum
+from pathlib import Path
+
+from oddtoc.build.tree import KernelTree
+from oddtoc.debian import cache_folder
+from oddtoc.errors import BuildError
+
+_ONE_BY_ONE = ("-ffunction-sections", "-fdata-sections")
+
+
+class Flavour(Enum):
+    """What an object is compiled for; the value is the options for it."""
+
+    RUNNING = ("-g0", "-ffunction-sections")
+    COMPARED = ("-gbtf", *_ONE_BY_ONE, "-D__LINE__=0", "-Wno-builtin-macro-redefined")
+    SHIPPED = ("-g0", *_ONE_BY_ONE)
+
+
+def compile_unit(tree: KernelTree, file: str, flavour: Flavour, root: Path | None = None) -> Path:
+    """Compile a file of a kernel.
+
+    Args:
+        tree: the prepared tree, which gives the command.
+        file: relative to the tree's root.
+        flavour: what for.
+        root: another tree to take the file and its headers from.
+
+    Returns:
+        The object, in the cache; nobody may write to it.
+
+    Raises:
+        BuildError: it does not compile.
+    """
+    root = root or tree.source
+    words = [word.replace(str(tree.source), str(root)) for word in tree.commands([file])[file]]
+    command = [*words, "-w", *flavour.value]
+    identity = "\0".join([*command, str(root), file, str(tree.build)])
+    slot = cache_folder() / "objects" / hashlib.sha256(identity.encode()).hexdigest()[:32]
+    if not _is_fresh(slot):
+        _compile(command, tree, root / file, slot)
+    return slot / "unit.o"
+
+
+def _compile(command: list[str], tree: KernelTree, source: Path, slot: Path) -> None:
+    slot.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=slot.parent, prefix=".unit-") as temporary:
+        work = Path(temporary, "slot")
+        work.mkdir()
+        output, dependencies = work / "unit.o", work / "unit.d"
+        full = [*command, "-MD", "-MF", str(dependencies), "-MT", "unit", "-c", "-o", str(output), str(source)]
+        result = subprocess.run(full, cwd=tree.build, capture_output=True, text=True, check=False)
+        if result.returncode:
+            errors = [line for line in result.stderr.splitlines() if "error:" in line] or ["the compiler failed"]
+            raise BuildError(f"{source} does not compile", output=result.stderr, advice=errors[0])
+        used = dependencies.read_text().replace("\\\n", " ").split()[1:]
+        paths = sorted({str((tree.build / path).absolute()) for path in used})
+        (work / "used.json").write_text(json.dumps({path: _digest(Path(path)) for path in paths}))
+        shutil.rmtree(slot, ignore_errors=True)
+        try:
+            work.rename(slot)
+        except OSError:
+            # another run was faster, with the same result
+            if not (slot / "unit.o").exists():
+                raise
+
+
+def used_files(unit: Path) -> list[Path]:
+    """The files that a compiled unit was made of: its source and all headers."""
+    return [Path(path) for path in json.loads((unit.parent / "used.json").read_text())]
+
+
+def _is_fresh(slot: Path) -> bool:
+    """Whether nothing that the object was made of has changed; what oddtoc itself unpacked never does."""
+    kept = tuple(f"{cache_folder() / folder}/" for folder in ("sources", "changed"))
+    try:
+        used: dict[str, str] = json.loads((slot / "used.json").read_text())
+        same = all(_digest(Path(path)) == digest for path, digest in used.items() if not path.startswith(kept))
+        return same and (slot / "unit.o").exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _digest(path: Path) -> str:
+    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()

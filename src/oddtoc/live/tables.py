@@ -1,0 +1,64 @@
+"""Where the kernel finds the exception fixups and WARN entries of patches: one slot for each patch that has any.
+
+The slots are in the room that all patches share; `build/support/tables.c`, part of every such patch, reads them. A slot
+is written before the commit, when nobody can run the patch's code yet, and is left behind by a revert: it speaks of
+addresses that nobody runs any more, and the next patch takes it over. A slot: six doublewords, the bounds of the
+code, of the exception table and of the bug table.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Mapping
+
+from oddtoc.errors import RoomError
+from oddtoc.link.layout import Area, Layout
+from oddtoc.link.object import PatchObject
+from oddtoc.places import Span
+
+_SLOT = struct.Struct("<6Q")
+FAULTS, BUGS = "__ex_table", "__bug_table"
+TABLES = "tables"
+"""What the slots are called among the parts of a plan: memory that patches share, so it need not be zero."""
+
+
+def has_tables(patch: PatchObject) -> bool:
+    """Whether a patch has entries that the kernel must find."""
+    return any(section.name in (FAULTS, BUGS) for section in patch.loaded)
+
+
+def registration(
+    patch: PatchObject, layout: Layout, areas: Mapping[Area, int], room: Span, content: bytes, used: Iterable[Span]
+) -> tuple[int, bytes, str]:
+    """What has to be written so that the kernel finds a patch's tables.
+
+    Args:
+        patch: it has tables.
+        layout: where its parts are.
+        areas: the address of each area.
+        room: where the slots are.
+        content: what stands there now.
+        used: the memory of all recorded patches.
+
+    Returns:
+        Address, bytes, and what it is.
+
+    Raises:
+        RoomError: all slots are in use.
+    """
+    taken = list(used)
+    slots = [_SLOT.unpack_from(content, start) for start in range(0, len(content) - _SLOT.size + 1, _SLOT.size)]
+    kept = [slot if any(slot[0] in span for span in taken) else (0,) * 6 for slot in slots]
+    if all(slot[0] for slot in kept):
+        raise RoomError(f"{len(kept)} patches with WARN or user-space access are applied, which is all there can be")
+    text = areas[Area.TEXT], areas[Area.TEXT] + layout.sizes[Area.TEXT]
+    kept[kept.index((0,) * 6)] = *text, *_bounds(patch, layout, areas, FAULTS), *_bounds(patch, layout, areas, BUGS)
+    return room.start, b"".join(_SLOT.pack(*slot) for slot in kept), TABLES
+
+
+def _bounds(patch: PatchObject, layout: Layout, areas: Mapping[Area, int], name: str) -> tuple[int, int]:
+    for section in patch.loaded:
+        if section.name == name:
+            area, offset = layout.sections[section.index]
+            return areas[area] + offset, areas[area] + offset + len(section.data)
+    return 0, 0

@@ -1,0 +1,64 @@
+"""Patch objects made of source fixes, and why none could be made, for people and programs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from oddtoc.build.refusal import RefusedError
+
+if TYPE_CHECKING:
+    from oddtoc.build.fix import Fix, UnitFix
+
+
+def fix_text(fix: Fix, path: Path) -> str:
+    """What a patch was made of."""
+    size = sum(len(section.data) for section in fix.patch.loaded)
+    lines = [f"{path}: patch {fix.patch.name}, {size} bytes of code and data"]
+    for unit in fix.units:
+        found = unit.comparison
+        lines.append(f"  {unit.file}: {_changed(unit)}")
+        lines += [f"    {name} is new" for name in found.new]
+        lines += [f"    {name} is gone" for name in found.removed]
+        equal, all_of_them = len(unit.fidelity.addresses), len(unit.fidelity.unit.functions)
+        lines.append(f"    {equal} of {all_of_them} functions of the old source are the code that runs")
+        lines += [f"    {name} is not: {how}" for name, how in unit.fidelity.different.items()]
+    if fix.asked_keys:
+        lines.append(f"  {fix.asked_keys} static keys are asked when the code runs")
+    if fix.ignored:
+        lines.append(f"  left out, as no code is made of it: {', '.join(fix.ignored)}")
+    return "\n".join(lines)
+
+
+def fix_json(fix: Fix, path: Path) -> str:
+    """The same for programs."""
+    return json.dumps({"patch": fix.patch.name, "path": str(path), "files": [_plain(u) for u in fix.units]}, indent=2)
+
+
+def refused_text(error: RefusedError) -> str:
+    """All that is in the way, a line each."""
+    return "\n".join(f"{r.id:14} {r.file}: {r.subject} {r.reason}" for r in error.refusals)
+
+
+def refused_json(error: RefusedError) -> str:
+    """The same for programs."""
+    return json.dumps({"refused": [refusal.plain() for refusal in error.refusals]}, indent=2)
+
+
+def _changed(unit: UnitFix) -> str:
+    names = unit.comparison.changed
+    return f"{', '.join(names)} changed" if names else "no function changed"
+
+
+def _plain(unit: UnitFix) -> dict[str, Any]:
+    found = unit.comparison
+    return {
+        "file": unit.file,
+        "changed": found.changed,
+        "new": found.new,
+        "removed": found.removed,
+        "running_as_compiled": len(unit.fidelity.addresses),
+        "different": unit.fidelity.different,
+        "overridden": unit.fidelity.overridden,
+    }

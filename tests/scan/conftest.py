@@ -1,0 +1,50 @@
+"""Scans of whole kernels, shared by the tests of this folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from oddtoc.cli import app
+from oddtoc.debian import SERIES
+from oddtoc.image.elf import Image
+from oddtoc.scan import ImageScan, scan_image
+
+PREFIX = "powerpc64le-linux-gnu-"
+
+
+@dataclass
+class Scanned:
+    """A kernel with its scan."""
+
+    series: str
+    path: Path
+    image: Image
+    scan: ImageScan
+
+
+@pytest.fixture(scope="session", params=SERIES)
+def scanned(request: pytest.FixtureRequest, kernels) -> Scanned:
+    path = Path(kernels[request.param].vmlinux)
+    image = Image.open(path)
+    return Scanned(request.param, path, image, scan_image(image))
+
+
+@pytest.fixture(scope="session")
+def modules(kernels) -> list[Path]:
+    """Some modules of 6.1, which are not compressed."""
+    folder = Path(kernels["6.1"].modules)
+    return sorted(path for path in folder.rglob("*.ko") if "/fs/" in str(path))
+
+
+@pytest.fixture
+def oddtoc():
+    """Runs a command line: exit code, output, errors."""
+
+    def run(*words: object):
+        return CliRunner().invoke(app, [str(word) for word in words])
+
+    return run
