@@ -20,6 +20,7 @@ PROGRAMS = (
     "usr/bin/redis-benchmark",
     "usr/bin/redis-cli",
     "usr/bin/python3.11",
+    "usr/lib/python3.11",
 )
 _PORT = 3333
 
@@ -92,7 +93,8 @@ def boot_with_gdbserver(
     made = ProcessGuest(guest, ("127.0.0.1", port))
     try:
         made.run("ifconfig lo 127.0.0.1 up; ifconfig eth0 10.0.2.15 up")
-        made.start(f"while :; do gdbserver --multi 0.0.0.0:{_PORT}; done", "/tmp/gdbserver.log")
+        # what waits for a CPU while a process stands still makes it stand longer
+        made.start(f"renice -n -20 -p $$; while :; do gdbserver --multi 0.0.0.0:{_PORT}; done", "/tmp/gdbserver.log")
         made.run("until grep -qs Listening /tmp/gdbserver.log; do sleep 0.1; done")
     except GuestError:
         guest.stop()
