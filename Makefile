@@ -5,10 +5,11 @@ KERNEL ?= 6.1
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo test lint bench fuzz soak clean
+.PHONY: help setup demo demo-process test lint bench fuzz soak clean
 
 help:
 	@echo "make demo [KERNEL=6.1]  boot a kernel, patch it while it runs, take the patch back (6.1, 6.12, 7.2)"
+	@echo "make demo-process       patch a redis-server and a library while they are used, in a guest"
 	@echo "make test               everything that is tested, on real kernels"
 	@echo "make lint               ruff and mypy"
 	@echo "make bench              how long a guest stands still, what a patched call costs, how fast a scan is"
@@ -33,6 +34,9 @@ setup: .stamps/venv
 demo: setup
 	@$(BIN)/oddtoc demo --kernel $(KERNEL)
 
+demo-process: setup
+	@$(BIN)/oddtoc demo-process --kernel $(KERNEL)
+
 test: lint
 	$(BIN)/pytest -n 2 --dist loadfile
 
@@ -45,6 +49,7 @@ bench: setup
 	$(BIN)/python bench/pause.py
 	$(BIN)/python -m bench.cost
 	$(BIN)/python -m bench.scan
+	$(BIN)/python -m bench.process
 
 fuzz: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
@@ -53,6 +58,7 @@ fuzz: setup
 
 soak: setup
 	$(BIN)/python -m soak
+	$(BIN)/python -m soak.process
 	ODDTOC_SOAK=1 $(BIN)/pytest -s -o timeout=20000 tests/live/test_every_packet.py
 
 clean:

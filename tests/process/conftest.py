@@ -1,6 +1,6 @@
 """A guest with Debian's gdbserver and redis-server, and programs of the tests' own."""
 
-import socket
+import os
 import subprocess
 from pathlib import Path
 
@@ -8,44 +8,28 @@ import pytest
 
 from oddtoc.build.compile import compile_patch, tool
 from oddtoc.debian.programs import program_files
-from oddtoc.target.modules import load_order
+from oddtoc.process.guest import PACKAGES, PROGRAMS, boot_with_gdbserver
 
-_PACKAGES = ("gdbserver", "redis-server", "redis-tools", "zlib1g", "python3.11-minimal")
-_PROGRAMS = ("usr/bin/gdbserver", "usr/bin/redis-server", "usr/bin/redis-benchmark", "usr/bin/redis-cli")
-_MORE = ("usr/bin/python3.11", "lib/powerpc64le-linux-gnu/liblzma.so.5")
+_LZMA = "lib/powerpc64le-linux-gnu/liblzma.so.5"
 _HERE = Path(__file__).parent
+_SAMPLES = _HERE.parent.parent / "src/oddtoc/samples"
+_BOOT_SECONDS = 300
 _SERIAL_LINE = 0x30004000
 """Behind those of the guest's own terminals (target/guest_qemu.py): /dev/hvc4."""
 
 
-class ProcessGuest:
+class Machine:
     """A guest with a gdbserver on a port of this machine, and one on a serial line."""
 
-    def __init__(self, guest, port, line):
-        self.guest = guest
-        self.server = f"gdb://127.0.0.1:{port}"
-        self.endpoint = ("127.0.0.1", port)
+    def __init__(self, made, line):
+        self.guest, self.server, self.endpoint = made.guest, made.server, made.endpoint
+        self.run, self.start = made.run, made.start
         self.serial = line
-        self.run("ifconfig lo 127.0.0.1 up; ifconfig eth0 10.0.2.15 up")
-        for line in ("0.0.0.0:3333", "/dev/hvc4"):
-            self.start(f"while :; do gdbserver --multi {line}; done", f"/tmp/gdbserver-{line.replace('/', '-')}")
-        self.run("until grep -qs . /tmp/gdbserver-0.0.0.0:3333; do sleep 0.1; done")
-
-    def run(self, command, **options):
-        """What a command prints."""
-        return self.guest.run(command, **options).stdout.decode()
-
-    def start(self, command, log="/tmp/log"):
-        """Start something in the background; its process."""
-        return int(self.run(f"cd /; sh -c {_quoted(command)} > {log} 2>&1 < /dev/null & echo $!"))
+        self.start("while :; do gdbserver --multi /dev/hvc4; done")
 
     def status(self, pid, field):
         """A field of /proc/PID/status."""
         return self.run(f"grep ^{field}: /proc/{pid}/status").partition(":")[2].strip()
-
-
-def _quoted(command):
-    return "'" + command.replace("'", "'\\''") + "'"
 
 
 def compiled(source, folder, *flags):
@@ -75,7 +59,7 @@ def user(tmp_path_factory, debian_files):
 @pytest.fixture(scope="session")
 def debian_files():
     """Debian's programs: path in the guest -> file."""
-    return program_files(_PACKAGES, (*_PROGRAMS, *_MORE))
+    return program_files(PACKAGES, (*PROGRAMS, _LZMA))
 
 
 @pytest.fixture(scope="session")
@@ -87,23 +71,21 @@ def built(tmp_path_factory):
     def get(name, **options):
         key = name, tuple(sorted(options.items()))
         if key not in made:
-            made[key] = compile_patch(_HERE / f"patches/{name}.c", folder / f"{name}.o", **options)
+            sources = (_HERE / f"patches/{name}.c", _SAMPLES / f"{name}.c")
+            source = next(source for source in sources if source.exists())
+            made[key] = compile_patch(source, folder / f"{name}.o", **options)
         return made[key]
 
     return get
 
 
 @pytest.fixture(scope="session")
-def process_guest(shared_guest_factory, kernels, busy, user, debian_files, tmp_path_factory):
+def process_guest(busy, user, debian_files, tmp_path_factory):
     """A guest with programs of Debian's, and a gdbserver that attaches to any of them."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    files = debian_files | user | {"bin/busy": busy}
-    network = ["-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{port}-:3333", "-device", "spapr-vlan,netdev=net"]
     path = tmp_path_factory.mktemp("line") / "socket"
     line = ["-chardev", f"socket,id=line,path={path},server=on,wait=off"]
     line += ["-device", f"spapr-vty,chardev=line,reg={_SERIAL_LINE:#x}"]
-    guest = shared_guest_factory(
-        "6.1", modules=load_order(kernels["6.1"].modules, ["ibmveth"]), files=files, arguments=[*network, *line]
-    )
-    return ProcessGuest(guest, port, path)
+    files = debian_files | user | {"bin/busy": busy}
+    made = boot_with_gdbserver("6.1", f"test-process-{os.getpid()}", files=files, arguments=line, timeout=_BOOT_SECONDS)
+    yield Machine(made, path)
+    made.guest.stop()

@@ -7,7 +7,21 @@ import sys
 
 import typer
 
-from oddtoc.cli import check, demo, explain, guest, inspect, kernel, lab, patch, prove, report, scan, trust
+from oddtoc.cli import (
+    check,
+    demo,
+    demo_process,
+    explain,
+    guest,
+    inspect,
+    kernel,
+    lab,
+    patch,
+    prove,
+    report,
+    scan,
+    trust,
+)
 from oddtoc.errors import BuildError, OddtocError, UsageError
 
 app = typer.Typer(
@@ -36,6 +50,7 @@ app.command()(lab.lab)
 app.command()(prove.prove)
 app.command()(explain.explain)
 app.command()(demo.demo)
+app.command()(demo_process.demo_process)
 
 
 def _version(wanted: bool) -> None:

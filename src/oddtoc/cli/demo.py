@@ -32,24 +32,24 @@ def demo(
     from oddtoc.debian import fetch_kernel
     from oddtoc.target.guest import boot
 
-    _say(f"Getting Debian's ppc64el kernel {kernel} ...")
+    say(f"Getting Debian's ppc64el kernel {kernel} ...")
     image = fetch_kernel(kernel)
-    _say(f"Booting Linux {image.release} in QEMU ...")
+    say(f"Booting Linux {image.release} in QEMU ...")
     guest = boot(image.vmlinux, image.busybox, name=f"demo-{kernel}-{os.getpid()}", kernel_label=image.release)
     try:
-        _say(f"It is up: {_output(guest, 'uname -rvm')}")
+        say(f"It is up: {_output(guest, 'uname -rvm')}")
         guest.run("dmesg -c")
         _command_line(guest)
         _under_load(guest)
-        _say(_output(guest, "dmesg") or "The kernel's log: nothing was printed since it came up.")
+        say(_output(guest, "dmesg") or "The kernel's log: nothing was printed since it came up.")
     finally:
         guest.stop()
 
 
 def _command_line(guest: Guest) -> None:
-    _title("1. /proc/cmdline, with the mechanism of the RFC of 2016 (odd-toc/cr4)")
+    title("1. /proc/cmdline, with the mechanism of the RFC of 2016 (odd-toc/cr4)")
     _show(guest, "cat /proc/cmdline")
-    patch = _build("cmdline")
+    patch = build_sample("cmdline")
     _apply(guest, patch, "odd-toc/cr4")
     _show(guest, "cat /proc/cmdline")
     _revert(guest, "cmdline")
@@ -57,11 +57,11 @@ def _command_line(guest: Guest) -> None:
 
 
 def _under_load(guest: Guest) -> None:
-    _title("2. seq_putc, called locally, while two loops read /proc/mounts all the time")
+    title("2. seq_putc, called locally, while two loops read /proc/mounts all the time")
     for loop in _LOOPS:
         guest.run(f"cat > /tmp/loop-{loop} <<'END'\n{_LOOP.replace('{loop}', str(loop))}\nEND")
         guest.run(f"sh /tmp/loop-{loop} < /dev/null > /dev/null 2>&1 &")
-    patch = _build("putc")
+    patch = build_sample("putc")
     for mechanism in ("odd-toc/cr4", "guarded/slot", "shared-toc"):
         _apply(guest, patch, mechanism)
         _show(guest, "grep -v rootfs /proc/mounts | head -n 2")
@@ -70,10 +70,11 @@ def _under_load(guest: Guest) -> None:
     guest.run("touch /tmp/demo-stop; sleep 1")
     for loop in _LOOPS:
         reads, wrong = _output(guest, f"cat /tmp/demo-{loop}").split()
-        _say(f"loop {loop}: {reads} reads of /proc/mounts, {wrong} wrong")
+        say(f"loop {loop}: {reads} reads of /proc/mounts, {wrong} wrong")
 
 
-def _build(sample: str) -> Path:
+def build_sample(sample: str) -> Path:
+    """Build a patch of the package's samples; the object."""
     import tempfile
 
     import oddtoc
@@ -91,10 +92,10 @@ def _apply(guest: Guest, patch: Path, mechanism: str) -> None:
     from oddtoc.report.patches import applied_text
 
     target = f"guest:{guest.name}"
-    _say(f"\n$ oddtoc apply {patch.name} --target {target} --mechanism {mechanism}")
+    say(f"\n$ oddtoc apply {patch.name} --target {target} --mechanism {mechanism}")
     with Session.open(target) as session:
         plan = session.plan(PatchObject.open(patch), mechanism=mechanism)
-        _say(applied_text(plan, session.apply(plan), target))
+        say(applied_text(plan, session.apply(plan), target))
 
 
 def _revert(guest: Guest, name: str) -> None:
@@ -102,22 +103,24 @@ def _revert(guest: Guest, name: str) -> None:
     from oddtoc.report.patches import reverted_text
 
     target = f"guest:{guest.name}"
-    _say(f"\n$ oddtoc revert {name} --target {target}")
+    say(f"\n$ oddtoc revert {name} --target {target}")
     with Session.open(target) as session:
-        _say(reverted_text(session.revert(name), target))
+        say(reverted_text(session.revert(name), target))
 
 
 def _show(guest: Guest, command: str) -> None:
-    _say(f"\nguest# {command}\n{_output(guest, command)}")
+    say(f"\nguest# {command}\n{_output(guest, command)}")
 
 
 def _output(guest: Guest, command: str) -> str:
     return guest.run(command).stdout.decode(errors="replace").rstrip("\n")
 
 
-def _title(text: str) -> None:
-    _say(f"\n{text}\n{'-' * len(text)}")
+def title(text: str) -> None:
+    """Print a heading."""
+    say(f"\n{text}\n{'-' * len(text)}")
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Print something."""
     typer.echo(text)

@@ -28,7 +28,7 @@ def program_files(packages: Sequence[str], programs: Sequence[str]) -> dict[str,
 
     Args:
         packages: that hold them; fetched with what they depend on, once.
-        programs: paths in the guest, ``usr/bin/gdbserver``.
+        programs: paths in the guest, ``usr/bin/gdbserver``; or of folders, for all that is in them.
 
     Returns:
         Path in the guest -> file on the host, for `boot`.
@@ -41,7 +41,9 @@ def program_files(packages: Sequence[str], programs: Sequence[str]) -> dict[str,
     wanted = list(programs)
     while wanted:
         path = wanted.pop()
-        if path not in files:
+        if (root / path).is_dir():
+            wanted += [str(file.relative_to(root)) for file in (root / path).rglob("*") if file.is_file()]
+        elif path not in files:
             files[path] = _real(root, path)
             wanted += _needed(root, files[path])
     return files

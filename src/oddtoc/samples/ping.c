@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
+/* Redis answers PING with another word. */
 #include <oddtoc.h>
 
 struct client;
