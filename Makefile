@@ -49,6 +49,7 @@ bench: setup
 	$(BIN)/python bench/pause.py
 	$(BIN)/python -m bench.cost
 	$(BIN)/python -m bench.scan
+	$(BIN)/python -m bench.process
 
 fuzz: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
