@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from playwright.sync_api import sync_playwright
+
 from oddtoc.debian import fetch_kernel
 from oddtoc.image.elf import Image
 from oddtoc.scan import scan_image
@@ -31,6 +33,7 @@ def main() -> None:
         kernel = fetch_kernel(series)
         _one_image(series, Path(kernel.vmlinux), options.rounds)
         _all_files(series, [Path(kernel.vmlinux), Path(kernel.modules)])
+        _page(series, Path(kernel.vmlinux))
 
 
 def _one_image(series: str, vmlinux: Path, rounds: int) -> None:
@@ -57,6 +60,23 @@ def _all_files(series: str, paths: Sequence[Path]) -> None:
         alone = alone or seconds
         count = sum(1 for _ in paths[1].rglob("*.ko*")) + 1
         _row(series, f"{count:,} files, {packed}, -j {jobs}", seconds, peak, alone / seconds)
+
+
+def _page(series: str, vmlinux: Path) -> None:
+    """How long Chromium takes until the report of a kernel, with all its functions, can be used."""
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        page = Path(folder, "page.html")
+        _run([sys.executable, "-m", "oddtoc", "report", str(vmlinux), "-o", str(page)])
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        times = []
+        for _ in range(3):
+            opened = browser.new_page()
+            opened.goto(page.as_uri())
+            opened.wait_for_selector("html[data-ready=yes]")
+            times.append(opened.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd") / 1000)
+            opened.close()
+        browser.close()
+        _row(series, f"page of {page.stat().st_size >> 20} MB opens", min(times))
 
 
 def _seconds(work: Callable[[], object]) -> float:

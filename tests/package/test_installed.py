@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -37,8 +38,12 @@ def run(*command: object, folder: Path) -> str:
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The source archive, and the wheel that was made of what it holds."""
-    folder = tmp_path_factory.mktemp("dist")
-    run(sys.executable, "-m", "build", "--outdir", folder, ROOT, folder=folder)
+    folder, clean = tmp_path_factory.mktemp("dist"), tmp_path_factory.mktemp("clean")
+    # what earlier builds left in the tree would put files into the archive that nobody names any more
+    shutil.copytree(SOURCES, clean / "src", ignore=shutil.ignore_patterns("*.egg-info", "__pycache__"))
+    for name in ("pyproject.toml", "README.md", "COPYING"):
+        shutil.copy(ROOT / name, clean)
+    run(sys.executable, "-m", "build", "--outdir", folder, clean, folder=folder)
     (archive,), (wheel,) = folder.glob("*.tar.gz"), folder.glob("*.whl")
     return {"archive": archive, "wheel": wheel}
 
