@@ -5,7 +5,7 @@ KERNEL ?= 6.1
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo demo-process test lint bench fuzz soak clean
+.PHONY: help setup demo demo-process test lint bench fuzz soak corpus clean
 
 help:
 	@echo "make demo [KERNEL=6.1]  boot a kernel, patch it while it runs, take the patch back (6.1, 6.12, 7.2)"
@@ -15,6 +15,7 @@ help:
 	@echo "make bench              how long a guest stands still, what a patched call costs, how fast a scan is"
 	@echo "make fuzz               25,200 hostile inputs of every kind, and 60,000 guided by coverage"
 	@echo "make soak               a thousand operations on patches under load, and oddtoc ended after every single packet"
+	@echo "make corpus             every fix between two Debian versions of 6.1, built, applied, reverted; goes on where it stopped"
 	@echo "make setup              install what the others need, and nothing else"
 	@echo "make clean              remove the virtual environment"
 
@@ -60,6 +61,9 @@ soak: setup
 	$(BIN)/python -m soak
 	$(BIN)/python -m soak.process
 	ODDTOC_SOAK=1 $(BIN)/pytest -s -o timeout=20000 tests/live/test_every_packet.py
+
+corpus: setup
+	$(BIN)/python -m corpus
 
 clean:
 	rm -rf .venv .stamps

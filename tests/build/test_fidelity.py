@@ -62,6 +62,12 @@ def test_static_names_that_stand_more_than_once_are_told_apart(compared, image):
     assert told_apart >= 3
 
 
+def test_calls_through_stubs_of_the_linker_lead_where_the_source_says(running, image):
+    """init_idle, in the kernel's init text, calls sched_clock from more than 32 MiB away."""
+    found = compare(running("kernel/sched/core.c"), image)
+    assert found.different == {} and "init_idle" in found.addresses
+
+
 @pytest.mark.parametrize("word", range(0, 48, 8))
 def test_one_changed_word_is_a_difference_that_is_named(running, image, word):
     unit = running("fs/proc/cmdline.c")

@@ -11,7 +11,7 @@ from oddtoc.build.canonical import Meaning, Meanings, is_nameless, plain_name
 from oddtoc.link.unitobject import UnitObject, UnitSymbol
 
 _COLD = re.compile(r"\.cold(\.\d+)?\Z")
-_FRESH = ("__already_done", "__warned", "__print_once", "__key", "_entry", "_entry_ptr", "_rs")
+_FRESH = ("__already_done", "__warned", "__print_once", "__key", "_entry", "_entry_ptr", "_rs", "___tp_str")
 """Static variables that say whether something was done once, or hold what a call site says of itself: a patch may
 have its own."""
 _NOT_COMPARED = re.compile(

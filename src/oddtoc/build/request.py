@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from oddtoc.build.compile import tool
 from oddtoc.build.fix import Fix, build_fix
 from oddtoc.build.overlay import apply_diff, take_files
 from oddtoc.build.reach import MOST_UNITS
@@ -42,6 +45,7 @@ def fix_from_diff(
         FetchError: the kernel or its source can't be had.
     """
     kernel = fetch_kernel(series)
+    _tell_compiler(kernel, note)
     source = source or fetch_source(series, kernel.version, report=report)
     tree = prepare_tree(source, kernel.config, release=kernel.release, note=note)
     overlay = apply_diff(tree.source, diff)
@@ -76,9 +80,18 @@ def fix_from_trees(
     if not files:
         raise UsageError("which files?", advice="name the C files to take from the new tree, relative to its root")
     kernel = fetch_kernel(series)
+    _tell_compiler(kernel, note)
     tree = prepare_tree(old, kernel.config, release=kernel.release, note=note)
     overlay = take_files(tree.source, new.resolve(), files)
     return build_fix(tree, overlay, _image(kernel), output, accept_difference=accept_difference, most_units=most_units)
+
+
+def _tell_compiler(kernel: DebianKernel, note: Note | None) -> None:
+    """Say it before anything else when the kernel was built by another compiler than the one here."""
+    found = re.search(r'^CONFIG_CC_VERSION_TEXT="(.*)"$', kernel.config.read_text(), re.MULTILINE)
+    own = subprocess.run([tool("gcc"), "-dumpfullversion"], capture_output=True, text=True, check=False).stdout.strip()
+    if note and found and own not in found[1].split():
+        note(f"the kernel was built by {found[1]}, and here is gcc {own}: much of it will not be the code that runs")
 
 
 def _image(kernel: DebianKernel) -> Image:

@@ -12,6 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
+from oddtoc import isa
 from oddtoc.errors import FaultError
 from oddtoc.image.elf import Image
 from oddtoc.image.symbols import Symbol
@@ -181,10 +182,19 @@ class _Comparison:
 
     def check_name(self, name: str, address: int, *, call: bool) -> None:
         known = self.known(name)
-        if not known or (call and self.is_entry(name, address)):
+        if not known or (call and (self.is_entry(name, address) or self.is_entry(name, self.behind_stub(address)))):
             return
         if address not in {s.address for s in known}:
             raise DifferentCode(f"it refers to {address:#x}, compiled here to {name}")
+
+    def behind_stub(self, address: int) -> int:
+        """Where a call through a long branch stub of ld's ends: a single branch to a far part of the text."""
+        try:
+            word = self.image.word(address)
+        except FaultError:
+            return address
+        target = isa.branch_target(address, word) if isa.opcode(word) == 18 and not isa.is_link(word) else None
+        return address if target is None else target
 
     def is_entry(self, name: str, address: int) -> bool:
         known = self.known(name)

@@ -1,0 +1,100 @@
+"""python -m corpus: run the corpus, or go on where an earlier run stopped; print its table."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import multiprocessing.util
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from corpus.files import changed_files
+from corpus.judge import Verdict, judge
+from oddtoc.build.tree import prepare_tree
+from oddtoc.debian import cache_folder, fetch_kernel
+from oddtoc.debian.sources import fetch_source, source_versions
+from oddtoc.image.elf import Image
+from oddtoc.target.guest import boot
+
+SERIES = "6.1"
+_STATE: dict[str, Any] = {}
+
+
+def main() -> None:
+    """Judge every file that was not judged yet, two at a time."""
+    parser = argparse.ArgumentParser(prog="corpus", description=__doc__)
+    parser.add_argument("--limit", type=int, default=None, help="judge at most so many files")
+    parser.add_argument("--jobs", type=int, default=2, help="how many at a time, each with a guest of its own")
+    parser.add_argument("--version", default=None, help="the newer source's version [the newest on the mirror]")
+    options = parser.parse_args()
+    kernel = fetch_kernel(SERIES)
+    version = options.version or source_versions(SERIES)[0]
+    tree = prepare_tree(fetch_source(SERIES, kernel.version), kernel.config, release=kernel.release)
+    new = fetch_source(SERIES, version)
+    files = changed_files(tree, new)
+    log = cache_folder() / "corpus" / f"{kernel.version}-{version}.jsonl"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    known = {plain["file"]: plain for plain in _read(log)}
+    todo = [file for file in files if file not in known][: options.limit]
+    with multiprocessing.Pool(options.jobs, _start, (tree, new, files)) as pool, log.open("a") as out:
+        for verdict in pool.imap_unordered(_judge, todo):
+            out.write(json.dumps(verdict.plain()) + "\n")
+            out.flush()
+            known[verdict.file] = verdict.plain()
+            print(f"{verdict.outcome:9} {verdict.file} {verdict.reason}", flush=True)
+        pool.close()
+        pool.join()
+    print(table([known[file] for file in files if file in known], len(files), f"{kernel.version} to {version}"))
+
+
+def table(verdicts: list[dict[str, Any]], files: int, versions: str) -> str:
+    """How many files came to what, and why."""
+    outcomes = Counter(verdict["outcome"] for verdict in verdicts)
+    why = Counter(
+        reason
+        for verdict in verdicts
+        if verdict["outcome"] == "refused"
+        for reason in [verdict["reason"].split(":")[0].split(",")[0]]
+    )
+    lines = [f"Linux {versions}: {len(verdicts)} of {files} files of the kernel proper that differ", ""]
+    lines += ["| outcome | files | share |", "|---|---|---|"]
+    lines += [f"| {name} | {count} | {count / len(verdicts):.0%} |" for name, count in outcomes.most_common()]
+    lines += [
+        "",
+        "| refused for | files |",
+        "|---|---|",
+        *(f"| {name} | {count} |" for name, count in why.most_common()),
+    ]
+    equal, compared = (sum(verdict[key] for verdict in verdicts) for key in ("equal", "compared"))
+    lines += ["", f"Functions of the old source that are the code that runs: {equal} of {compared}."]
+    return "\n".join(lines)
+
+
+def _read(log: Path) -> Iterator[dict[str, Any]]:
+    if log.exists():
+        yield from map(json.loads, log.read_text().splitlines())
+
+
+def _start(*fixed: Any) -> None:
+    kernel = fetch_kernel(SERIES)
+    guest = boot(kernel.vmlinux, kernel.busybox, name=f"corpus-{os.getpid()}", timeout=300, kernel_label=kernel.release)
+    # a worker ends without unwinding, so its guest is stopped from here
+    multiprocessing.util.Finalize(None, guest.stop, exitpriority=10)
+    _STATE.update(fixed=fixed, guest=guest, image=Image.open(kernel.vmlinux), folder=tempfile.mkdtemp())
+
+
+def _judge(file: str) -> Verdict:
+    tree, new, files = _STATE["fixed"]
+    try:
+        return judge(file, files, tree, new, _STATE["image"], _STATE["guest"], Path(_STATE["folder"]))
+    except Exception as error:
+        return Verdict(file, "failed", f"{type(error).__name__}: {error}"[:300])
+
+
+if __name__ == "__main__":
+    main()

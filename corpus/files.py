@@ -1,0 +1,42 @@
+"""What the corpus consists of: the C files of the running kernel proper that a newer version of its source changes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from oddtoc.build.tree import KernelTree
+
+FOLDERS = (
+    *("kernel", "mm", "fs", "block", "lib", "ipc", "security"),
+    *("net/core", "net/ipv4", "net/ipv6", "net/unix", "net/netlink", "net/sched"),
+)
+"""The core folders."""
+
+
+def changed_files(tree: KernelTree, new: Path) -> list[str]:
+    """The C files of core folders that are part of the kernel proper and differ in a newer source."""
+    built = [file for file in tree.built_units() if file.startswith(tuple(f"{folder}/" for folder in FOLDERS))]
+    return [file for file in built if _differ(tree.source / file, new / file)]
+
+
+def private_headers(tree: KernelTree, new: Path, file: str) -> list[str]:
+    """The headers beside a file that differ too."""
+    folder = Path(file).parent
+    names = [path.name for path in sorted((tree.source / folder).glob("*.h"))]
+    return [str(folder / name) for name in names if _differ(tree.source / folder / name, new / folder / name)]
+
+
+def definers(tree: KernelTree, new: Path, symbol: str, files: list[str]) -> list[str]:
+    """The changed files that define a function in the newer source and not in the older one."""
+    pattern = re.compile(rf"^[a-zA-Z][^;=\n]*\b{re.escape(symbol)}\(", re.MULTILINE)
+    return [
+        file
+        for file in files
+        if pattern.search((new / file).read_text(errors="replace"))
+        and not pattern.search((tree.source / file).read_text(errors="replace"))
+    ]
+
+
+def _differ(old: Path, new: Path) -> bool:
+    return new.is_file() and old.read_bytes() != new.read_bytes()

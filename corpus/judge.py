@@ -1,0 +1,125 @@
+"""One file of the corpus: built with what belongs to it, applied, exercised, reverted."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from corpus.files import definers, private_headers
+from oddtoc.build.fix import Fix, build_fix
+from oddtoc.build.overlay import take_files
+from oddtoc.build.refusal import RefusedError
+from oddtoc.build.tree import KernelTree
+from oddtoc.errors import BuildError, BusyError, OddtocError
+from oddtoc.image.elf import Image
+from oddtoc.live.session import Session
+from oddtoc.target.guest import Guest
+
+EXERCISE = """
+cat /proc/mounts /proc/self/smaps /proc/cmdline /proc/self/stat /proc/net/unix > /dev/null
+mkdir -p /tmp/x && mount -t tmpfs none /tmp/x && echo a > /tmp/x/f && mv /tmp/x/f /tmp/x/g && ln -s g /tmp/x/l
+cat /tmp/x/l; find /proc/sys > /dev/null; umount /tmp/x; echo b | cat; ps > /dev/null
+sleep 0.1 & wait; ping -c1 127.0.0.1 > /dev/null 2>&1; true
+"""
+COMPLAINTS = "dmesg | grep -ciE 'oops|bug:|warning:|call trace|unable to handle' || true"
+_MOST_FILES = 6
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a file.
+
+    Attributes:
+        file: the file.
+        outcome: applied, no effect, refused, not now (a thread was in the way all the time), or failed.
+        reason: ids of refusals, or what went wrong.
+        files: all that the patch was made of.
+        functions: how many functions were replaced.
+        equal, compared: functions of the old source that are the code that runs, of all that were compared.
+        seconds: to build it, and to build, apply, exercise and revert it.
+    """
+
+    file: str
+    outcome: str
+    reason: str = ""
+    files: tuple[str, ...] = ()
+    functions: int = 0
+    equal: int = 0
+    compared: int = 0
+    seconds: tuple[float, float] = (0.0, 0.0)
+
+    def plain(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def judge(
+    file: str, files: list[str], tree: KernelTree, new: Path, image: Image, guest: Guest, folder: Path
+) -> Verdict:
+    """Build a file of the newer source, and try it."""
+    started = time.monotonic()
+    try:
+        fix, used = _build(file, files, tree, new, image, folder)
+    except RefusedError as error:
+        ids = tuple(dict.fromkeys(refusal.id for refusal in error.refusals))
+        outcome = "no effect" if ids == ("no-effect",) else "refused"
+        return Verdict(file, outcome, ", ".join(ids), seconds=(time.monotonic() - started,) * 2)
+    except BuildError as error:
+        advice = (error.advice or error.message).partition("error: ")[2] or error.message
+        return Verdict(file, "refused", f"header: {advice[:90]}", seconds=(time.monotonic() - started,) * 2)
+    built = time.monotonic() - started
+    outcome, reason = _try(fix, guest)
+    return Verdict(
+        file,
+        outcome,
+        reason,
+        used,
+        len(fix.patch.replacements),
+        sum(len(unit.fidelity.addresses) for unit in fix.units),
+        sum(len(unit.fidelity.unit.functions) for unit in fix.units),
+        (built, time.monotonic() - started),
+    )
+
+
+def _build(
+    file: str, files: list[str], tree: KernelTree, new: Path, image: Image, folder: Path
+) -> tuple[Fix, tuple[str, ...]]:
+    """The file alone; with the headers beside it if it does not compile; with the files that define what it lacks."""
+    wanted = [file]
+    while True:
+        try:
+            overlay = take_files(tree.source, new, wanted)
+            output = folder / (file.replace("/", "-")[:-2] + ".o")
+            return build_fix(tree, overlay, image, output), tuple(wanted)
+        except BuildError:
+            more = [] if any(name.endswith(".h") for name in wanted) else private_headers(tree, new, file)
+            if not more:
+                raise
+        except RefusedError as error:
+            missing = [refusal.subject for refusal in error.refusals if refusal.id == "symbol"]
+            more = [one for symbol in missing for one in definers(tree, new, symbol, files) if one not in wanted]
+            if not more or len(wanted) >= _MOST_FILES:
+                raise
+        wanted += dict.fromkeys(more)
+
+
+def _try(fix: Fix, guest: Guest) -> tuple[str, str]:
+    target = f"guest:{guest.name}"
+    before = guest.run(COMPLAINTS).stdout
+    try:
+        with Session.open(target) as session:
+            session.apply(session.plan(fix.patch))
+        try:
+            result = guest.run(EXERCISE, timeout=120)
+        finally:
+            with Session.open(target) as session:
+                session.revert(fix.patch.name)
+    except BusyError as error:
+        return "not now", error.message
+    except OddtocError as error:
+        return "failed", f"{type(error).__name__}: {error.message}"
+    if b"a\nb\n" not in result.stdout or guest.run(COMPLAINTS).stdout != before:
+        return "failed", "the guest complains"
+    return "applied", ""
