@@ -18,7 +18,7 @@ from oddtoc.image.elf import Image
 _PAGE = 4096
 _JOURNAL_SIZE = 256 << 10
 _BLOCK = 64 << 10
-_COMMON_SIZE = 2 << 10
+_COMMON_SIZE = 4 << 10
 _CACHE_LINE = 128
 
 
@@ -46,7 +46,7 @@ class Rooms:
         journal: for the records.
         helpers: one block of return helpers of the odd-toc mechanism, 64 KiB, aligned to the TOC pointer.
         text: for code and constants.
-        common: writable data that all patches share, 2 KiB.
+        common: writable data that all patches share, 4 KiB.
         data: for writable data of payloads.
     """
 

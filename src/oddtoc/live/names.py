@@ -13,7 +13,7 @@ _SHADOW_TABLE = 0
 _MAILBOX = 960
 _TABLES = 1024
 _SHARED = {"oddtoc_shadow_table": _SHADOW_TABLE, "oddtoc_mailbox": _MAILBOX, "oddtoc_tables": _TABLES}
-"""Offsets (bytes) in the common room: 960 bytes of shadow table, then the mailbox, then 1 KiB of tables."""
+"""Offsets (bytes) in the common room: 960 bytes of shadow table, then the mailbox, then 3 KiB of tables."""
 
 
 @dataclass(frozen=True)
