@@ -116,6 +116,7 @@ def _try(fix: Fix, guest: Guest) -> tuple[str, str]:
         finally:
             with Session.open(target) as session:
                 session.revert(fix.patch.name)
+                session.gc()
     except BusyError as error:
         return "not now", error.message
     except OddtocError as error:

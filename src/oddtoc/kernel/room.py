@@ -15,7 +15,7 @@ from oddtoc.places import BLOCK, Rooms, Span, align, toc_block
 
 _PAGE = 4096
 _JOURNAL_SIZE = 256 << 10
-_COMMON_SIZE = 2 << 10
+_COMMON_SIZE = 4 << 10
 _CACHE_LINE = 128
 
 

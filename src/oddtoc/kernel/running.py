@@ -27,7 +27,7 @@ _PACA_WORDS = 64
 _SHADOW_TABLE = 0
 _MAILBOX = 960
 _SHARED = {"oddtoc_shadow_table": _SHADOW_TABLE, "oddtoc_mailbox": _MAILBOX, "oddtoc_tables": TABLES_IN_COMMON}
-"""Offsets (bytes) in the common room: 960 bytes of shadow table, then the mailbox, then 1 KiB of tables."""
+"""Offsets (bytes) in the common room: 960 bytes of shadow table, then the mailbox, then 3 KiB of tables."""
 _DIRECT_CALL = 1 << 24 | 1 << 23
 """FTRACE_FL_DIRECT and FTRACE_FL_DIRECT_EN (include/linux/ftrace.h): a BPF trampoline calls the function."""
 

@@ -55,7 +55,10 @@ def registration(
     slots = [_SLOT.unpack_from(content, start) for start in range(0, len(content) - _SLOT.size + 1, _SLOT.size)]
     kept = [slot if any(slot[0] in span for span in taken) else (0,) * 6 for slot in slots]
     if all(slot[0] for slot in kept):
-        raise RoomError(f"{len(kept)} patches with WARN or user-space access are applied, which is all there can be")
+        raise RoomError(
+            f"{len(kept)} patches with WARN or user-space access have their memory, which is all there can be",
+            advice="oddtoc gc gives back that of reverted ones",
+        )
     text = areas[Area.TEXT], areas[Area.TEXT] + layout.sizes[Area.TEXT]
     kept[kept.index((0,) * 6)] = *text, *_bounds(patch, layout, areas, FAULTS), *_bounds(patch, layout, areas, BUGS)
     return room.start, b"".join(_SLOT.pack(*slot) for slot in kept), TABLES

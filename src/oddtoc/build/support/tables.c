@@ -29,7 +29,7 @@ struct oddtoc_tables {
 };
 
 extern struct oddtoc_tables oddtoc_tables[];
-#define ODDTOC_TABLES 21
+#define ODDTOC_TABLES 64
 
 struct bug_entry *find_bug(unsigned long address);
 const struct exception_table_entry *search_module_extables(unsigned long address);
