@@ -8,6 +8,7 @@ import pytest
 
 from oddtoc.build.compile import compile_patch, tool
 from oddtoc.debian.programs import program_files
+from oddtoc.image.elf import Image
 from oddtoc.process.guest import PACKAGES, PROGRAMS, boot_with_gdbserver
 
 _LZMA = "lib/powerpc64le-linux-gnu/liblzma.so.5"
@@ -49,11 +50,19 @@ def busy(tmp_path_factory):
 def user(tmp_path_factory, debian_files):
     """The program user.c and the library libthing.so.1 that it uses, and zlib: path in the guest -> file."""
     folder = tmp_path_factory.mktemp("user")
-    library = compiled("programs/library.c", folder, "-shared", "-fPIC", "-Wl,-soname,libthing.so.1")
+    library = compiled("programs/library.c", folder, "-shared", "-fPIC", "-Wl,-soname,libthing.so.1", "-Wl,--build-id")
     library = library.rename(folder / "libthing.so.1")
+    # as distributions ship them: what it exports, and the rest in a debug file that is known by its build id
+    debug = folder / "libthing.debug"
+    subprocess.run([tool("objcopy"), "--only-keep-debug", library, debug], check=True)
+    subprocess.run([tool("strip"), library], check=True)
+    identity = Image.open(library).build_id.hex()
     libraries = [library, debian_files["lib/powerpc64le-linux-gnu/libz.so.1"]]
-    program = compiled("programs/user.c", folder, "-pie", "-fPIE", *libraries, "-pthread", "-Wl,-rpath,/lib")
-    return {"bin/user": program, "lib/libthing.so.1": library}
+    program = compiled(
+        "programs/user.c", folder, "-pie", "-fPIE", *libraries, "-pthread", "-Wl,-rpath,/lib", "-Wl,--build-id"
+    )
+    place = f"usr/lib/debug/.build-id/{identity[:2]}/{identity[2:]}.debug"
+    return {"bin/user": program, "lib/libthing.so.1": library, place: debug}
 
 
 @pytest.fixture(scope="session")
@@ -85,7 +94,8 @@ def process_guest(busy, user, debian_files, tmp_path_factory):
     path = tmp_path_factory.mktemp("line") / "socket"
     line = ["-chardev", f"socket,id=line,path={path},server=on,wait=off"]
     line += ["-device", f"spapr-vty,chardev=line,reg={_SERIAL_LINE:#x}"]
-    files = debian_files | user | {"bin/busy": busy}
+    locked = compiled("programs/locked.c", tmp_path_factory.mktemp("locked"))
+    files = debian_files | user | {"bin/busy": busy, "bin/locked": locked}
     made = boot_with_gdbserver("6.1", f"test-process-{os.getpid()}", files=files, arguments=line, timeout=_BOOT_SECONDS)
     yield Machine(made, path)
     made.guest.stop()

@@ -3,7 +3,7 @@
 import pytest
 
 from oddtoc.build.compile import compile_patch
-from oddtoc.errors import BusyError, NoSiteError, PatchError, StateError, SymbolError
+from oddtoc.errors import BusyError, NoSiteError, PatchError, StateError, SymbolError, TargetError
 from oddtoc.live.journal import Condition
 from oddtoc.live.session import Session
 
@@ -134,6 +134,14 @@ def test_what_can_not_be_replaced_is_refused(user_process, built):
             session.running.subject(["libthing.so.1"]).function("nothing_like_it")
         assert session.status() == []
     assert user_process.ask() == PLAIN
+
+
+def test_who_would_be_ended_for_a_system_call_is_left_alone(process_guest, built):
+    pid = process_guest.start("exec locked")
+    process_guest.run(f"until grep -qs 'Seccomp:.1' /proc/{pid}/status; do sleep 0.1; done")
+    with Session.open(f"{process_guest.server}#{pid}") as session, pytest.raises(TargetError, match="seccomp"):
+        session.apply(session.plan(built("malloc")))
+    assert process_guest.run(f"kill -0 {pid} && echo lives; kill -9 {pid}") == "lives\n"
 
 
 def test_redis_under_load_is_patched_again_and_again(process_guest, built):
