@@ -85,7 +85,7 @@ def test_a_probe_on_the_word_of_the_branch(machine, objects):
         function = session.plan(patch, mechanism="shared-toc").record.functions[0]
         place = f"cmdline_proc_show+{function.behind - function.entry}"
         machine.probe("p", place)
-        with pytest.raises(ChangedError, match="the word behind the site of cmdline_proc_show") as caught:
+        with pytest.raises(ChangedError, match="the word for the branch in cmdline_proc_show") as caught:
             session.plan(patch)
         assert "kprobe" in caught.value.advice
         machine.unprobe()

@@ -44,9 +44,7 @@ def test_four_at_a_time_do_not_disturb_each_other(machine, session, objects):
     session.apply(session.plan(objects("shadow.c")))
     reader = "for i in $(seq 20); do cat /proc/version; done"
     result = machine.run(f"for n in 1 2 3 4; do ({reader}) > /tmp/shadow-$n & done; wait; cat /tmp/shadow-*")
-    # they share one id: a variable that take_any finds may be another reader's, so only damage is looked for
-    assert len(result.stdout.split(b"\n")) == 81
-    assert shown(machine, "version") == "ok"
+    assert result.stdout == b"ok\n" * 80
 
 
 def test_the_next_patch_finds_what_the_one_before_it_left(machine, session, objects):
