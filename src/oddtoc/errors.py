@@ -71,6 +71,10 @@ class PatchError(OddtocError):
     """A patch object is malformed, or asks for something that can't be linked."""
 
 
+class NotLoadedError(PatchError):
+    """What a patch changes is not loaded in the target."""
+
+
 class RelocationError(PatchError):
     """A relocation can't be applied: unknown type, out of range, misaligned."""
 

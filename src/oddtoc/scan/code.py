@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from oddtoc.image.elf import Image
 from oddtoc.isa import Addresses, Words
-from oddtoc.scan.relocated import Relocated, relocated_branches
+from oddtoc.image.relocated import Relocated, relocated_branches
 
 Places = npt.NDArray[np.intp]
 Mask = npt.NDArray[np.bool_]

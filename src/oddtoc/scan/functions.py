@@ -16,7 +16,7 @@ from oddtoc.scan.entries import SETUPS, Entries, read_entries
 from oddtoc.scan.jumps import CountJumps, SiblingCalls
 from oddtoc.scan.jumptables import in_jump_tables
 from oddtoc.scan.owners import Owners
-from oddtoc.scan.relocated import relocated_distances
+from oddtoc.image.relocated import relocated_distances
 from oddtoc.scan.schema import OBSTACLES
 from oddtoc.scan.table import Column, Labels, Table, texts
 

@@ -15,7 +15,7 @@ from types import TracebackType
 from oddtoc.errors import TargetError
 from oddtoc.target.handshake import Greeting, get_to_know, greeting_of
 from oddtoc.target.lock import TargetLock, lock_key
-from oddtoc.target.memory import LINEAR_MAP, batches, pieces, pieces_of_data
+from oddtoc.target.memory import LINEAR_MAP, MemoryMapping, batches, pieces, pieces_of_data
 from oddtoc.target.pause import Pause
 from oddtoc.target.rsp import Connection
 from oddtoc.target.stopped import Cpu, Stopped
@@ -31,6 +31,7 @@ class QemuTarget:
 
     Attributes:
         pauses: every stop that has ended, in order; the first is the one that connecting takes.
+        mapping: tells where memory is that the kernel maps elsewhere than in its linear map; set by who knows it.
     """
 
     def __init__(
@@ -44,7 +45,8 @@ class QemuTarget:
         self._connection = connection
         self._lock = lock
         self._undo = undo
-        self._inside = False
+        self._session: Stopped | None = None
+        self.mapping: MemoryMapping | None = None
         self.pauses: list[Pause] = []
         greeting = greeting or greeting_of(connection, timeout)
         with connection.within(timeout):
@@ -110,16 +112,16 @@ class QemuTarget:
         Raises:
             TargetGoneError: the connection broke, now or before: connect again.
         """
-        if self._inside:
+        if self._session:
             raise TargetError("the target is stopped already: a stop inside a stop")
-        session = Stopped(self._connection, self._server)
+        session = Stopped(self._connection, self._server, self.mapping)
         started = time.monotonic()
         try:
-            self._inside = True
+            self._session = session
             self._connection.stop()
             yield session
         finally:
-            self._inside = False
+            self._session = None
             self._connection.resume()
             self.pauses.append(Pause(time.monotonic() - started, session.round_trips))
 
@@ -133,7 +135,9 @@ class QemuTarget:
             cpus: of this stop.
             writes: (address, old bytes) each: what undoes them.
         """
-        with self._undo.kept(cpus, writes) if self._undo else nullcontext():
+        # the guardian knows of no other memory
+        linear = self._session.in_linear_map(writes) if self._session else writes
+        with self._undo.kept(cpus, linear) if self._undo else nullcontext():
             yield
 
     def read(self, address: int, size: int) -> bytes:
@@ -144,7 +148,7 @@ class QemuTarget:
         """Several (address, size in bytes) of the running guest, in as few short stops as they need.
 
         Raises:
-            FaultError: an address is outside of the linear map, or has no memory.
+            FaultError: an address has no memory, or nothing is known of it.
         """
         parts = [part for address, size in requests for part in pieces(address, size)]
         answers: list[bytes] = []
