@@ -34,7 +34,8 @@ _WORDS = {_ADDR64: 2, _REL64: 2, _ENTRY: 2}
 """How many words a relocation of each type takes, where that is not one."""
 _MCOUNT = "_mcount"
 _TRAP = 0x7FE00008
-_JUMP_ENTRY = 16
+JUMP_ENTRY = 16
+"""Bytes of a `struct jump_entry` (include/linux/jump_label.h)."""
 _WORDS_OF_FIXUP = 4
 _WORDS_OF_ENTRY = 8
 """Words from a global entry on: TOC set-up, ftrace words, and the one that takes a branch."""
@@ -203,7 +204,7 @@ def _check_code(image: Image, section: Section, memory: bytes, expected: bytes) 
 
 def _rewritten(image: Image, section: Section) -> Iterator[int]:
     """The words of a section that a kernel, or oddtoc, may have rewritten."""
-    yield from relocated_distances(image, "__jump_table", _JUMP_ENTRY).tolist()
+    yield from relocated_distances(image, "__jump_table", JUMP_ENTRY).tolist()
     for name in {s.name for s in image.sections if "fixup" in s.name and not s.name.startswith(".rela")}:
         for place in relocated_distances(image, name).tolist():
             yield from range(place, place + 4 * _WORDS_OF_FIXUP, 4)

@@ -52,6 +52,13 @@ class LiveSymbols:
             name = string_at(self.strings, int(record["name"]))
             yield name, int(record["shndx"]), int(record["value"]), int(record["size"])
 
+    def exported(self, name: str) -> tuple[int, int] | None:
+        """Address and st_other of what other modules may reach by a name; None if there is nothing."""
+        for record in self.records[self.records["info"] >> 4 != 0]:
+            if string_at(self.strings, int(record["name"])) == name:
+                return int(record["value"]), int(record["other"])
+        return None
+
 
 def plain_name(name: str) -> str:
     """A module's name as the kernel writes it: `dm_mod` for ``dm-mod.ko``."""

@@ -40,6 +40,11 @@ class Page:
     access: int
 
     @property
+    def end(self) -> int:
+        """The first address behind it."""
+        return self.start + self.size
+
+    @property
     def holds_code_alone(self) -> bool:
         """Whether the kernel executes it and never writes to it."""
         return self.access & (_EXECUTE | _WRITE) == _EXECUTE

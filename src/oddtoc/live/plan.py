@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import time
 from collections.abc import Mapping, Sequence
@@ -127,7 +128,8 @@ def _check_findings(subject: Subject, patch: PatchObject) -> None:
     """Stop at errors that nothing else here would meet; they are about kernels."""
     if subject.in_process:
         return
-    for finding in check_patch(patch, subject.image):
+    names = {replacement.image for replacement in patch.replacements}
+    for finding in check_patch(patch, subject.image, name=names.pop()):
         if finding.severity is Severity.ERROR and finding.id in ("init-code", "tables-not-found"):
             raise PatchError(f"{finding.place} {finding.reason}", function=finding.place, advice=RULES[finding.id])
 
@@ -167,7 +169,7 @@ def _plan_with(
         mechanism.check(function.entry)
         check_conditions(mechanism, Site(subject, patch, function.symbol, function.entry, redirected))
     found = [(replacement, functions[replacement.function]) for replacement in (*patch.replacements, *patch.hooks)]
-    redirects = [Redirect(r, f.entry, mechanism, subject.image.word(f.behind), subject.in_process) for r, f in found]
+    redirects = [Redirect(r, f.entry, mechanism, subject.image.word(f.behind), subject.toc_is_a_number) for r, f in found]
     layout = lay_out(patch, redirects, own_toc=mechanism.own_toc, is_foreign=subject.is_foreign)
     spans = _allocate(subject.rooms, journal, layout)
     ground = Ground(
@@ -190,11 +192,16 @@ def _plan_with(
         states=tuple(states_of(patch).items()),
         callbacks=tuple((when, _address(layout, ground, place)) for when, place in callbacks_of(patch).items()),
         hooks=tuple(_record(subject, functions[r.function], mechanism, payload) for r in patch.hooks),
+        module=subject.module.name if subject.module else "",
+        module_at=subject.module.address if subject.module else 0,
     )
     segments = ((start, data, area.value) for area, (start, data) in payload.segments.items())
     leaving = journal.patches if replace else []
     entry = entry_bytes(record, State.INTENT)
     place = place_for(journal.contents, journal.room, len(entry))
+    commit = commit_arrival(journal, record, place, leaving)
+    if subject.module is not None:
+        commit = dataclasses.replace(commit, relies_on=[payload.segments[Area.TEXT]])
     return Plan(
         subject,
         record,
@@ -204,7 +211,7 @@ def _plan_with(
         entry,
         tuple(entry_writes(journal.contents, place, entry)),
         (*_tables(subject, journal, patch, layout, ground), *segments),
-        commit_arrival(journal, record, place, leaving),
+        commit,
         tuple(status.record.name for status in leaving if status.present),
     )
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
 
+from oddtoc.debian.kernels import fetched_kernels
 from oddtoc.errors import ChangedError, UsageError
 from oddtoc.image.elf import Image
 from oddtoc.kernel.running import RunningKernel
@@ -47,6 +48,7 @@ class Session:
         target: where it runs, already connected.
         image: the kernel's image.
         name: of the target, as the user wrote it.
+        modules: folders with the files of its modules.
 
     Attributes:
         running: what runs there.
@@ -55,9 +57,10 @@ class Session:
         MismatchError: another kernel runs there.
     """
 
-    def __init__(self, target: QemuTarget, image: Image, name: str = "") -> None:
-        kernel = RunningKernel(image, target.read_many)
+    def __init__(self, target: QemuTarget, image: Image, name: str = "", modules: Sequence[Path] = ()) -> None:
+        kernel = RunningKernel(image, target.read_many, target.write_many, modules)
         kernel.check_identity()
+        target.mapping = kernel
         self._hold(target, name, kernel, lambda: KernelThreads(kernel, target))
 
     def _hold(self, target: Target, name: str, running: Running, threads: Callable[[], Threads]) -> None:
@@ -89,13 +92,21 @@ class Session:
         return self.target
 
     @classmethod
-    def open(cls, target: str, *, vmlinux: str | Path | None = None, remote: bool = False) -> Session:
+    def open(
+        cls,
+        target: str,
+        *,
+        vmlinux: str | Path | None = None,
+        modules: str | Path | None = None,
+        remote: bool = False,
+    ) -> Session:
         """Connect to a target.
 
         Args:
             target: ``guest:NAME``, ``gdb://host:port``, ``qmp:PATH`` or the path of a debug server's Unix socket; for
                 a process behind a gdbserver ``#PID`` stands behind its address.
             vmlinux: the kernel's ELF image with symbols; known already for ``guest:NAME``.
+            modules: a folder with files of its modules; those of Debian's kernels in guests are known.
             remote: whether the debug server may be on another machine. Nothing on the way there is encrypted, and
                 nobody proves who they are.
 
@@ -115,7 +126,7 @@ class Session:
                 return cls._of_process(connection, target)
             if image is None:
                 raise UsageError(f"which kernel runs at {target}?", advice="give its image with --vmlinux PATH")
-            return cls(connection, image, target)
+            return cls(connection, image, target, _module_folders(modules, address.vmlinux))
         except BaseException:
             connection.close()
             raise
@@ -143,7 +154,7 @@ class Session:
         Raises:
             RecordError: the journal in the target is damaged.
         """
-        return Journal(self.running.journal, self.running.read_many)
+        return Journal(self.running.journal, self.running.read_many, self.running.is_here)
 
     def status(self) -> list[PatchStatus]:
         """Every recorded patch that was not reverted, oldest first, judged by the live words."""
@@ -328,3 +339,9 @@ class Session:
 
     def _outcome(self, name: str, pause: Pause | None, first: int, immediate: bool = False) -> Outcome:
         return Outcome.of(name, pause, self.target.pauses[first:], immediate=immediate)
+
+
+def _module_folders(given: str | Path | None, vmlinux: Path | None) -> list[Path]:
+    """Where the files of a kernel's modules may be: where the user says, and what was fetched with a guest's kernel."""
+    fetched = [kernel.modules for kernel in fetched_kernels() if vmlinux and kernel.vmlinux.samefile(vmlinux)]
+    return [*([Path(given)] if given else []), *fetched]
