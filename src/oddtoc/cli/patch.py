@@ -112,6 +112,8 @@ def apply(
 
     parsed = PatchObject.open(patch, name)
     with _session(target, vmlinux, remote) as session:
+        if not dry_run:
+            session.prepare(parsed, timeout=timeout)
         plan = session.plan(parsed, mechanism=mechanism, which=choices(which), replace=replace)
         if dry_run:
             typer.echo(patches.plan_json(plan) if output is Format.JSON else patches.plan_text(plan))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from oddtoc.errors import AmbiguousSymbolError, NoSiteError, SymbolError
+from oddtoc.errors import AmbiguousSymbolError, NoSiteError, RoomError, SymbolError
 from oddtoc.image.elf import Image
 from oddtoc.image.entry import Entry
 from oddtoc.image.flow import flow_of
@@ -15,12 +15,12 @@ from oddtoc.image.functions import LOCAL_OFFSETS
 from oddtoc.image.live import live_entries
 from oddtoc.image.relocated import relocated_distances
 from oddtoc.image.symbols import Symbol
+from oddtoc.kernel.arena import Arena
 from oddtoc.kernel.body import body
 from oddtoc.kernel.callers import far_caller
 from oddtoc.kernel.modulefile import JUMP_ENTRY, place_module
 from oddtoc.kernel.modulelist import LoadedAt, plain_name
 from oddtoc.kernel.place import branch_place
-from oddtoc.kernel.room import ModuleRoom
 from oddtoc.places import Rooms, Span, Zone
 from oddtoc.target.memory import LINEAR_MAP
 from oddtoc.target.modules import depends_on
@@ -85,19 +85,37 @@ class LoadedModule:
         return Span(min(t.address for t in texts), max(t.address + 4 * len(t.words) for t in texts))
 
     def is_around(self, address: int) -> bool:
-        """Whether an address is in its code or in the room behind it."""
-        return self._code.start <= address < self.rooms.text.end
+        """Whether an address is in its code."""
+        return address in self._code
 
-    @cached_property
-    def room(self) -> ModuleRoom:
-        """The room behind its code."""
-        return ModuleRoom.behind(self._code.end, self._kernel.end_of_code_pages(self._code.end - 4), self.read_many)
+    @property
+    def page_size(self) -> int:
+        """Bytes of a page of its code."""
+        return self._kernel.page_size(self._code.start)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether there is room for payloads within a branch of its code."""
+        return self._arena is not None
+
+    @property
+    def _arena(self) -> Arena | None:
+        return next((arena for arena in self._kernel.arenas if arena.reaches(self._code)), None)
 
     @property
     def rooms(self) -> Rooms:
-        """Where payloads for it go: code behind its own, data where the kernel's does."""
-        shared, text = self._kernel.rooms, self.room.text
-        return Rooms(shared.journal, Span(text.end, text.end), text, shared.common, shared.data)
+        """Where payloads for it go.
+
+        Raises:
+            RoomError: the kernel has not given any room near it yet.
+        """
+        if self._arena is None:
+            raise RoomError(
+                f"there is no room near the module {self.module.name} yet",
+                address=self._code.start,
+                advice="oddtoc apply without --dry-run has the kernel give some",
+            )
+        return self._arena.rooms(self.toc, self._kernel.rooms.journal, self._kernel.rooms.common)
 
     def function(self, name: str, which: str | None = None) -> Symbol:
         """The function of that name.

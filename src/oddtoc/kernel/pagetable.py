@@ -19,8 +19,6 @@ _ROOT_BITS, _ADDRESS_BITS = 13, 52
 _VALID, _LEAF = 1 << 63, 1 << 62
 _NEXT_TABLE, _NEXT_BITS = 0x0FFFFFFFFFFFFF00, 0x1F
 _PAGE_ADDRESS = 0x01FFFFFFFFFFF000
-_EXECUTE, _WRITE = 1, 2
-"""Encoded access authority of a leaf (Power ISA, Book III, figure "Radix Page Table Entry")."""
 _SMALLEST_PAGE = 4096
 
 
@@ -31,23 +29,11 @@ class Page:
     Attributes:
         start, size: its virtual address, and bytes.
         linear: its address in the linear map.
-        access: the low bits of its entry.
     """
 
     start: int
     size: int
     linear: int
-    access: int
-
-    @property
-    def end(self) -> int:
-        """The first address behind it."""
-        return self.start + self.size
-
-    @property
-    def holds_code_alone(self) -> bool:
-        """Whether the kernel executes it and never writes to it."""
-        return self.access & (_EXECUTE | _WRITE) == _EXECUTE
 
 
 class PageTables:
@@ -122,7 +108,7 @@ def _place(address: int, table: int, bits: int, above: int) -> int:
 
 def _page(address: int, entry: int, size: int) -> Page:
     start = address & -size
-    return Page(start, size, LINEAR_MAP | entry & _PAGE_ADDRESS & -size, entry & (_EXECUTE | _WRITE))
+    return Page(start, size, LINEAR_MAP | entry & _PAGE_ADDRESS & -size)
 
 
 def _in_pages(address: int, size: int) -> Iterable[tuple[int, int]]:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from oddtoc.errors import (
     ChangedError,
-    FaultError,
     MismatchError,
     PatchError,
     RecordError,
-    RoomError,
     SymbolError,
-    TargetError,
 )
 from oddtoc.image.elf import Image
 from oddtoc.image.entry import Entry
@@ -24,11 +21,12 @@ from oddtoc.image.flow import flow_of
 from oddtoc.image.live import ReadMany as ReadMany
 from oddtoc.image.live import live_entries
 from oddtoc.image.symbols import Symbol
+from oddtoc.kernel.arena import Arena, find_arenas
 from oddtoc.kernel.body import body
 from oddtoc.kernel.callers import far_caller
 from oddtoc.kernel.module import LoadedModule
 from oddtoc.kernel.modulelist import SUFFIX, LoadedAt, ModuleList
-from oddtoc.kernel.pagetable import Page, PageTables
+from oddtoc.kernel.pagetable import PageTables
 from oddtoc.kernel.place import branch_place
 from oddtoc.kernel.room import rooms
 from oddtoc.kernel.threadstart import started_by
@@ -36,16 +34,19 @@ from oddtoc.places import TABLES_IN_COMMON, Rooms, Span, Zone
 from oddtoc.target.memory import is_linear
 from oddtoc.target.modules import read_module
 
-WriteMany = Callable[[Sequence[tuple[int, bytes]]], None]
-"""Writes several (address, bytes) to live memory, and reads them back."""
-
 _PACA_WORDS = 64
 
 
 _SHADOW_TABLE = 0
 _MAILBOX = 960
-_SHARED = {"oddtoc_shadow_table": _SHADOW_TABLE, "oddtoc_mailbox": _MAILBOX, "oddtoc_tables": TABLES_IN_COMMON}
-"""Offsets (bytes) in the common room: 960 bytes of shadow table, then the mailbox, then 3 KiB of tables."""
+_ARENAS = 992
+_SHARED = {
+    "oddtoc_shadow_table": _SHADOW_TABLE,
+    "oddtoc_mailbox": _MAILBOX,
+    "oddtoc_arenas": _ARENAS,
+    "oddtoc_tables": TABLES_IN_COMMON,
+}
+"""Offsets (bytes) in the common room: 960 bytes of shadow table, the mailbox, the list of arenas, 3 KiB of tables."""
 
 
 @dataclass(frozen=True)
@@ -67,24 +68,21 @@ class RunningKernel:
     Args:
         image: the file that it was booted from.
         read_many: reads live memory; once this kernel tells where it is (`pieces`), that of modules too.
-        write_many: writes to it.
         modules: folders with the files of its modules.
     """
 
-    def __init__(
-        self, image: Image, read_many: ReadMany, write_many: WriteMany | None = None, modules: Sequence[Path] = ()
-    ) -> None:
+    def __init__(self, image: Image, read_many: ReadMany, modules: Sequence[Path] = ()) -> None:
         if image.toc is None:
             raise SymbolError(f"{image.path.name} has no .TOC. symbol", advice="oddtoc needs a vmlinux with symbols")
         self.image = image
         self.toc = image.toc
         self.read_many = read_many
         self.modules = ModuleList(image, read_many)
-        self._write_many = write_many
         self._folders = tuple(modules)
         self._tables = PageTables(image)
         self._loaded: dict[LoadedAt, LoadedModule] = {}
         self._relied_on: set[LoadedAt] = set()
+        self._arenas: Sequence[Arena] = ()
 
     in_process = False
     toc_is_a_number = False
@@ -102,14 +100,24 @@ class RunningKernel:
 
     @property
     def payloads(self) -> tuple[Span, ...]:
-        """The room for payloads, that of modules which records speak of included."""
-        return *self.code_rooms, self.rooms.data
+        """The room for payloads."""
+        return *self.code_rooms, self.rooms.data, *(arena.data for arena in self.arenas)
 
     @property
     def code_rooms(self) -> tuple[Span, ...]:
         """The room for code of payloads."""
-        modules = sorted(self._relied_on, key=lambda module: module.name)
-        return self.rooms.text, self.rooms.helpers, *(self.module_at(module).rooms.text for module in modules)
+        return self.rooms.text, self.rooms.helpers, *(arena.code for arena in self.arenas)
+
+    @property
+    def arena_list(self) -> int:
+        """Where the address of the first arena is (see `oddtoc.kernel.arena`)."""
+        return self.rooms.common.start + _ARENAS
+
+    @property
+    def arenas(self) -> Sequence[Arena]:
+        """The room near modules that this kernel has given so far."""
+        self._arenas = find_arenas(self.arena_list, self.read_many)
+        return self._arenas
 
     def subject(self, names: Sequence[str]) -> RunningKernel | LoadedModule:
         """What a patch changes: the kernel proper, or one of its modules.
@@ -178,40 +186,21 @@ class RunningKernel:
         """Where memory of modules is in the linear map. See `oddtoc.target.memory.MemoryMapping`."""
         return self._tables.pieces(spans, read_many)
 
-    def end_of_code_pages(self, address: int) -> int:
-        """Where the pages end that follow each other from an address on and hold nothing but code.
-
-        Different areas of mapped memory never touch: the kernel leaves a page between them (mm/vmalloc.c).
-
-        Raises:
-            RoomError: the first one may hold something else.
-        """
-        page = self._page(address)
-        if not page.holds_code_alone:
-            raise RoomError(
-                f"the code at {address:#x} shares its page with data",
-                address=address,
-                advice="oddtoc needs a kernel with CONFIG_STRICT_MODULE_RWX",
-            )
-        while True:
-            try:
-                following = self._page(page.end)
-            except FaultError:
-                return page.end
-            if not following.holds_code_alone:
-                return page.end
-            page = following
-
-    def _page(self, address: int) -> Page:
+    def page_size(self, address: int) -> int:
+        """Bytes of the page around an address."""
         (found,) = self._tables.pages([address], self.read_many)
-        return found
+        return found.size
 
     def admit(self, spans: Sequence[tuple[int, int]], read_many: ReadMany) -> None:
-        """Let memory of modules be written to, if all that were looked at are still there. Asked inside of a stop.
+        """Let memory of arenas be written to, and of modules if all that were looked at are still there.
+
+        Asked inside of a stop.
 
         Raises:
             ChangedError: one is not.
         """
+        if all(any(address in arena.span for arena in self._arenas) for address, _ in spans):
+            return
         gone = [module.name for module in self._relied_on if not self.modules.is_up(module, read_many)]
         if gone or not self._relied_on:
             raise ChangedError(
@@ -221,11 +210,7 @@ class RunningKernel:
             )
 
     def make_room(self, subject: object) -> None:
-        """A kernel has its room already; that of a module gets its mark, so that it is known again."""
-        if isinstance(subject, LoadedModule) and not subject.room.exists:
-            if self._write_many is None:
-                raise TargetError("nothing can be written to this target")
-            self._write_many([(subject.room.header, subject.room.MAGIC)])
+        """A kernel has its room already."""
 
     def check_identity(self) -> None:
         """Compare the build id, and all other ELF notes, in memory with the image's.

@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from oddtoc.errors import OddtocError
-from oddtoc.link.layout import Area
 from oddtoc.live.journal import Journal
 from oddtoc.live.record import Record
 from oddtoc.live.store import JournalEntry, State, Write, state_write
@@ -33,25 +32,22 @@ class Collection:
     Attributes:
         free: entries of reverted patches whose memory nobody can need.
         kept: (record, reason) of the reverted patches that keep theirs.
-        memory: per entry of `free` its memory; of one whose module has gone that in the kernel proper alone.
     """
 
     free: tuple[JournalEntry, ...]
     kept: tuple[tuple[Record, str], ...]
-    memory: tuple[tuple[Span, ...], ...]
 
     @property
     def size(self) -> int:
         """Bytes that payloads and records give back."""
-        spans = (span for memory in self.memory for span in memory)
-        return sum(entry.capacity for entry in self.free) + sum(span.size for span in spans)
+        return sum(entry.capacity + sum(span.size for span in _spans(entry)) for entry in self.free)
 
     @property
     def writes(self) -> list[Write]:
         """What gives it back, in the order of writing."""
         writes = []
-        for entry, memory in zip(self.free, self.memory, strict=True):
-            writes += [(span.start, bytes(span.size)) for span in memory]
+        for entry in self.free:
+            writes += [(span.start, bytes(span.size)) for span in _spans(entry)]
             writes.append(state_write(entry.address, State.FREE))
         return writes
 
@@ -68,23 +64,15 @@ def collect(journal: Journal, rooms: Sequence[Span], look: Look) -> Collection:
     kept: list[tuple[Record, str]] = []
     reverted = [entry for entry in journal.contents.entries if entry.state is State.REVERTED]
     for entry in reverted:
-        foreign = not journal.is_gone(entry.record) and _is_foreign(entry, journal, rooms)
-        reason = _FOREIGN if foreign else entry.record.pinned
+        reason = _FOREIGN if _is_foreign(entry, journal, rooms) else entry.record.pinned
         if reason:
             kept.append((entry.record, reason))
         else:
             free.append(entry)
-    for entry, obstacle in _in_use([entry for entry in free if not journal.is_gone(entry.record)], look):
+    for entry, obstacle in _in_use(free, look):
         free.remove(entry)
         kept.append((entry.record, f"it is still in use: {obstacle.message}"))
-    return Collection(tuple(free), tuple(kept), tuple(_own_memory(entry, journal) for entry in free))
-
-
-def _own_memory(entry: JournalEntry, journal: Journal) -> tuple[Span, ...]:
-    """What a record still has a claim to: the memory of a module that was removed may be anybody's."""
-    if journal.is_gone(entry.record):
-        return tuple(span for area, span in entry.record.spans.items() if area == Area.DATA.value and span.size)
-    return tuple(_spans(entry))
+    return Collection(tuple(free), tuple(kept))
 
 
 def _in_use(entries: Sequence[JournalEntry], look: Look) -> list[tuple[JournalEntry, OddtocError]]:

@@ -26,13 +26,11 @@ class Commit:
         functions: whose words change, each from the old word, which stands there now, to the new one.
         states: written behind the words: the states of records.
         accepted: whether a word may already be what it is to become.
-        relies_on: memory that has to be as it is here, or nothing is written.
     """
 
     functions: Sequence[FunctionRecord]
     states: Sequence[Write]
     accepted: bool
-    relies_on: Sequence[Write] = ()
 
 
 def carry_out(target: Target, commit: Commit, *, timeout: float, watch: Watch | None = None) -> Pause:
@@ -57,17 +55,15 @@ def carry_out(target: Target, commit: Commit, *, timeout: float, watch: Watch | 
     delay = _FIRST_DELAY
     blocks = [_block(function.changes) for function in commit.functions]
     places = [*((block.start, block.size) for block in blocks), *((place, len(data)) for place, data in commit.states)]
-    relied = [(address, len(data)) for address, data in commit.relies_on]
     while True:
         with uninterrupted(), target.stopped() as stopped:
             more = watch.requests() if watch else []
-            cpus, memory = stopped.look([*places, *relied, *more])
-            live, rest = memory[: len(places)], memory[len(places) + len(relied) :]
+            cpus, memory = stopped.look([*places, *more])
+            live, rest = memory[: len(places)], memory[len(places) :]
             obstacle = _obstacle(cpus, commit.functions)
             if watch and obstacle is None:
                 obstacle = watch.obstacle(stopped, cpus, rest)
             if obstacle is None:
-                _check_relied_on(commit, memory[len(places) : len(places) + len(relied)])
                 wanted = _wanted(commit, blocks, live)
                 before = [(place, memory) for (place, _), memory in zip(places, live, strict=True)]
                 with target.undoable(cpus, before):
@@ -110,16 +106,6 @@ def _wanted(commit: Commit, blocks: Sequence[Span], live: Sequence[bytes]) -> li
     for function, block, memory in words:
         _check(function, commit, block, memory)
     return [*((block.start, _changed(function, block, memory)) for function, block, memory in words), *commit.states]
-
-
-def _check_relied_on(commit: Commit, live: Sequence[bytes]) -> None:
-    for (address, data), memory in zip(commit.relies_on, live, strict=True):
-        if memory != data:
-            raise ChangedError(
-                f"the payload at {address:#x} is not there any more; nothing was written",
-                address=address,
-                advice="its module was loaded anew meanwhile: apply the patch again",
-            )
 
 
 def _write(stopped: Held, wanted: Sequence[Write], before: Sequence[Write]) -> None:

@@ -55,6 +55,9 @@ class PatchStatus:
     def condition(self) -> Condition:
         """The patch as a whole: the one condition of all its functions, otherwise the worst."""
         found = {condition for _, condition in self.functions}
+        if not found:
+            # it has nothing but callbacks
+            return Condition.ABSENT
         if len(found) == 1:
             return found.pop()
         if Condition.FOREIGN in found:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import time
 from collections.abc import Mapping, Sequence
@@ -128,7 +127,7 @@ def _check_findings(subject: Subject, patch: PatchObject) -> None:
     """Stop at errors that nothing else here would meet; they are about kernels."""
     if subject.in_process:
         return
-    names = {replacement.image for replacement in patch.replacements}
+    names = {replacement.image for replacement in (*patch.replacements, *patch.hooks)}
     for finding in check_patch(patch, subject.image, name=names.pop()):
         if finding.severity is Severity.ERROR and finding.id in ("init-code", "tables-not-found"):
             raise PatchError(f"{finding.place} {finding.reason}", function=finding.place, advice=RULES[finding.id])
@@ -199,9 +198,6 @@ def _plan_with(
     leaving = journal.patches if replace else []
     entry = entry_bytes(record, State.INTENT)
     place = place_for(journal.contents, journal.room, len(entry))
-    commit = commit_arrival(journal, record, place, leaving)
-    if subject.module is not None:
-        commit = dataclasses.replace(commit, relies_on=[payload.segments[Area.TEXT]])
     return Plan(
         subject,
         record,
@@ -211,7 +207,7 @@ def _plan_with(
         entry,
         tuple(entry_writes(journal.contents, place, entry)),
         (*_tables(subject, journal, patch, layout, ground), *segments),
-        commit,
+        commit_arrival(journal, record, place, leaving),
         tuple(status.record.name for status in leaving if status.present),
     )
 

@@ -103,7 +103,8 @@ def decode(body: bytes, place: int) -> Record:
         plain = json.loads(body)
         functions = tuple(_function(one) for one in _list(plain["functions"]))
         spans = {_text(area): Span(*map(_address, _list(span))) for area, span in plain["spans"].items()}
-        if not functions:
+        hooks = tuple(_function(one) for one in _list(plain["hooks"]))
+        if not functions and not hooks:
             raise ValueError("it redirects nothing")
         states = tuple((_address(number), _word(version)) for number, version in _list(plain["states"]))
         return Record(
@@ -117,7 +118,7 @@ def decode(body: bytes, place: int) -> Record:
             pinned=_text(plain["pinned"]),
             states=states,
             callbacks=tuple((_text(when), _address(address)) for when, address in _list(plain["callbacks"])),
-            hooks=tuple(_function(one) for one in _list(plain["hooks"])),
+            hooks=hooks,
             module=_text(plain.get("module", "")),
             module_at=_address(plain.get("module_at", 0)),
         )

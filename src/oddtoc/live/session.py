@@ -16,7 +16,8 @@ from oddtoc.live.callbacks import Callbacks, around, unhook
 from oddtoc.live.collect import Collection, Look, collect
 from oddtoc.live.commit import Commit, carry_out
 from oddtoc.live.journal import Condition, Journal, PatchStatus
-from oddtoc.live.keeper import Keeper, admitted, logged_apply, logged_revert
+from oddtoc.live.keeper import Keeper, admitted, logged_apply, logged_revert, logged_room
+from oddtoc.live.moduleroom import make_room, module_without_room
 from oddtoc.live.moves import moves
 from oddtoc.live.outcome import Outcome as Outcome
 from oddtoc.live.plan import Plan, plan_apply
@@ -58,7 +59,7 @@ class Session:
     """
 
     def __init__(self, target: QemuTarget, image: Image, name: str = "", modules: Sequence[Path] = ()) -> None:
-        kernel = RunningKernel(image, target.read_many, target.write_many, modules)
+        kernel = RunningKernel(image, target.read_many, modules)
         kernel.check_identity()
         target.mapping = kernel
         self._hold(target, name, kernel, lambda: KernelThreads(kernel, target))
@@ -171,6 +172,27 @@ class Session:
     ) -> Plan:
         """Everything that applying a patch would write. See `plan_apply`."""
         return plan_apply(self.running, self.journal(), patch, mechanism=mechanism, which=which, replace=replace)
+
+    def prepare(self, patch: PatchObject, *, timeout: float = DEFAULT_TIMEOUT) -> None:
+        """Have the kernel give memory near the module that a patch changes, if it has not yet. It keeps it for ever.
+
+        Args:
+            patch: the patch object; nothing has to be done for one that changes something else.
+            timeout: seconds to wait for the kernel.
+
+        Raises:
+            NotLoadedError: the module is not loaded.
+            BusyError: no thread came by to do it.
+            RoomError: the kernel has no such memory.
+        """
+        if module_without_room(self.running, patch) is not None:
+            self._make_room(patch, timeout=timeout)
+
+    @logged_room
+    def _make_room(self, patch: PatchObject, *, timeout: float) -> None:
+        module = module_without_room(self.running, patch)
+        if module is not None:
+            make_room(self.target, self.kernel, self.threads, self.journal, patch, module, timeout=timeout)
 
     @logged_apply
     def apply(self, plan: Plan, *, timeout: float = DEFAULT_TIMEOUT, immediate: bool = False) -> Outcome:
