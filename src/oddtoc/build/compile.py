@@ -170,7 +170,9 @@ def _add_room(merged: Path, trampolines: Sequence[Path]) -> None:
     _run([tool("gcc"), *KERNEL_FLAGS, f"-I{INCLUDE}", "-c", str(source), "-o", str(code)], source)
     _run([tool("ld"), "-r", "-o", str(room), str(code), *map(str, trampolines)], source)
     flags = f"{ROOM_SECTION}=readonly,data"
-    _run([tool("objcopy"), "--add-section", f"{ROOM_SECTION}={room}", "--set-section-flags", flags, str(merged)], source)
+    _run(
+        [tool("objcopy"), "--add-section", f"{ROOM_SECTION}={room}", "--set-section-flags", flags, str(merged)], source
+    )
 
 
 def _image_of(source: Path, flags: Sequence[str]) -> str:

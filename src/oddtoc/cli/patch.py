@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from oddtoc.cli.options import DryRun, Format, Immediate, Output, Remote, Target, Timeout, Vmlinux, Which, choices
+from oddtoc.cli.options import (
+    DryRun,
+    Format,
+    Immediate,
+    Modules,
+    Output,
+    Remote,
+    Target,
+    Timeout,
+    Vmlinux,
+    Which,
+    choices,
+)
 from oddtoc.errors import UsageError
 
 if TYPE_CHECKING:
@@ -92,6 +104,7 @@ def apply(
     patch: Annotated[Path, typer.Argument(metavar="PATCH.o", help="A patch object from oddtoc build.")],
     target: Target,
     vmlinux: Vmlinux = None,
+    modules: Modules = None,
     mechanism: Annotated[
         str, typer.Option("--mechanism", "-m", help="auto, shared-toc, guarded/slot or odd-toc/cr4.")
     ] = "auto",
@@ -111,7 +124,7 @@ def apply(
     from oddtoc.report import patches
 
     parsed = PatchObject.open(patch, name)
-    with _session(target, vmlinux, remote) as session:
+    with _session(target, vmlinux, modules, remote) as session:
         if not dry_run:
             session.prepare(parsed, timeout=timeout)
         plan = session.plan(parsed, mechanism=mechanism, which=choices(which), replace=replace)
@@ -124,11 +137,17 @@ def apply(
     )
 
 
-def status(target: Target, vmlinux: Vmlinux = None, remote: Remote = False, output: Output = Format.TEXT) -> None:
+def status(
+    target: Target,
+    vmlinux: Vmlinux = None,
+    modules: Modules = None,
+    remote: Remote = False,
+    output: Output = Format.TEXT,
+) -> None:
     """List what is applied to a running kernel, as its live words tell it."""
     from oddtoc.report import patches
 
-    with _session(target, vmlinux, remote) as session:
+    with _session(target, vmlinux, modules, remote) as session:
         found = session.status()
     typer.echo(patches.status_json(found) if output is Format.JSON else patches.status_text(found, target))
 
@@ -137,6 +156,7 @@ def revert(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The patch, as oddtoc status names it.")],
     target: Target,
     vmlinux: Vmlinux = None,
+    modules: Modules = None,
     remote: Remote = False,
     dry_run: DryRun = False,
     immediate: Immediate = False,
@@ -146,7 +166,7 @@ def revert(
     """Take a patch back: the old words return."""
     from oddtoc.report import patches
 
-    with _session(target, vmlinux, remote) as session:
+    with _session(target, vmlinux, modules, remote) as session:
         if dry_run:
             typer.echo(patches.revert_text(session.journal().find(name).record, session.plan_revert(name)))
             return
@@ -157,6 +177,7 @@ def revert(
 def gc(
     target: Target,
     vmlinux: Vmlinux = None,
+    modules: Modules = None,
     remote: Remote = False,
     dry_run: DryRun = False,
     output: Output = Format.TEXT,
@@ -164,12 +185,12 @@ def gc(
     """Give back the memory of reverted patches that nobody can be in or come back to."""
     from oddtoc.report import memory
 
-    with _session(target, vmlinux, remote) as session:
+    with _session(target, vmlinux, modules, remote) as session:
         found = session.plan_gc() if dry_run else session.gc()
     typer.echo(memory.collection_json(found) if output is Format.JSON else memory.collection_text(found, dry_run))
 
 
-def _session(target: str, vmlinux: Path | None, remote: bool) -> Session:
+def _session(target: str, vmlinux: Path | None, modules: Path | None, remote: bool) -> Session:
     from oddtoc.live.session import Session
 
-    return Session.open(target, vmlinux=vmlinux, remote=remote)
+    return Session.open(target, vmlinux=vmlinux, modules=modules, remote=remote)

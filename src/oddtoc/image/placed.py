@@ -22,7 +22,5 @@ def placed(image: Image, bases: Mapping[int, int], words: Mapping[int, bytes], t
     for index, content in words.items():
         start = image.sections[index].offset
         data[start : start + len(content)] = content
-    sections = tuple(
-        replace(section, address=bases.get(section.index, section.address)) for section in image.sections
-    )
+    sections = tuple(replace(section, address=bases.get(section.index, section.address)) for section in image.sections)
     return Image(image.path, memoryview(bytes(data)), Headers(image.type, sections, ()), toc=toc)

@@ -141,7 +141,7 @@ class LoadedModule:
         place = branch_place(self.image, symbol, entry, compiled=compiled)
         if place in relocated_distances(self.image, "__jump_table", JUMP_ENTRY):
             raise NoSiteError(
-                f"{symbol.name} can't be redirected: the word for the branch is a jump label, which the kernel rewrites",
+                f"{symbol.name} can't be redirected: the word for the branch is a jump label",
                 address=place,
                 function=symbol.name,
                 advice="replace its callers instead",

@@ -110,9 +110,7 @@ def _toc_pointer(file: Image, bases: Bases, read_many: ReadMany) -> int:
     return found.pop()
 
 
-def _told_by_code(
-    file: Image, code: Iterable[Section], memory: dict[int, bytes], bases: Bases, toc: int
-) -> Bases:
+def _told_by_code(file: Image, code: Iterable[Section], memory: dict[int, bytes], bases: Bases, toc: int) -> Bases:
     """Sections that the code reaches by their distance from the TOC pointer."""
     halves: dict[tuple[int, int], dict[bool, int]] = {}
     for section in code:

@@ -153,7 +153,7 @@ class ModuleList:
 
 
 def _are_together(table: int, count: int, strings: int, types: int) -> bool:
-    """Whether three addresses are those of symbols, names and types, one behind the other (kernel/module/kallsyms.c)."""
+    """Whether three addresses are those of symbols, names and types, in a row (kernel/module/kallsyms.c)."""
     return table + count * SYMBOL.itemsize == strings and 0 < types - strings <= _MOST_STRINGS
 
 
@@ -162,5 +162,3 @@ def _text(name: bytes, place: int) -> str:
     if not text or not text.isascii() or not text.decode("ascii").isprintable():
         raise RecordError("the kernel's list of modules makes no sense: a name is none", address=place)
     return text.decode("ascii")
-
-

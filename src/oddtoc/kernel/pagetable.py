@@ -95,7 +95,11 @@ class PageTables:
                     found[address] = _page(address, entry, 1 << below)
                     del walks[address]
                 else:
-                    walks[address] = (LINEAR_MAP | entry & _NEXT_TABLE if entry & _VALID else 0, entry & _NEXT_BITS, below)
+                    walks[address] = (
+                        LINEAR_MAP | entry & _NEXT_TABLE if entry & _VALID else 0,
+                        entry & _NEXT_BITS,
+                        below,
+                    )
         return [found[address] for address in addresses]
 
 

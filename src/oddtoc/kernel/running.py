@@ -177,7 +177,8 @@ class RunningKernel:
 
     def place(self, address: int) -> str:
         """An address in words."""
-        subject = self.subject_at(address)
+        modules = (module for module in self._loaded.values() if module.is_around(address))
+        subject = next(modules, self)
         symbol = subject.image.symbols.at(address)
         where = f" [{subject.module.name}]" if subject.module else ""
         return f"{symbol.name}+{address - symbol.address:#x}{where}" if symbol else f"{address:#x}"

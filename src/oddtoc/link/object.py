@@ -186,7 +186,7 @@ class PatchObject:
         """
         found = (section.data for section in self.sections.values() if section.name == ROOM_SECTION)
         content = next(found, None)
-        return PatchObject.parse(content, "room for modules", self.path) if content else None
+        return PatchObject.parse(content, "room for modules", self.path or Path(self.name)) if content else None
 
     @property
     def loaded(self) -> list[Section]:

@@ -16,7 +16,7 @@ from oddtoc.kernel.running import RunningKernel
 from oddtoc.link.object import PatchObject
 from oddtoc.live.callbacks import Callbacks
 from oddtoc.live.journal import Journal
-from oddtoc.live.plan import plan_apply
+from oddtoc.live.plan import images_of, plan_apply
 from oddtoc.live.running import Running, Target, Threads
 from oddtoc.live.store import State, state_write
 
@@ -31,7 +31,7 @@ def module_without_room(running: Running, patch: PatchObject) -> LoadedModule | 
     """
     if not isinstance(running, RunningKernel):
         return None
-    subject = running.subject([replacement.image for replacement in (*patch.replacements, *patch.hooks)])
+    subject = running.subject(images_of(patch))
     return subject if isinstance(subject, LoadedModule) and not subject.has_room else None
 
 

@@ -7,6 +7,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
 
+from oddtoc.check.finding import Finding
 from oddtoc.debian.kernels import fetched_kernels
 from oddtoc.errors import ChangedError, UsageError
 from oddtoc.image.elf import Image
@@ -20,7 +21,7 @@ from oddtoc.live.keeper import Keeper, admitted, logged_apply, logged_revert, lo
 from oddtoc.live.moduleroom import make_room, module_without_room
 from oddtoc.live.moves import moves
 from oddtoc.live.outcome import Outcome as Outcome
-from oddtoc.live.plan import Plan, plan_apply
+from oddtoc.live.plan import Plan, findings, images_of, plan_apply
 from oddtoc.live.quiescence import KernelThreads, Watch, check_immediate, zones_of_apply, zones_of_revert
 from oddtoc.live.record import Record
 from oddtoc.live.running import Running, Target, Threads
@@ -172,6 +173,10 @@ class Session:
     ) -> Plan:
         """Everything that applying a patch would write. See `plan_apply`."""
         return plan_apply(self.running, self.journal(), patch, mechanism=mechanism, which=which, replace=replace)
+
+    def check(self, patch: PatchObject) -> list[Finding]:
+        """What there is to say about a patch for this kernel or one of its modules. See `check_patch`."""
+        return findings(self.kernel.subject(images_of(patch)), patch)
 
     def prepare(self, patch: PatchObject, *, timeout: float = DEFAULT_TIMEOUT) -> None:
         """Have the kernel give memory near the module that a patch changes, if it has not yet. It keeps it for ever.
