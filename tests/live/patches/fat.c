@@ -30,7 +30,9 @@ static int my_statfs(struct dentry *dentry, struct kstatfs *found)
 
 static struct inode *my_build_inode(struct super_block *block, struct msdos_dir_entry *entry, long place)
 {
-	_printk("built by %s\n", "the patch");
+	static int count;
+
+	_printk("built by %s: %d\n", "the patch", ++count);
 	return ODDTOC_ORIGINAL(fat_build_inode)(block, entry, place);
 }
 
