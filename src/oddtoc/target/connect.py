@@ -9,13 +9,12 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from oddtoc.errors import TargetError, UsageError
+from oddtoc.target.contact import Contact
+from oddtoc.target.gdbserver import GdbserverProcess
 from oddtoc.target.guest import Guest
 from oddtoc.target.handshake import greeting_of
-from oddtoc.target.lock import TargetLock, lock_key
 from oddtoc.target.process import ProcessTarget
 from oddtoc.target.qemu import QemuTarget
-from oddtoc.target.rsp import Connection
-from oddtoc.target.undo import Undo
 
 KNOWN = (
     "guest:NAME, gdb://HOST:PORT, qmp:PATH or the path of a debug server's Unix socket; "
@@ -120,24 +119,17 @@ def open_server(endpoint: Path | tuple[str, int], pid: int | None = None) -> Qem
         UsageError: the server has no processes, or it is not clear which one is meant.
         TargetError, TargetInUseError: as `connect`.
     """
-    held = TargetLock(lock_key(endpoint))
-    connection = None
-    try:
-        connection = Connection(endpoint, _TIMEOUT)
-        greeting = greeting_of(connection, _TIMEOUT)
+    contact = Contact(endpoint, _TIMEOUT)
+    with contact.handed_over():
+        greeting = greeting_of(contact.connection, _TIMEOUT)
         if greeting.runs_processes:
-            return ProcessTarget(connection, held, greeting, pid, _TIMEOUT)
+            return GdbserverProcess(contact, greeting, pid)
         if pid is not None:
             raise UsageError(
-                f"{connection.name} is the debug server of a QEMU, which knows no processes",
+                f"{contact.connection.name} is the debug server of a QEMU, which knows no processes",
                 advice=f"leave #{pid} away to patch the kernel; a process is reached through a gdbserver inside",
             )
-        return QemuTarget(connection, held, Undo.beside(endpoint), _TIMEOUT, greeting)
-    except BaseException:
-        if connection:
-            connection.close()
-        held.release()
-        raise
+        return QemuTarget(contact, greeting)
 
 
 def _is_loopback(host: str) -> bool:
