@@ -17,10 +17,11 @@ from oddtoc.target.process import ProcessTarget
 from oddtoc.target.qemu import QemuTarget
 
 KNOWN = (
-    "guest:NAME, gdb://HOST:PORT, qmp:PATH or the path of a debug server's Unix socket; "
-    "of a gdbserver with #PID behind it"
+    "guest:NAME, gdb://HOST:PORT, qmp:PATH or the path of a debug server's Unix socket, "
+    "of a gdbserver with #PID behind it; or pid:N for a process of this machine"
 )
 _PROCESS = re.compile(r"(?P<server>[^#]+)#(?P<pid>[1-9]\d{0,6})\Z")
+_NUMBER = re.compile(r"[1-9]\d{0,6}\Z")
 _TIMEOUT = 5.0
 """Seconds to wait for the replies to any one round trip."""
 _HOST_PORT = re.compile(r"(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]/]+)):(?P<port>\d{1,5})\Z")
@@ -32,10 +33,10 @@ class TargetAddress:
 
     Attributes:
         text: as the user wrote it.
-        endpoint: of its gdb server; None for `qmp:`, which has yet to be asked for one.
+        endpoint: of its gdb server; None for `qmp:`, which has yet to be asked for one, and for `pid:`.
         vmlinux: the image of the kernel that runs there, where the address tells (`guest:NAME`).
         qmp: the QMP socket, for `qmp:PATH`.
-        pid: of a process, for the address of a gdbserver with `#PID` behind it.
+        pid: of a process, for ``pid:N`` and for the address of a gdbserver with ``#PID`` behind it.
     """
 
     text: str
@@ -61,6 +62,8 @@ def parse_target(text: str) -> TargetAddress:
     if separator and scheme == "guest" and rest:
         guest = Guest.find(rest)
         return TargetAddress(text, endpoint=guest.debug_socket, vmlinux=guest.vmlinux)
+    if scheme == "pid" and _NUMBER.match(rest):
+        return TargetAddress(text, pid=int(rest))
     if separator and scheme == "qmp" and rest:
         return TargetAddress(text, qmp=Path(rest))
     if text.startswith("gdb://"):
@@ -95,6 +98,10 @@ def connect(address: TargetAddress, *, remote: bool = False) -> QemuTarget | Pro
     """
     endpoint = address.endpoint
     if endpoint is None:
+        if address.pid is not None:
+            from oddtoc.target.local import LocalProcess  # on ppc64le alone
+
+            return LocalProcess(address.pid)
         if address.qmp is None:
             raise UsageError(f"unknown target {address.text}", advice=f"a target is {KNOWN}")
         from oddtoc.target.qmp import open_debug_server  # slow to load, and seldom needed
