@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from oddtoc.cli.options import Remote, Vmlinux
-from oddtoc.errors import UsageError
+from oddtoc.errors import Status, UsageError
 
 
 class Form(StrEnum):
@@ -28,7 +28,7 @@ def check(
     remote: Remote = False,
     output: Annotated[Form, typer.Option("--format", help="How to print the findings.")] = Form.TEXT,
 ) -> None:
-    """Say what can be told about a patch before it is applied. Status 1 if there are errors."""
+    """Say what can be told about a patch before it is applied. Status 4 if there are errors."""
     from oddtoc.check.finding import Severity
     from oddtoc.check.patch import check_patch
     from oddtoc.image.elf import Image
@@ -52,4 +52,4 @@ def check(
     }
     typer.echo(shown[output](found, patch))
     if any(finding.severity is Severity.ERROR for finding in found):
-        raise typer.Exit(1)
+        raise typer.Exit(Status.REFUSED)

@@ -118,10 +118,11 @@ def _show(story: Story, html: Path | None, output: Format) -> None:
 
     if html is not None:
         _write(html, story_as_page(story))
-        typer.echo(f"{html}: {len(story.steps)} instructions, to step through with the arrow keys")
     if output is Format.JSON:
         typer.echo(story_as_json(story))
-    elif html is None:
+    elif html is not None:
+        typer.echo(f"{html}: {len(story.steps)} instructions, to step through with the arrow keys")
+    else:
         from rich.console import Console
 
         Console(width=100, highlight=False).print(story_as_text(story), soft_wrap=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from oddtoc.cli.command import Command
 from oddtoc.cli.options import Format, Output
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Debian's ppc64el kernels on this machine.")
 
 
-@app.command()
+@app.command(cls=Command)
 def fetch(
     series: Annotated[str, typer.Argument(metavar="SERIES", help="6.1, 6.12 or 7.2; with -64k for 64 KiB pages.")],
     output: Output = Format.TEXT,
@@ -32,7 +33,7 @@ def fetch(
     typer.echo(json.dumps([_plain(kernel)], indent=2) if output is Format.JSON else _describe(kernel))
 
 
-@app.command("list")
+@app.command("list", cls=Command)
 def list_kernels(output: Output = Format.TEXT) -> None:
     """List the kernels that were fetched."""
     from oddtoc.debian import fetched_kernels

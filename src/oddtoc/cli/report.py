@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from oddtoc.cli.options import Format, Output
 from oddtoc.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,18 +18,19 @@ _SOURCES = "What oddtoc scan or oddtoc lab printed with --format json; or images
 
 def report(
     sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help=_SOURCES)],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write the page.")],
+    path: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Where to write the page.")],
+    output: Output = Format.TEXT,
 ) -> None:
     """Make one page of HTML that needs nothing else: tables to sort and search, maps, matrices."""
-    from oddtoc.report.page import page
+    from oddtoc.report.page import page, written_json
 
     sections = [_section(source) for source in sources]
     text = page("oddtoc report", ", ".join(section.title for section in sections), sections)
     try:
-        output.write_text(text, encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"{output} can't be written: {error.strerror}") from error
-    typer.echo(output)
+        raise UsageError(f"{path} can't be written: {error.strerror}") from error
+    typer.echo(written_json(path, sections) if output is Format.JSON else path)
 
 
 def _section(source: str) -> Section:

@@ -26,12 +26,35 @@ _IMMEDIATE = (
 )
 
 
-def built(patch: PatchObject, path: Path) -> str:
+def built_text(patch: PatchObject, path: Path) -> str:
     """One line per replaced function."""
-    size = sum(len(section.data) for section in patch.loaded)
-    lines = [f"{path}: patch {patch.name}, {size} bytes of code and data"]
+    lines = [built_line(patch, path)]
     lines += [f"  {r.image}: {r.function} -> {r.symbol.name}" for r in patch.replacements]
     return "\n".join(lines)
+
+
+def built_line(patch: PatchObject, path: Path) -> str:
+    """Where a patch object is, and how large."""
+    return f"{path}: patch {patch.name}, {_size(patch)} bytes of code and data"
+
+
+def built_json(patch: PatchObject, path: Path) -> str:
+    """The same as JSON."""
+    return _json(built_record(patch, path))
+
+
+def built_record(patch: PatchObject, path: Path) -> dict[str, Any]:
+    """A patch object as plain values."""
+    return {
+        "patch": patch.name,
+        "path": str(path),
+        "bytes": _size(patch),
+        "replacements": [{"image": r.image, "function": r.function, "by": r.symbol.name} for r in patch.replacements],
+    }
+
+
+def _size(patch: PatchObject) -> int:
+    return sum(len(section.data) for section in patch.loaded)
 
 
 def plan_text(plan: Plan) -> str:
@@ -110,6 +133,11 @@ def revert_text(record: Record, commit: Commit) -> str:
         lines.append("  no word of code: later patches cover all of it")
     lines.append("  and the record's state: reverted")
     return "\n".join([*lines, *_callbacks(record, ("pre_unpatch", "post_unpatch"))])
+
+
+def revert_json(record: Record, commit: Commit) -> str:
+    """The same as JSON."""
+    return _json({"patch": record.name, "functions": [_function(function) for function in commit.functions]})
 
 
 def status_text(patches: Sequence[PatchStatus], target: str) -> str:
