@@ -289,7 +289,7 @@ def test_the_command_builds_from_a_diff_and_from_trees(tree, tmp_path):
     assert sections[0] == sections[1]
     (tmp_path / "none.patch").write_text(diff.read_text().replace("+", " ").replace("-", " "))
     done = oddtoc("--diff", tmp_path / "none.patch")
-    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.returncode == 4 and "Traceback" not in done.stderr
 
 
 def test_refusals_are_for_programs_too(tmp_path):
@@ -309,8 +309,8 @@ def test_refusals_are_for_programs_too(tmp_path):
         str(tmp_path / "n.o"),
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    refused = json.loads(done.stdout)["refused"]
-    assert done.returncode == 1 and [r["id"] for r in refused] == ["no-effect"]
+    refused = json.loads(done.stdout)["error"]["refusals"]
+    assert done.returncode == 4 and [r["id"] for r in refused] == ["no-effect"]
     assert set(refused[0]) == {"id", "file", "subject", "reason", "way_out"} and refused[0]["id"] in WAYS_OUT
 
 

@@ -20,6 +20,7 @@ from oddtoc.cli import (
     prove,
     report,
     scan,
+    schema,
     trust,
 )
 from oddtoc.cli.command import Command
@@ -51,6 +52,7 @@ for _command in (
     lab.lab,
     prove.prove,
     explain.explain,
+    schema.schema,
     demo.demo,
     demo_process.demo_process,
 ):
