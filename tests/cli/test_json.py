@@ -1,4 +1,4 @@
-"""What every command prints with --format json, on a real guest, held against the schema that `oddtoc schema` prints."""
+"""What every command prints with --format json, held against the schema that `oddtoc schema` prints."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_images_and_mechanisms(patch, folder, kernels):
     (folder / "scan.json").write_text(json.dumps(scan))
     assert answer("report", folder / "scan.json", "-o", folder / "page.html")["path"] == str(folder / "page.html")
     assert answer("lab", "-m", "guarded/slot", "-s", "sibling")["cells"][0]["outcome"] == "ok"
-    assert {one["verdict"] for one in answer("prove", "odd-toc/cr4")} > {"proven", "conditional"}
+    assert any(one["counterexample"] for one in answer("prove", "heuristic/frame"))
     assert answer("explain", patch, "cmdline_proc_show", "--html", folder / "call.html")["right"]
     assert "<html" in (folder / "call.html").read_text()
 
