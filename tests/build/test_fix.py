@@ -17,6 +17,7 @@ from oddtoc.errors import BuildError, MismatchError, RelocationError
 from oddtoc.image.elf import Image
 from oddtoc.link.object import PatchObject
 from oddtoc.live.session import Session
+from oddtoc.report.schemas import schema_of
 
 HERE = Path(__file__).parent
 REAL = {
