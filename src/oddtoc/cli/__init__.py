@@ -9,6 +9,7 @@ import typer
 
 from oddtoc.cli import (
     check,
+    complete,
     demo,
     demo_process,
     explain,
@@ -77,6 +78,8 @@ def _main(
 def main() -> None:
     """The command `oddtoc`. Errors of ours become a few lines on standard error, and an exit status of `Status`."""
     try:
+        if os.environ.get("_ODDTOC_COMPLETE") == "complete_bash":
+            complete.join_words()
         app()
     except OddtocError as error:
         if isinstance(error, BuildError) and error.output:

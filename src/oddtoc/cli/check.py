@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from oddtoc.cli.complete import targets
 from oddtoc.cli.options import Remote, Vmlinux
 from oddtoc.errors import Status, UsageError
 
@@ -23,7 +24,9 @@ class Form(StrEnum):
 def check(
     patch: Annotated[Path, typer.Argument(metavar="PATCH.o", help="A patch object from oddtoc build.")],
     image: Annotated[Path | None, typer.Option("--image", metavar="VMLINUX", help="The kernel's ELF image.")] = None,
-    target: Annotated[str | None, typer.Option("--target", "-t", metavar="TARGET", help="Where it runs.")] = None,
+    target: Annotated[
+        str | None, typer.Option("--target", "-t", metavar="TARGET", help="Where it runs.", autocompletion=targets)
+    ] = None,
     vmlinux: Vmlinux = None,
     remote: Remote = False,
     output: Annotated[Form, typer.Option("--format", help="How to print the findings.")] = Form.TEXT,

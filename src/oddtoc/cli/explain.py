@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from oddtoc.cli.complete import mechanisms, targets
 from oddtoc.cli.options import Format, Output, Vmlinux
 
 if TYPE_CHECKING:
@@ -35,12 +36,22 @@ def explain(
     mechanism: Annotated[
         str | None,
         typer.Option(
-            "--mechanism", "-m", metavar="NAME", help="How calls are redirected [guarded/slot; on a guest auto]."
+            "--mechanism",
+            "-m",
+            metavar="NAME",
+            help="How calls are redirected [guarded/slot; on a guest auto].",
+            autocompletion=mechanisms,
         ),
     ] = None,
     target: Annotated[
         str | None,
-        typer.Option("--target", "-t", metavar="TARGET", help="Watch a call there: guest:NAME, gdb://HOST:PORT, ..."),
+        typer.Option(
+            "--target",
+            "-t",
+            metavar="TARGET",
+            help="Watch a call there: guest:NAME, gdb://HOST:PORT, ...",
+            autocompletion=targets,
+        ),
     ] = None,
     vmlinux: Vmlinux = None,
     wait: Annotated[
@@ -65,9 +76,8 @@ def explain(
         _print(story, output)
     else:
         for path in filter(None, (html, svg)):
-            typer.echo(
-                f"{path}: {len(story.steps)} instructions{', to step through with the arrow keys' * (path is html)}"
-            )
+            use = ", to step through with the arrow keys" if path is html else ""
+            typer.echo(f"{path}: {len(story.steps)} instructions{use}")
 
 
 def _in_the_laboratory(patch: PatchObject, function: str, call: CallKind, mechanism: str) -> Story:

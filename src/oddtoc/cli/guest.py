@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from oddtoc.cli import complete
 from oddtoc.cli.command import Command
 from oddtoc.cli.options import Format, Output
 from oddtoc.errors import UsageError
@@ -17,12 +18,22 @@ if TYPE_CHECKING:
 
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Guests that run on this machine.")
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The guest's name, as `oddtoc guest list` shows it.")]
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME", help="The guest's name, as `oddtoc guest list` shows it.", autocompletion=complete.guests
+    ),
+]
 
 
 def boot(
     series: Annotated[
-        str, typer.Argument(metavar="[SERIES]", help="6.1, 6.12 or 7.2; fetched if need be. Not with --vmlinux.")
+        str,
+        typer.Argument(
+            metavar="[SERIES]",
+            help="6.1, 6.12 or 7.2; fetched if need be. Not with --vmlinux.",
+            autocompletion=complete.series,
+        ),
     ] = "",
     vmlinux: Annotated[Path | None, typer.Option("--vmlinux", metavar="PATH", help="Any other kernel's image.")] = None,
     name: Annotated[str, typer.Option("--name", metavar="NAME", help="What to call it [the series].")] = "",
@@ -126,7 +137,7 @@ def run(
 
 @app.command(cls=Command)
 def stop(
-    name: Annotated[str, typer.Argument(metavar="[NAME]", help="Which one.")] = "",
+    name: Annotated[str, typer.Argument(metavar="[NAME]", help="Which one.", autocompletion=complete.guests)] = "",
     everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
     output: Output = Format.TEXT,
 ) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from oddtoc.cli import complete
 from oddtoc.cli.command import Command
 from oddtoc.cli.options import Format, Output
 
@@ -22,7 +23,12 @@ app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Debian's pp
 
 @app.command(cls=Command)
 def fetch(
-    series: Annotated[str, typer.Argument(metavar="SERIES", help="6.1, 6.12 or 7.2; with -64k for 64 KiB pages.")],
+    series: Annotated[
+        str,
+        typer.Argument(
+            metavar="SERIES", help="6.1, 6.12 or 7.2; with -64k for 64 KiB pages.", autocompletion=complete.series
+        ),
+    ],
     output: Output = Format.TEXT,
 ) -> None:
     """Get Debian's newest kernel of a series, its modules and a static busybox."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from oddtoc.cli.complete import applied, mechanisms, series
 from oddtoc.cli.options import DryRun, Format, Immediate, Output, Remote, Target, Timeout, Vmlinux, Which, choices
 from oddtoc.errors import UsageError
 
@@ -27,7 +28,9 @@ def build(
     diff: Annotated[
         Path | None, typer.Option("--diff", metavar="FIX.patch", help="Build from a diff of the kernel's source.")
     ] = None,
-    kernel: Annotated[str, typer.Option("--kernel", help="The kernel that a diff is for.")] = "6.1",
+    kernel: Annotated[
+        str, typer.Option("--kernel", help="The kernel that a diff is for.", autocompletion=series)
+    ] = "6.1",
     old: Annotated[
         Path | None, typer.Option("--old", metavar="TREE", help="The kernel's source [Debian's of that version].")
     ] = None,
@@ -94,7 +97,13 @@ def apply(
     target: Target,
     vmlinux: Vmlinux = None,
     mechanism: Annotated[
-        str, typer.Option("--mechanism", "-m", help="auto, shared-toc, guarded/slot or odd-toc/cr4.")
+        str,
+        typer.Option(
+            "--mechanism",
+            "-m",
+            help="auto, shared-toc, guarded/slot or odd-toc/cr4.",
+            autocompletion=mechanisms,
+        ),
     ] = "auto",
     name: Annotated[str | None, typer.Option("--name", help="The patch's name [the file's stem].")] = None,
     which: Which = None,
@@ -133,7 +142,9 @@ def status(target: Target, vmlinux: Vmlinux = None, remote: Remote = False, outp
 
 
 def revert(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The patch, as oddtoc status names it.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="The patch, as oddtoc status names it.", autocompletion=applied)
+    ],
     target: Target,
     vmlinux: Vmlinux = None,
     remote: Remote = False,

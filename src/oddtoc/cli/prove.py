@@ -6,12 +6,18 @@ from typing import Annotated
 
 import typer
 
+from oddtoc.cli.complete import mechanisms
 from oddtoc.cli.options import Format, Output
 
 
 def prove(
     mechanism: Annotated[
-        str | None, typer.Argument(metavar="[MECHANISM]", help="A mechanism, such as guarded/slot; all if not given.")
+        str | None,
+        typer.Argument(
+            metavar="[MECHANISM]",
+            help="A mechanism, such as guarded/slot; all if not given.",
+            autocompletion=mechanisms,
+        ),
     ] = None,
     process: Annotated[
         bool, typer.Option("--process", help="The trampolines for processes, not those for kernels.")
