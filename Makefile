@@ -5,12 +5,14 @@ KERNEL ?= 6.1
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo demo-process test lint bench fuzz soak corpus clean
+.PHONY: help setup demo demo-process test docs man lint bench fuzz soak corpus clean
 
 help:
 	@echo "make demo [KERNEL=6.1]  boot a kernel, patch it while it runs, take the patch back (6.1, 6.12, 7.2)"
 	@echo "make demo-process       patch a redis-server and a library while they are used, in a guest"
 	@echo "make test               everything that is tested, on real kernels"
+	@echo "make docs               this documentation as a site, in build/site"
+	@echo "make man                the manual page, from the commands as they are"
 	@echo "make lint               ruff and mypy"
 	@echo "make bench              how long a guest stands still, what a patched call costs, how fast a scan is"
 	@echo "make fuzz               25,200 hostile inputs of every kind, and 60,000 guided by coverage"
@@ -45,6 +47,12 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: setup
+	$(BIN)/mkdocs build --strict --quiet --site-dir build/site
+
+man: setup
+	$(BIN)/python tools/manual > man/oddtoc.1
 
 bench: setup
 	$(BIN)/python bench/pause.py

@@ -80,7 +80,7 @@ def main() -> None:
     try:
         if os.environ.get("_ODDTOC_COMPLETE") == "complete_bash":
             complete.join_words()
-        app()
+        app(prog_name="oddtoc")
     except OddtocError as error:
         if isinstance(error, BuildError) and error.output:
             sys.stderr.write(error.output)
