@@ -6,7 +6,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -80,7 +79,7 @@ def _answers() -> str:
         "",
         "Every command that has an answer gives it in JSON when `--format json` is asked for, on standard output, and "
         "nothing else there. What else is to be said goes to standard error. `oddtoc schema COMMAND` prints the JSON "
-        "Schema of an answer; the tables below are those schemas, and each answer is held against its own by the tests.",
+        "Schema of an answer; the tables below are those schemas, and the tests hold each answer against its own.",
         "",
         "Addresses and words are strings (`0x...`): many readers of JSON keep numbers in 53 bits.",
         "",
