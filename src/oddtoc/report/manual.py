@@ -118,7 +118,7 @@ def _markdown(command: CommandHelp) -> Iterator[str]:
     yield from (f"## oddtoc {command.name}", "", command.about, "")
     yield from ("```text", f"oddtoc {command.name} [OPTIONS] {command.usage}".rstrip(), "```", "")
     if command.parameters:
-        yield from ("| | |", "|---|---|")
+        yield from ("| argument or option | meaning |", "|---|---|")
         for term, meaning in command.parameters:
             yield f"| `{_cell(term)}` | {_cell(meaning)} |"
         yield ""
