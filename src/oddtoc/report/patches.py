@@ -168,6 +168,10 @@ def status_json(patches: Sequence[PatchStatus]) -> str:
                 "replaced_all": status.record.replaces,
                 "states": {hex(number): version for number, version in status.record.states},
                 "callbacks": {when: hex(address) for when, address in status.record.callbacks},
+                "payload": [
+                    {"area": area, "address": hex(span.start), "size": span.size}
+                    for area, span in status.record.spans.items()
+                ],
                 "functions": [{**_function(f), "condition": condition.value} for f, condition in status.functions],
             }
             for status in patches

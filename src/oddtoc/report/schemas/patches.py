@@ -145,6 +145,15 @@ STATUS: Final = listing(
         replaced_all=flag("whether it took the place of all that was applied"),
         states=mapping("number of each state that it declares", count("the version")),
         callbacks=mapping("when", address("the callback")),
+        payload=listing(
+            "the memory that its payload holds",
+            record(
+                "a span",
+                area=text("text for code, data for what is written, ..."),
+                address=address("the first byte"),
+                size=count("bytes"),
+            ),
+        ),
         functions=listing(
             "its functions",
             record(
