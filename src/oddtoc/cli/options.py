@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from oddtoc.cli.complete import targets
 from oddtoc.errors import UsageError
 
 
@@ -24,7 +25,7 @@ _TIMEOUT = "How long to wait for threads to leave the functions that change."
 _IMMEDIATE = "Do not look at stacks: threads may run old and new code side by side."
 
 Output = Annotated[Format, typer.Option("--format", help="How to print the answer.")]
-Target = Annotated[str, typer.Option("--target", "-t", metavar="TARGET", help=_TARGET)]
+Target = Annotated[str, typer.Option("--target", "-t", metavar="TARGET", help=_TARGET, autocompletion=targets)]
 Vmlinux = Annotated[Path | None, typer.Option("--vmlinux", metavar="PATH", help=_VMLINUX)]
 Timeout = Annotated[float, typer.Option("--timeout", metavar="SECONDS", help=_TIMEOUT)]
 Immediate = Annotated[bool, typer.Option("--immediate", help=_IMMEDIATE)]

@@ -26,12 +26,35 @@ _IMMEDIATE = (
 )
 
 
-def built(patch: PatchObject, path: Path) -> str:
+def built_text(patch: PatchObject, path: Path) -> str:
     """One line per replaced function."""
-    size = sum(len(section.data) for section in patch.loaded)
-    lines = [f"{path}: patch {patch.name}, {size} bytes of code and data"]
+    lines = [built_line(patch, path)]
     lines += [f"  {r.image}: {r.function} -> {r.symbol.name}" for r in patch.replacements]
     return "\n".join(lines)
+
+
+def built_line(patch: PatchObject, path: Path) -> str:
+    """Where a patch object is, and how large."""
+    return f"{path}: patch {patch.name}, {_size(patch)} bytes of code and data"
+
+
+def built_json(patch: PatchObject, path: Path) -> str:
+    """The same as JSON."""
+    return _json(built_record(patch, path))
+
+
+def built_record(patch: PatchObject, path: Path) -> dict[str, Any]:
+    """A patch object as plain values."""
+    return {
+        "patch": patch.name,
+        "path": str(path),
+        "bytes": _size(patch),
+        "replacements": [{"image": r.image, "function": r.function, "by": r.symbol.name} for r in patch.replacements],
+    }
+
+
+def _size(patch: PatchObject) -> int:
+    return sum(len(section.data) for section in patch.loaded)
 
 
 def plan_text(plan: Plan) -> str:
@@ -112,6 +135,11 @@ def revert_text(record: Record, commit: Commit) -> str:
     return "\n".join([*lines, *_callbacks(record, ("pre_unpatch", "post_unpatch"))])
 
 
+def revert_json(record: Record, commit: Commit) -> str:
+    """The same as JSON."""
+    return _json({"patch": record.name, "functions": [_function(function) for function in commit.functions]})
+
+
 def status_text(patches: Sequence[PatchStatus], target: str) -> str:
     """One block per patch that is recorded, oldest first."""
     if not patches:
@@ -140,6 +168,10 @@ def status_json(patches: Sequence[PatchStatus]) -> str:
                 "replaced_all": status.record.replaces,
                 "states": {hex(number): version for number, version in status.record.states},
                 "callbacks": {when: hex(address) for when, address in status.record.callbacks},
+                "payload": [
+                    {"area": area, "address": hex(span.start), "size": span.size}
+                    for area, span in status.record.spans.items()
+                ],
                 "functions": [{**_function(f), "condition": condition.value} for f, condition in status.functions],
             }
             for status in patches
