@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Future
+from contextlib import contextmanager
 from typing import Any, Final
 
 from oddtoc.engine.identity import identity
 from oddtoc.engine.loop import Engine, Lost
-from oddtoc.errors import ClusterError, LibraryError
+from oddtoc.errors import ClusterError, LibraryError, UsageError
 
+_ADDRESS: Final = re.compile(r"[a-z]+://\S+:\d+")
 _CONNECT: Final = 5.0
 """Seconds for the scheduler to answer, and for its first worker to be there."""
 _ALONE: Final = 30.0
@@ -27,6 +30,7 @@ class Cluster(Engine):
         scheduler: its address, as ``tcp://HOST:PORT``.
 
     Raises:
+        UsageError: that is no address.
         ClusterError: no scheduler answers there, it has no workers, or they have another oddtoc.
         LibraryError: Dask is not installed.
     """
@@ -62,13 +66,14 @@ class Cluster(Engine):
     def result(self, work: Callable[[Any], Any], item: Any, future: Future[Any]) -> Any:  # noqa: ARG002
         """What came of it. The scheduler has given it to somebody else when a worker died, several times if need be."""
         from distributed import KilledWorker
+        from distributed.comm.core import CommClosedError
 
         try:
             return future.result()
         except KilledWorker as error:
             return Lost(f"{error.allowed_failures + 1} workers were killed over it: is there enough memory?")
-        except CancelledError:
-            raise self._gone() from None
+        except (CancelledError, CommClosedError) as error:
+            raise self._gone() from error
 
     def everywhere(self, work: Callable[[Any], Any], item: Any) -> list[Any]:
         """Do the same on every worker; one that died meanwhile does not count."""
@@ -93,10 +98,8 @@ class Cluster(Engine):
 
     def _look(self) -> None:
         """Who is there now; all have to have the same oddtoc."""
-        try:
+        with self._answering():
             found = self._client.nthreads()
-        except (OSError, ValueError, TimeoutError) as error:
-            raise self._gone() from error
         self._asked = time.monotonic()
         if found:
             self._seen = self._asked
@@ -109,15 +112,24 @@ class Cluster(Engine):
         ours = identity()
         for worker, theirs in self._asking(identity, None, workers).items():
             if theirs != ours:
+                other = f"another oddtoc: {theirs}" if isinstance(theirs, str) else "no such oddtoc"
                 raise ClusterError(
-                    f"the worker {worker} has another oddtoc: {theirs if isinstance(theirs, str) else 'none'}",
+                    f"the worker {worker} has {other}",
                     advice=f"install the same there as here: {ours}",
                 )
 
     def _asking(self, work: Callable[[Any], Any], item: Any, workers: Iterable[str] | None = None) -> dict[str, Any]:
         chosen = list(workers) if workers is not None else None
-        found: dict[str, Any] = self._client.run(work, item, workers=chosen, on_error="return")
+        with self._answering():
+            found: dict[str, Any] = self._client.run(work, item, workers=chosen, on_error="return")
         return found
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError, TimeoutError, CancelledError) as error:
+            raise self._gone() from error
 
     def _gone(self) -> ClusterError:
         return ClusterError(
@@ -126,15 +138,18 @@ class Cluster(Engine):
 
 
 def _connected(scheduler: str) -> Any:
+    if not _ADDRESS.fullmatch(scheduler):
+        raise UsageError(f"{scheduler} is no address of a Dask scheduler", advice="write tcp://HOST:PORT")
     try:
         import distributed
     except ImportError as error:
         raise LibraryError("a cluster needs Dask", advice="pip install 'oddtoc[cluster]'") from error
     # what it has to say is said by our errors
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    for name in ("distributed", "distributed.client", "tornado"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         return distributed.Client(scheduler, timeout=_CONNECT, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError, TimeoutError) as error:
         raise ClusterError(
-            f"no Dask scheduler answers at {scheduler}", advice="write tcp://HOST:PORT; `dask scheduler` starts one"
+            f"no Dask scheduler answers at {scheduler}", advice="`dask scheduler` starts one, `dask worker` its workers"
         ) from error

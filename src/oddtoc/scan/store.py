@@ -6,6 +6,7 @@ machine that reads.
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from oddtoc.errors import ImageError, LibraryError, OddtocError
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]*://")
 _VERSION_KEYS = ("ETag", "LastModified", "mtime", "created")
 """What stores say about the version of a file, the best first."""
 
@@ -31,8 +33,7 @@ class Stored(NamedTuple):
 
 def is_url(text: str) -> bool:
     """Whether a text names something in a store: a scheme and ``://``."""
-    scheme, separator, _ = text.partition("://")
-    return bool(separator) and scheme.replace("+", "").replace(":", "").isalnum()
+    return bool(_SCHEME.match(text))
 
 
 def _our_errors(read: Callable[_P, _R]) -> Callable[_P, _R]:
@@ -45,19 +46,16 @@ def _our_errors(read: Callable[_P, _R]) -> Callable[_P, _R]:
         except OddtocError:
             raise
         except ImportError as error:
-            raise LibraryError(f"{args[0]} needs a library: {error}", advice="pip install 'oddtoc[cluster]'") from error
+            raise LibraryError(f"{args[0]} needs a library: {error}") from error
         except Exception as error:
-            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            if isinstance(error, FileNotFoundError):
-                reason = "there is no such file"
-            raise ImageError(f"{args[0]} can't be read: {reason.splitlines()[0]}") from error
+            raise ImageError(f"{args[0]} can't be read: {_reason(error)}") from error
 
     return translate
 
 
 @_our_errors
 def listed(url: str) -> list[Stored]:
-    """The files at a URL, sorted: itself, or everything below it if it is a folder.
+    """The files at a URL: itself, or everything below it if it is a folder, in the order of a folder on this machine.
 
     Raises:
         ImageError: the store does not answer, or there is nothing.
@@ -73,7 +71,7 @@ def listed(url: str) -> list[Stored]:
         raise ImageError(f"there is nothing at {url}")
     return [
         Stored(system.unstrip_protocol(name), False, _stamp(information))
-        for name, information in sorted(found.items())
+        for name, information in sorted(found.items(), key=lambda item: _as_walked(item[0]))
         if not information.get("islink")
     ]
 
@@ -113,8 +111,10 @@ def _copy(url: str, path: Path) -> None:
 
 
 def _opened(url: str) -> tuple[Any, str]:
-    from fsspec.core import url_to_fs
-
+    try:
+        from fsspec.core import url_to_fs
+    except ImportError as error:
+        raise LibraryError(f"{url} needs fsspec", advice="pip install 'oddtoc[cluster]'") from error
     system, path = url_to_fs(url)
     return system, path
 
@@ -122,3 +122,16 @@ def _opened(url: str) -> tuple[Any, str]:
 def _stamp(information: dict[str, Any]) -> tuple[int | str, ...]:
     version = next((str(information[key]) for key in _VERSION_KEYS if information.get(key)), "")
     return information.get("size") or 0, version
+
+
+def _as_walked(name: str) -> list[tuple[bool, str]]:
+    """Sorts the files of a folder before those of the folders in it."""
+    *folders, file = name.split("/")
+    return [*((True, folder) for folder in folders), (False, file)]
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, FileNotFoundError):
+        # some stores say so of a server that does not answer, too
+        return f"there is no such file ({error.__cause__})" if error.__cause__ else "there is no such file"
+    return (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import repeat
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -81,7 +82,8 @@ def _result(candidate: Candidate | Failure, digests: bool) -> Result:
     try:
         return scan_image(candidate.open(), candidate.name, digests=digests)
     except OddtocError as error:
-        return Failure(candidate.name, error.message)
+        # an image is called by a path, which makes one slash of the two in a URL
+        return Failure(candidate.name, error.message.replace(str(Path(candidate.name)), candidate.name))
 
 
 def _packed(results: list[Result]) -> Parcel:
