@@ -12,6 +12,7 @@ from oddtoc.cli import (
     demo,
     demo_process,
     explain,
+    fleet,
     guest,
     inspect,
     kernel,
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 app.add_typer(kernel.app, name="kernel")
 app.add_typer(guest.app, name="guest")
+app.add_typer(fleet.app, name="fleet")
 app.command()(guest.boot)
 app.command()(inspect.inspect)
 app.command()(scan.scan)

@@ -161,10 +161,11 @@ def _state(guest: Guest) -> str:
 
 
 def _table(guests: Sequence[Guest]) -> str:
+    from oddtoc.report.rows import aligned
+
     rows = [("NAME", "KERNEL", "STATE", "VCPUS", "MEMORY", "DEBUG SOCKET")]
     rows += [(g.name, g.label, _state(g), str(g.smp), g.memory, str(g.debug_socket)) for g in guests]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines = aligned(rows)
     for guest in guests:
         if not guest.alive:
             lines += [

@@ -58,9 +58,17 @@ class Cluster(Engine):
             self._look()
         return max(1, sum(self._workers.values()))
 
-    def submit(self, work: Callable[[Any], Any], item: Any) -> Future[Any]:
-        """Let one of them work on an item."""
-        future: Future[Any] = self._executor.submit(work, item)
+    def submit(self, work: Callable[[Any], Any], item: Any, need: str = "") -> Future[Any]:
+        """Let one of them work on an item.
+
+        Raises:
+            ClusterError: nobody has the resource that it needs.
+        """
+        if need and need not in self._resources():
+            raise ClusterError(
+                f"no worker has the resource {need}", advice=f"start one that has: dask worker --resources {need}=1"
+            )
+        future: Future[Any] = self._executor.submit(work, item, resources={need: 1} if need else None)
         return future
 
     def result(self, work: Callable[[Any], Any], item: Any, future: Future[Any]) -> Any:  # noqa: ARG002
@@ -95,6 +103,11 @@ class Cluster(Engine):
         """Give up what nobody has begun, and leave; the cluster stays."""
         self._executor.shutdown(wait=False)
         self._client.close(timeout=_CONNECT)
+
+    def _resources(self) -> set[str]:
+        with self._answering():
+            workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
+        return {name for worker in workers for name in worker["resources"]}
 
     def _look(self) -> None:
         """Who is there now; all have to have the same oddtoc."""

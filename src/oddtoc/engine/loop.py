@@ -36,8 +36,12 @@ class Engine(ABC):
         """Items that are worked on at the same time."""
 
     @abstractmethod
-    def submit(self, work: Callable[[Any], Any], item: Any) -> Future[Any]:
-        """Let somebody work on an item."""
+    def submit(self, work: Callable[[Any], Any], item: Any, need: str = "") -> Future[Any]:
+        """Let somebody work on an item.
+
+        Raises:
+            ClusterError: nobody has the resource that it needs.
+        """
 
     @abstractmethod
     def result(self, work: Callable[[Any], Any], item: Any, future: Future[Any]) -> Any:
@@ -59,7 +63,12 @@ class Engine(ABC):
         return [work(item)]
 
     def each(
-        self, work: Callable[[_Item], _Result], items: Iterable[_Item], *, ahead: int = 1
+        self,
+        work: Callable[[_Item], _Result],
+        items: Iterable[_Item],
+        *,
+        ahead: int = 1,
+        needs: Callable[[_Item], str] = lambda _item: "",
     ) -> Iterator[tuple[_Item, _Result | Lost]]:
         """Do some work for each of many items.
 
@@ -67,6 +76,7 @@ class Engine(ABC):
             work: a function that other processes can import; items and results go through pickle.
             items: asked for the next one when there is somebody to work on it.
             ahead: how many items wait for each slot: more than 1 leaves no gap between them.
+            needs: the resource that a worker of a cluster must have for an item; nothing if anyone can do it.
 
         Returns:
             Each item and what came of it, in the order in which that is known.
@@ -75,7 +85,7 @@ class Engine(ABC):
         waiting: dict[Future[Any], _Item] = {}
         while True:
             for item in islice(rest, max(0, self.slots * ahead - len(waiting))):
-                waiting[self.submit(work, item)] = item
+                waiting[self.submit(work, item, needs(item))] = item
             if not waiting:
                 return
             done, _ = wait(waiting, timeout=_PATIENCE, return_when=FIRST_COMPLETED)
@@ -100,7 +110,7 @@ class Here(Engine):
         """One."""
         return 1
 
-    def submit(self, work: Callable[[Any], Any], item: Any) -> Future[Any]:
+    def submit(self, work: Callable[[Any], Any], item: Any, need: str = "") -> Future[Any]:  # noqa: ARG002
         """Do it at once."""
         future: Future[Any] = Future()
         future.set_result(work(item))

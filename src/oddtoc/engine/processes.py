@@ -33,7 +33,7 @@ class Processes(Engine):
         """One for each process."""
         return self._count
 
-    def submit(self, work: Callable[[Any], Any], item: Any) -> Future[Any]:
+    def submit(self, work: Callable[[Any], Any], item: Any, need: str = "") -> Future[Any]:  # noqa: ARG002
         """Let one of them work on an item."""
         try:
             return self._executor.submit(_do, work, item)
