@@ -30,9 +30,9 @@ class DaskCluster:
         self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", file)
         self.address = self._await('"address": "', folder / "scheduler.json").partition('"address": "')[2].split('"')[0]
 
-    def add_worker(self, **environment: str) -> subprocess.Popen[bytes]:
+    def add_worker(self, *options: object, **environment: str) -> subprocess.Popen[bytes]:
         """One more, of one thread, which works in another folder than the tests; without anybody who restarts it."""
-        options = ["--nthreads", "1", "--no-nanny", "--local-directory", self.folder]
+        options = ("--nthreads", "1", "--no-nanny", "--local-directory", self.folder, *options)
         worker = self._start("worker", self.address, *options, **environment)
         self._await("Registered to", self.folder / f"{worker.pid}.log")
         self.workers.append(worker)

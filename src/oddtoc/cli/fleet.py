@@ -80,7 +80,7 @@ def apply(
 
         rollout = Rollout(engine, chosen, shipment, manner, pace, tell)
         complete = rollout.run()
-        if rollout.stopped_by is not None and rollback_on_failure:
+        if rollout.stop and rollback_on_failure:
             rollout.roll_back()
     if output is Format.JSON:
         typer.echo(report.rollout_json(rollout, shipment, complete=complete))

@@ -94,6 +94,15 @@ class Row:
         return self.state in (State.FAILED, State.UNWELL)
 
 
+@dataclass(frozen=True)
+class Stop:
+    """Why a rollout stopped: in a wave (number, size) so many targets failed."""
+
+    wave: int
+    size: int
+    failed: int
+
+
 class Rollout:
     """Brings one patch to many targets.
 
@@ -107,7 +116,7 @@ class Rollout:
 
     Attributes:
         rows: one for each target.
-        stopped_by: the number of the wave of which too many failed; None if that did not happen.
+        stop: where too many failed; None if that did not happen.
     """
 
     def __init__(
@@ -126,7 +135,7 @@ class Rollout:
         self._tell = tell
         waves = pace.waves(targets)
         self.rows = [Row(target, number) for number, wave in enumerate(waves) for target in wave]
-        self.stopped_by: int | None = None
+        self.stop: Stop | None = None
 
     @property
     def waves(self) -> list[list[Row]]:
@@ -144,7 +153,7 @@ class Rollout:
             if not self._is_too_much(wave):
                 self._look(wave)
             if self._is_too_much(wave):
-                self.stopped_by = number
+                self.stop = Stop(number, len(wave), sum(row.failed for row in wave))
                 return False
         return not any(row.failed for row in self.rows)
 

@@ -145,11 +145,10 @@ class Look:
     check: str = ""
 
     def __call__(self, target: FleetTarget) -> Answer:
-        """Look at a target."""
+        """Look at a target, behind the check: what that brings about counts too."""
+        failed = _checked(self.check, target) if self.check else ""
         answer = _visited(target, self.manner, lambda _session: Answer())
-        if self.check and not answer.error:
-            return replace(answer, error=_checked(self.check, target))
-        return answer
+        return replace(answer, error=failed) if failed and not answer.error else answer
 
 
 @dataclass(frozen=True)

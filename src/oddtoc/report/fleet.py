@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from oddtoc.errors import printable
@@ -37,13 +37,11 @@ def rollout_text(rollout: Rollout, shipment: Shipment, targets_file: str) -> str
     rows = [("TARGET", "WAVE", "STATE", "HAS", "WHY")]
     for row in rollout.rows:
         answer = row.answer or Answer()
-        rows.append((_called(row.target), _wave(row.wave), row.state.value, _patches(answer), _why(answer)))
+        rows.append((_called(row.target), _wave(row.wave), row.state.value, _patches(answer), answer.error))
     lines = ["", *aligned(rows)]
-    if rollout.stopped_by is not None:
-        wave = rollout.waves[rollout.stopped_by]
-        failed = sum(row.failed or row.state is State.REVERTED for row in wave)
-        lines += ["", f"stopped: of the {len(wave)} targets of {_wave(rollout.stopped_by)}, too many failed"]
-        if not any(row.state is State.REVERTED for row in rollout.rows) and failed:
+    if stop := rollout.stop:
+        lines += ["", f"stopped: {stop.failed} of {stop.size} failed in {_wave(stop.wave)}, which is above the limit"]
+        if not any(row.state is State.REVERTED for row in rollout.rows):
             lines += [
                 "  to go on, mend what failed and give the same command",
                 f"  to go back: oddtoc fleet revert {shipment.name} --targets {targets_file}",
@@ -62,7 +60,7 @@ def rollout_json(rollout: Rollout, shipment: Shipment, *, complete: bool) -> str
             "patch": shipment.name,
             "sha256": shipment.sha256,
             "complete": complete,
-            "stopped_by_wave": rollout.stopped_by,
+            "stopped_by_wave": rollout.stop.wave if rollout.stop else None,
             "targets": rows,
         }
     )
@@ -74,7 +72,7 @@ def rehearsal_text(waves: Sequence[Sequence[FleetTarget]], answers: Mapping[Flee
     for number, wave in enumerate(waves):
         for target in wave:
             answer = answers[target]
-            rows.append((_called(target), _wave(number), _would(answer), _patches(answer), _why(answer)))
+            rows.append((_called(target), _wave(number), _would(answer), _patches(answer), answer.error))
     lines = aligned(rows)
     for target in waves[0]:
         if functions := answers[target].planned:
@@ -107,7 +105,7 @@ def survey_text(answers: Mapping[FleetTarget, Answer]) -> str:
     for target, answer in answers.items():
         labels = " ".join(f"{key}={value}" for key, value in target.labels)
         complaints = ", ".join(sorted(answer.complaints or ())) or _NOTHING
-        rows.append((_called(target), _patches(answer), complaints, printable(labels) or _NOTHING, _why(answer)))
+        rows.append((_called(target), _patches(answer), complaints, printable(labels) or _NOTHING, answer.error))
     return "\n".join(aligned(rows))
 
 
@@ -153,15 +151,8 @@ def _shown(name: str, condition: str) -> str:
 def _would(answer: Answer) -> str:
     if answer.error:
         return "fail"
-    return f"change {_count(answer.planned)} words" if answer.planned else "be left as it is"
-
-
-def _count(functions: Iterable[Any]) -> int:
-    return sum(change.old != change.new for function in functions for change in function.changes)
-
-
-def _why(answer: Answer) -> str:
-    return answer.error
+    count = len(changes_text(answer.planned))
+    return f"change {count} word{'s' if count > 1 else ''}" if count else "be left as it is"
 
 
 def _called(target: FleetTarget) -> str:
