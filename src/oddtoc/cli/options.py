@@ -19,7 +19,7 @@ class Format(StrEnum):
     JSON = "json"
 
 
-_TARGET = "Where it runs: guest:NAME, gdb://HOST:PORT, qmp:PATH or a debug server's socket; #PID behind for a process."
+_TARGET = "Where it runs: guest:NAME, gdb://HOST:PORT, qmp:PATH, a debug server's socket; #PID behind, or pid:N."
 _VMLINUX = "The running kernel's ELF image; guests know theirs."
 _TIMEOUT = "How long to wait for threads to leave the functions that change."
 _IMMEDIATE = "Do not look at stacks: threads may run old and new code side by side."
