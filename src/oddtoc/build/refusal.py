@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from oddtoc.errors import OddtocError
+from oddtoc.errors import OddtocError, Status
 
 WAYS_OUT = {
     "fidelity": "what runs is not what this source and compiler make; read the difference, then --accept-difference",
@@ -51,6 +51,8 @@ class Refusal:
 
 class RefusedError(OddtocError):
     """No patch is made of a change. `refusals` says why, one for each thing in the way."""
+
+    status = Status.REFUSED
 
     def __init__(self, refusals: Sequence[Refusal]) -> None:
         first = refusals[0]

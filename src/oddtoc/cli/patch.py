@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from oddtoc.cli.complete import applied, mechanisms, series
 from oddtoc.cli.options import (
     DryRun,
     Format,
@@ -39,7 +40,9 @@ def build(
     diff: Annotated[
         Path | None, typer.Option("--diff", metavar="FIX.patch", help="Build from a diff of the kernel's source.")
     ] = None,
-    kernel: Annotated[str, typer.Option("--kernel", help="The kernel that a diff is for.")] = "6.1",
+    kernel: Annotated[
+        str, typer.Option("--kernel", help="The kernel that a diff is for.", autocompletion=series)
+    ] = "6.1",
     old: Annotated[
         Path | None, typer.Option("--old", metavar="TREE", help="The kernel's source [Debian's of that version].")
     ] = None,
@@ -64,7 +67,7 @@ def build(
     source = Path(sources[0])
     target = output or Path(source.stem + ".o")
     patch = compile_patch(source, target, code_model=code_model, long_calls=long_calls)
-    typer.echo(patches.built(patch, target))
+    typer.echo(patches.built_json(patch, target) if form is Format.JSON else patches.built_text(patch, target))
 
 
 def _build_fix(
@@ -95,7 +98,8 @@ def _build_fix(
                 raise UsageError("--new needs --old", advice="give the source of the kernel that runs with --old TREE")
             fix = fix_from_trees(series, old, new, files, target, note=note, **options)
     except RefusedError as error:
-        typer.echo(fixes.refused_json(error) if form is Format.JSON else fixes.refused_text(error))
+        if form is Format.TEXT:
+            typer.echo(fixes.refused_text(error))
         raise
     typer.echo(fixes.fix_json(fix, target) if form is Format.JSON else fixes.fix_text(fix, target))
 
@@ -106,7 +110,13 @@ def apply(
     vmlinux: Vmlinux = None,
     modules: Modules = None,
     mechanism: Annotated[
-        str, typer.Option("--mechanism", "-m", help="auto, shared-toc, guarded/slot or odd-toc/cr4.")
+        str,
+        typer.Option(
+            "--mechanism",
+            "-m",
+            help="auto, shared-toc, guarded/slot or odd-toc/cr4.",
+            autocompletion=mechanisms,
+        ),
     ] = "auto",
     name: Annotated[str | None, typer.Option("--name", help="The patch's name [the file's stem].")] = None,
     which: Which = None,
@@ -153,7 +163,9 @@ def status(
 
 
 def revert(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The patch, as oddtoc status names it.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="The patch, as oddtoc status names it.", autocompletion=applied)
+    ],
     target: Target,
     vmlinux: Vmlinux = None,
     modules: Modules = None,
@@ -168,7 +180,9 @@ def revert(
 
     with _session(target, vmlinux, modules, remote) as session:
         if dry_run:
-            typer.echo(patches.revert_text(session.journal().find(name).record, session.plan_revert(name)))
+            record, commit = session.journal().find(name).record, session.plan_revert(name)
+            shown = patches.revert_json if output is Format.JSON else patches.revert_text
+            typer.echo(shown(record, commit))
             return
         outcome = session.revert(name, timeout=timeout, immediate=immediate)
     typer.echo(patches.reverted_json(outcome) if output is Format.JSON else patches.reverted_text(outcome, target))
@@ -187,7 +201,9 @@ def gc(
 
     with _session(target, vmlinux, modules, remote) as session:
         found = session.plan_gc() if dry_run else session.gc()
-    typer.echo(memory.collection_json(found) if output is Format.JSON else memory.collection_text(found, dry_run))
+    typer.echo(
+        memory.collection_json(found, dry_run) if output is Format.JSON else memory.collection_text(found, dry_run)
+    )
 
 
 def _session(target: str, vmlinux: Path | None, modules: Path | None, remote: bool) -> Session:

@@ -153,3 +153,31 @@ def bytes_read(reply: bytes, address: int, size: int) -> bytes:
     if len(data) != size:
         raise FaultError(f"{size} bytes at {address:#x} can't be read", address=address, size=size)
     return data
+
+
+def check_written(parts: Sequence[tuple[int, bytes]], replies: Sequence[bytes]) -> None:
+    """Hold the replies to `M` of each (address, bytes), then those to `m` of each, against what was written.
+
+    Args:
+        parts: what was written.
+        replies: as many, or twice as many if all of it was read back.
+
+    Raises:
+        WriteFaultError: it could not be written, or something else is there.
+    """
+    for (address, data), reply in zip(parts, replies, strict=False):
+        if reply != b"OK":
+            raise WriteFaultError(f"{address:#x} can't be written", address=address, size=len(data))
+    for (address, data), reply in zip(parts, replies[len(parts) :], strict=False):
+        check_read_back(address, data, bytes_read(reply, address, len(data)))
+
+
+def check_read_back(address: int, written: bytes, found: bytes) -> None:
+    """Whether memory took what was written to it.
+
+    Raises:
+        WriteFaultError: something else is there.
+    """
+    if found != written:
+        message = f"{address:#x} did not take what was written to it"
+        raise WriteFaultError(message, address=address, size=len(written))

@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from oddtoc.errors import TargetError, WriteFaultError
+from oddtoc.errors import TargetError
 from oddtoc.target.handshake import Server
-from oddtoc.target.memory import MemoryMapping, bytes_read, is_linear, pieces, pieces_of_data
+from oddtoc.target.memory import MemoryMapping, bytes_read, check_written, is_linear, pieces, pieces_of_data
 from oddtoc.target.registers import decode_core
 from oddtoc.target.rsp import Connection
 from oddtoc.target.stepper import Stepper
@@ -112,14 +112,7 @@ class Stopped:
         requests = [self._write_request(*part) for part in parts]
         if verify:
             requests += [self._read_request(address, len(data)) for address, data in parts]
-        replies = self._exchange(requests)
-        for (address, data), reply in zip(parts, replies, strict=False):
-            if reply != b"OK":
-                raise WriteFaultError(f"{address:#x} can't be written", address=address, size=len(data))
-        for (address, data), reply in zip(parts, replies[len(parts) :], strict=False):
-            if bytes_read(reply, address, len(data)) != data:
-                message = f"{address:#x} did not take what was written to it"
-                raise WriteFaultError(message, address=address, size=len(data))
+        check_written(parts, self._exchange(requests))
 
     def in_linear_map(self, writes: Sequence[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
         """The same writes by addresses of the linear map, which mean the same to whoever writes them later.
