@@ -47,6 +47,7 @@ for _command in (
     patch.build,
     check.check,
     patch.apply,
+    patch.watch,
     patch.status,
     patch.revert,
     patch.gc,
