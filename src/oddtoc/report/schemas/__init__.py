@@ -34,6 +34,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "build": patches.BUILD,
     "check": patches.CHECK,
     "apply": patches.APPLY,
+    "watch": patches.WATCH,
     "status": patches.STATUS,
     "revert": patches.REVERT,
     "gc": patches.GC,

@@ -131,6 +131,7 @@ _PLAN: Final = record(
     replaces=texts("patches in whose place it would be"),
     functions=_FUNCTIONS,
 )
+WATCH: Final = _APPLIED
 APPLY: Final = either("what an apply did, or would do", _APPLIED, _PLAN)
 
 STATUS: Final = listing(
