@@ -117,9 +117,10 @@ def _on_a_guest(
         Session.open(target, vmlinux=vmlinux) as session,
         applied(session, patch, mechanism=mechanism) as record,
     ):
-        entry = session.kernel.entries([session.kernel.function(function, replacement.which or None)])[0]
+        subject = session.kernel.subject([replacement.image])
+        entry = subject.entries([subject.function(function, replacement.which or None)])[0]
         done = next(one for one in record.functions if one.name == entry.function)
-        found = map_of(patch, replacement, entry, done.mechanism, done.behind, done.target, session.kernel.toc)
+        found = map_of(patch, replacement, entry, done.mechanism, done.behind, done.target, subject.toc)
         typer.echo(f"waiting for a call of {function} on {target}", err=True)
         trace = follow(session.guest, found, done.mechanism, kind, wait=wait, give_up=interrupted)
         symbols = session.kernel.image.symbols

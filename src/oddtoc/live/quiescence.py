@@ -47,6 +47,7 @@ class KernelThreads:
         self._kernel = kernel
         self._target = target
         symbols = kernel.image.symbols
+        self._lookout: Lookout | None = None
         self._locks = {symbol.address: name for name in _LOCKS for symbol in symbols.find(name)}
 
     def prepare(self) -> None:
@@ -60,9 +61,11 @@ class KernelThreads:
         while not complete:
             with self._target.stopped() as stopped:
                 complete = finder.explore(stopped.read_many, _TASKS_IN_ONE_STOP)
-        # what takes long is made now and not inside a stop
-        self._lookout, self._contexts  # noqa: B018
-        self._place(next(iter(self._locks), 0))
+        # what takes long is made now and not inside a stop; other modules may be looked at than the last time
+        hideouts = Hideouts.of(self._kernel.image, self._kernel.code_rooms)
+        self._lookout = Lookout(self._kernel.image, self._offsets.hidden, hideouts)
+        self._contexts  # noqa: B018
+        self._kernel.place(next(iter(self._locks), 0))
 
     def standing_in(self, spans: Iterable[Span]) -> BusyError | None:
         """Who stands in some memory or will return into it, in a stop of its own; None if nobody does.
@@ -111,6 +114,7 @@ class KernelThreads:
                     f"vCPU {cpu.id} is between two tasks or in an emergency: its stack is none that is known",
                     advice=_LATER,
                 )
+        assert self._lookout is not None
         spans = [span for context in contexts for span in context.stacks]
         stacks = stopped.read_many([(span.start, span.size) for span in spans])
         for found in self._lookout.standing(contexts, stacks, zones, stopped.read_many):
@@ -119,7 +123,7 @@ class KernelThreads:
         return None
 
     def _busy(self, found: Standing, task: str) -> BusyError:
-        lines = [self._place(address) for address in (found.address, *found.returns)]
+        lines = [self._kernel.place(address) for address in (found.address, *found.returns)]
         shown = lines[1 : _LINES_OF_STACK + 1]
         return BusyError(
             f"{task} {found.where} and is in {found.zone.name}, at {lines[0]}",
@@ -128,10 +132,6 @@ class KernelThreads:
             stack=shown,
             advice=_LATER,
         )
-
-    def _place(self, address: int) -> str:
-        symbol = self._kernel.image.symbols.at(address)
-        return f"{symbol.name}+{address - symbol.address:#x}" if symbol else f"{address:#x}"
 
     @cached_property
     def _offsets(self) -> Offsets:
@@ -145,11 +145,6 @@ class KernelThreads:
     def _contexts(self) -> ContextFinder:
         finder, size = self._finder, self._offsets.stack_size
         return ContextFinder(self._kernel.image, size, finder.cpu_count, self._target.read_many)
-
-    @cached_property
-    def _lookout(self) -> Lookout:
-        hideouts = Hideouts.of(self._kernel.image, self._kernel.rooms)
-        return Lookout(self._kernel.image, self._offsets.hidden, hideouts)
 
 
 @dataclass(frozen=True)

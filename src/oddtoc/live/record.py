@@ -64,6 +64,8 @@ class Record:
         states: of the target that it knows how to handle, by id, each with its version.
         callbacks: when each runs, and the address of its global entry.
         hooks: functions that are redirected while callbacks run.
+        module: the module of the kernel that it changes; empty for the kernel proper, and in a process.
+        module_at: the address of its `struct module`, which tells one loading from the next.
     """
 
     name: str
@@ -77,6 +79,8 @@ class Record:
     states: tuple[tuple[int, int], ...] = ()
     callbacks: tuple[tuple[str, int], ...] = ()
     hooks: tuple[FunctionRecord, ...] = ()
+    module: str = ""
+    module_at: int = 0
 
     def encode(self) -> bytes:
         """The body of its entry."""
@@ -99,7 +103,8 @@ def decode(body: bytes, place: int) -> Record:
         plain = json.loads(body)
         functions = tuple(_function(one) for one in _list(plain["functions"]))
         spans = {_text(area): Span(*map(_address, _list(span))) for area, span in plain["spans"].items()}
-        if not functions:
+        hooks = tuple(_function(one) for one in _list(plain["hooks"]))
+        if not functions and not hooks:
             raise ValueError("it redirects nothing")
         states = tuple((_address(number), _word(version)) for number, version in _list(plain["states"]))
         return Record(
@@ -113,7 +118,9 @@ def decode(body: bytes, place: int) -> Record:
             pinned=_text(plain["pinned"]),
             states=states,
             callbacks=tuple((_text(when), _address(address)) for when, address in _list(plain["callbacks"])),
-            hooks=tuple(_function(one) for one in _list(plain["hooks"])),
+            hooks=hooks,
+            module=_text(plain.get("module", "")),
+            module_at=_address(plain.get("module_at", 0)),
         )
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise RecordError(f"the journal entry at {place:#x} is damaged: {error}", address=place) from error

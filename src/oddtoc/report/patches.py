@@ -161,6 +161,7 @@ def status_json(patches: Sequence[PatchStatus]) -> str:
         [
             {
                 "patch": status.record.name,
+                "module": status.record.module or None,
                 "condition": status.condition.value,
                 "sha256": status.record.sha256,
                 "time": status.record.time,
