@@ -60,6 +60,16 @@ class OddtocError(Exception):
     def __str__(self) -> str:
         return f"{self.message}\n{self.advice}" if self.advice else self.message
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # they come back from other processes; what a narrow kind demands is in its attributes
+        return _restored, (type(self), self.args, vars(self))
+
+
+def _restored(kind: type[OddtocError], args: tuple[object, ...], attributes: dict[str, object]) -> OddtocError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(attributes)
+    return error
+
 
 def printable(text: str) -> str:
     """A text for people, in one line, in which nothing acts on a terminal."""
@@ -219,3 +229,7 @@ class LogError(OddtocError):
 
 class LibraryError(OddtocError):
     """A library that is only needed for some commands is not installed."""
+
+
+class ClusterError(OddtocError):
+    """A Dask cluster can't be reached, or its workers can't do what is asked of them."""

@@ -13,6 +13,7 @@ from oddtoc.cli import (
     demo,
     demo_process,
     explain,
+    fleet,
     guest,
     inspect,
     kernel,
@@ -37,6 +38,7 @@ app = typer.Typer(
 )
 app.add_typer(kernel.app, name="kernel")
 app.add_typer(guest.app, name="guest")
+app.add_typer(fleet.app, name="fleet")
 for _command in (
     guest.boot,
     inspect.inspect,

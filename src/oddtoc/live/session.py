@@ -94,7 +94,7 @@ class Session:
 
         Args:
             target: ``guest:NAME``, ``gdb://host:port``, ``qmp:PATH`` or the path of a debug server's Unix socket; for
-                a process behind a gdbserver ``#PID`` stands behind its address.
+                a process behind a gdbserver ``#PID`` stands behind its address; ``pid:N`` is one of this machine.
             vmlinux: the kernel's ELF image with symbols; known already for ``guest:NAME``.
             remote: whether the debug server may be on another machine. Nothing on the way there is encrypted, and
                 nobody proves who they are.

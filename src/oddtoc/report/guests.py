@@ -7,6 +7,8 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from oddtoc.report.rows import aligned
+
 if TYPE_CHECKING:
     from oddtoc.target.console import Completed
     from oddtoc.target.guest import Guest
@@ -18,8 +20,7 @@ def guests_text(guests: Sequence[Guest]) -> str:
         return "no guest runs: oddtoc boot 6.1"
     rows = [("NAME", "KERNEL", "STATE", "VCPUS", "MEMORY", "DEBUG SOCKET")]
     rows += [(g.name, g.label, _state(g), str(g.smp), g.memory, str(g.debug_socket)) for g in guests]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines = aligned(rows)
     for guest in guests:
         if not guest.alive:
             lines += [

@@ -67,7 +67,7 @@ def plan_text(plan: Plan) -> str:
         lines += [f"  record, {len(plan.journal_entry)} bytes", *_record_dump(plan.journal_address, plan.journal_entry)]
     for address, data, what in plan.segments:
         lines += [f"  {what}, {len(data)} bytes", *_dump(address, data)]
-    lines += ["", "in one stop, if the old words are still there:", *_changes(plan.commit.functions)]
+    lines += ["", "in one stop, if the old words are still there:", *changes_text(plan.commit.functions)]
     lines.append("  and the record's state: applied")
     lines += [f"  and that of {name}: reverted" for name in plan.replaced]
     lines += _callbacks(plan.record, ("pre_patch", "post_patch"))
@@ -128,7 +128,7 @@ def reverted_json(outcome: Outcome) -> str:
 
 def revert_text(record: Record, commit: Commit) -> str:
     """Every word that a revert would write."""
-    lines = [f"reverting {record.name} would write, in one stop:", *_changes(commit.functions)]
+    lines = [f"reverting {record.name} would write, in one stop:", *changes_text(commit.functions)]
     if not commit.functions:
         lines.append("  no word of code: later patches cover all of it")
     lines.append("  and the record's state: reverted")
@@ -218,10 +218,11 @@ def _callbacks(record: Record, whens: Sequence[str]) -> list[str]:
     if not found:
         return []
     lines = ["", "around that, through the mailbox that all patches share, the callbacks", *found]
-    return [*lines, "and for as long as they have to run:", *_changes(record.hooks)]
+    return [*lines, "and for as long as they have to run:", *changes_text(record.hooks)]
 
 
-def _changes(functions: Iterable[FunctionRecord]) -> list[str]:
+def changes_text(functions: Iterable[FunctionRecord]) -> list[str]:
+    """A line for each word of code that changes."""
     return [
         f"  {change.address:#x}  {change.old:08x} -> {change.new:08x}  {change.role} of {function.name}"
         for function in functions

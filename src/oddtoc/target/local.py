@@ -21,6 +21,7 @@ from oddtoc.target.thread import PTRACE_LAYOUT, Thread, changed, thread_of
 
 _TRAP = (0x7FE00008).to_bytes(4, "little")
 """`trap`, an unconditional tw."""
+_PIECE = 1 << 20
 _UNKNOWN_TRAP = {"trap": 0}
 """No system call is to be started again when the kernel looks at where the thread has been sent."""
 
@@ -107,7 +108,11 @@ class LocalProcess(ProcessTarget):
         try:
             with Path(path).open("rb") as file:
                 file.seek(offset)
-                return file.read(size)
+                # in pieces: room for all that may be read is taken at once
+                content = bytearray()
+                while len(content) < size and (piece := file.read(min(_PIECE, size - len(content)))):
+                    content += piece
+                return bytes(content)
         except (FileNotFoundError, PermissionError, ProcessLookupError) as error:
             raise MissingFileError(f"{path} can't be opened: {error.strerror}") from error
         except OSError as error:
