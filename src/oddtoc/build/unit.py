@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import tempfile
@@ -19,6 +20,9 @@ from oddtoc.build.tree import KernelTree
 from oddtoc.debian import cache_folder
 from oddtoc.errors import BuildError
 
+_WRONG = ("implicit-function-declaration", "implicit-int", "incompatible-pointer-types", "int-conversion")
+"""What old headers can make of a newer file that would compile and be wrong: pointers that become int, and the like."""
+_ERRORS = ("-Wno-error", *(f"-Werror={kind}" for kind in _WRONG))
 _ONE_BY_ONE = ("-ffunction-sections", "-fdata-sections")
 
 
@@ -47,7 +51,7 @@ def compile_unit(tree: KernelTree, file: str, flavour: Flavour, root: Path | Non
     """
     root = root or tree.source
     words = [word.replace(str(tree.source), str(root)) for word in tree.commands([file])[file]]
-    command = [*words, "-w", *flavour.value]
+    command = [*words, *_ERRORS, *flavour.value]
     identity = "\0".join([*command, str(root), file, str(tree.build)])
     slot = cache_folder() / "objects" / hashlib.sha256(identity.encode()).hexdigest()[:32]
     if not _is_fresh(slot):
@@ -76,6 +80,21 @@ def _compile(command: list[str], tree: KernelTree, source: Path, slot: Path) -> 
             # another run was faster, with the same result
             if not (slot / "unit.o").exists():
                 raise
+
+
+def included_headers(tree: KernelTree, file: str, root: Path) -> list[str]:
+    """The headers that a file of another tree includes there, as this kernel is configured: relative to the root.
+
+    Raises:
+        BuildError: the preprocessor does not get through.
+    """
+    words = [word.replace(str(tree.source), str(root)) for word in tree.commands([file])[file]]
+    command = [*words, "-w", "-M", "-MG", "-MT", "unit", str(root / file)]
+    result = subprocess.run(command, cwd=tree.build, capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise BuildError(f"{root / file} can't be preprocessed", output=result.stderr)
+    names = [os.path.normpath(path) for path in result.stdout.replace("\\\n", " ").split()[1:]]
+    return [path.removeprefix(f"{root}/") for path in names if path.startswith(f"{root}/") and path.endswith(".h")]
 
 
 def used_files(unit: Path) -> list[Path]:
