@@ -174,8 +174,8 @@ def _objections(unit: UnitFix, image: Image) -> Iterator[Refusal]:
 
 
 def _layout_objections(file: str, before: Path, after: Path) -> Iterator[Refusal]:
-    for structure, difference in changed_layouts(before, after):
-        yield Refusal("layout", file, structure, difference)
+    for change in changed_layouts(before, after):
+        yield Refusal("layout", file, change.name, change.difference, change.member)
 
 
 def _extract(extractors: Sequence[Extractor]) -> Iterator[tuple[str, NewSymbol, int]]:

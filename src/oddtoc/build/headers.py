@@ -3,19 +3,20 @@
 A newer C file may need a macro, an inline function or a prototype that only newer headers have; these may also lay out
 structures anew, of which objects exist in the running kernel. So the old headers stay, and items of the newer ones
 replace or join theirs by name (oddtoc.build.items): everything that the changed code of the files mentions, and what
-that mentions in turn, but for structures and unions that the old headers define. Those stay as they are. What depends on
-a member that they lack does not compile, and is refused.
+that mentions in turn, but for structures and unions that the old headers define. Those stay as they are, but where the
+changed code asks for another version of a member: there a comparison of layouts (oddtoc.build.layouts) decides.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from oddtoc.build.items import Item, split_items
+from oddtoc.build.items import Item, identifiers, split_items, without_comments
+from oddtoc.build.members import accessed_members, changed_members
 from oddtoc.build.segments import LAID_OUT, Segment, compare_items
 
 
@@ -45,10 +46,19 @@ class MergedHeaders:
         old, new: the roots of the trees.
         files: C files, relative to both.
         headers: those that the newer files include in the newer tree, directly or through others.
+        structures: names of structures and unions to take all the same, for a comparison of their layouts.
     """
 
-    def __init__(self, old: Path, new: Path, files: Sequence[str], headers: Iterable[str]) -> None:
+    def __init__(
+        self,
+        old: Path,
+        new: Path,
+        files: Sequence[str],
+        headers: Iterable[str],
+        structures: Collection[str] = (),
+    ) -> None:
         self.old = old
+        self.structures = frozenset(structures)
         self.segments: dict[str, list[Segment]] = {}
         for header in sorted(set(headers)):
             texts = _read(old / header), _read(new / header)
@@ -57,21 +67,64 @@ class MergedHeaders:
         self.places: dict[str, list[tuple[str, Segment, int]]] = defaultdict(list)
         self.before: dict[str, list[Item]] = defaultdict(list)
         self.mentioned: set[str] = set()
+        self.accessed: set[str] = set()
         self._index()
         for file in files:
-            for item in _changed_items(_items(_read(old / file)), _items(_read(new / file))):
+            for item in _needy_items(_items(_read(old / file)), _items(_read(new / file))):
+                self.accessed |= accessed_members(item.text)
                 self._need(item)
         self._take_all()
 
     @property
     def taken(self) -> list[HeaderChange]:
         """What was taken of the newer headers."""
-        return [self._change(h, i) for h, s, n, i in self._different() if n in s.taken and not self._is_old(i)]
+        return [change for change, _ in self._taken_items()]
 
     @property
     def left(self) -> list[HeaderChange]:
         """What was not: the old headers' structures, and what the changed code does not mention."""
         return [self._change(h, i) for h, s, n, i in self._different() if n not in s.taken and not self._is_old(i)]
+
+    def left_structures(self) -> dict[str, set[str]]:
+        """Structures and unions that stay as the old headers have them -> members and macros in what differs."""
+        found: dict[str, set[str]] = defaultdict(set)
+        for _, segment, index, item in self._different():
+            if item.kind in LAID_OUT and index not in segment.taken and not self._is_old(item):
+                found[item.names[0]] |= _differing_names(self._structure_before(item), item)
+        return found
+
+    def touched_structures(self) -> set[str]:
+        """Those of them with members that both versions have, in other words, and that the changed code accesses."""
+        found = set()
+        for _, segment, index, item in self._different():
+            before = self._structure_before(item) if item.kind in LAID_OUT and index not in segment.taken else None
+            if before and self.accessed & changed_members(before.text, item.text):
+                found.add(item.names[0])
+        return found
+
+    def _structure_before(self, item: Item) -> Item | None:
+        return next((o for name in item.names for o in self.before.get(name, ()) if o.kind == item.kind), None)
+
+    def declared_functions(self) -> dict[str, tuple[str, bool]]:
+        """Functions whose prototypes were taken -> the header, and whether the old headers have none of that name."""
+        return {
+            change.name: (change.header, change.is_new)
+            for change, item in self._taken_items()
+            if item.kind == "declaration" and "(" in item.plain and not item.plain.startswith("typedef")
+        }
+
+    def changed_constants(self) -> dict[str, str]:
+        """Macros without parameters that were taken in place of old ones -> the header."""
+        return {
+            change.name: change.header
+            for change, item in self._taken_items()
+            if item.kind == "define" and not change.is_new and f"{change.name}(" not in item.plain
+        }
+
+    def _taken_items(self) -> Iterator[tuple[HeaderChange, Item]]:
+        for header, segment, index, item in self._different():
+            if index in segment.taken and not self._is_old(item):
+                yield self._change(header, item), item
 
     def texts(self) -> dict[str, str]:
         """Header -> its text, for those that something was taken into."""
@@ -117,8 +170,9 @@ class MergedHeaders:
                     self._take(header, segment, index)
 
     def _may_be_taken(self, item: Item) -> bool:
-        before = [other for name in item.names for other in self.before.get(name, ())]
-        return not self._is_old(item) and not (item.kind in LAID_OUT and any(o.kind in LAID_OUT for o in before))
+        if self._is_old(item) or item.kind not in LAID_OUT or item.names[0] in self.structures:
+            return not self._is_old(item)
+        return not any(other.kind in LAID_OUT for name in item.names for other in self.before.get(name, ()))
 
     def _is_old(self, item: Item) -> bool:
         """Whether the old headers say the same somewhere, or it is nothing with a name."""
@@ -146,9 +200,19 @@ class MergedHeaders:
         return HeaderChange(header, item.kind, item.names[0], is_new, item.names[0] in self.mentioned)
 
 
-def _changed_items(old: Sequence[Item], new: Sequence[Item]) -> list[Item]:
-    before = {item.plain for item in old}
-    return [item for item in new if item.plain not in before]
+def _needy_items(old: Sequence[Item], new: Sequence[Item]) -> list[Item]:
+    """What has changed in a file, and what uses a name that the file has ceased to define."""
+    words = {item.plain for item in old}
+    defined = {name for item in new for name in item.names}
+    gone = {name for item in old for name in item.names[:1] if name not in defined and item.kind != "include"}
+    return [item for item in new if item.plain not in words or item.mentions & gone]
+
+
+def _differing_names(old: Item | None, new: Item) -> set[str]:
+    """Names in the lines of a structure that another version of it does not have."""
+    known = set(map(str.strip, without_comments(old.text).splitlines())) if old else set()
+    differing = [line for line in without_comments(new.text).splitlines() if line.strip() not in known]
+    return {name for line in differing for name in identifiers(line)}
 
 
 def _includes(segment: Segment) -> set[int]:

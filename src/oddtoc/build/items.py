@@ -19,6 +19,8 @@ _CALLED = re.compile(r"([A-Za-z_]\w*)\s*\(")
 _INVOCATION = re.compile(r"\s*[A-Za-z_]\w*\s*\(")
 _CONSTANT = re.compile(r"(?:^|[{,])\s*([A-Za-z_]\w*)\s*(?=[=,}]|$)")
 _ATTRIBUTE = re.compile(r"__attribute__|__\w+|noinline|asmlinkage|notrace|DECLARE_\w+|sizeof|typeof|IS_ENABLED")
+_NO_INVOCATION = ("__", "SYSCALL", "COMPAT_SYSCALL")
+"""Begin of attributes, and of macros that a body follows."""
 CONDITIONS = frozenset(("if", "ifdef", "ifndef", "else", "elif", "endif"))
 
 
@@ -39,8 +41,9 @@ class Item:
 
     @cached_property
     def plain(self) -> str:
-        """Its words alone: without comments, and each space a single one."""
-        return " ".join(re.sub(r"\\\n", " ", without_comments(self.text)).split())
+        """Its words alone: without comments, each space a single one, and `int` where it goes without saying."""
+        words = " ".join(re.sub(r"\\\n", " ", without_comments(self.text)).split())
+        return re.sub(r"\bunsigned(?! (?:int|long|short|char)\b)", "unsigned int", words)
 
     @cached_property
     def mentions(self) -> frozenset[str]:
@@ -101,7 +104,7 @@ def _spans(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _depth_behind(word: str, depth: int, outer: list[int]) -> int:
-    """How deep in braces the text behind a directive is: each branch of a conditional begins where the first one did."""
+    """How deep in braces the text behind a directive is: branches of a conditional begin where the first one does."""
     if word in ("if", "ifdef", "ifndef"):
         outer.append(depth)
     elif word in ("else", "elif") and outer:
@@ -124,11 +127,11 @@ def _is_function(head: str) -> bool:
 
 def _is_invocation(plain: str, start: int, place: int) -> bool:
     """Whether a macro's call stands for itself: nothing before it, and no body or semicolon behind it."""
-    following = plain[place : place + 400].lstrip()
     first = _INVOCATION.match(plain, start)
-    if not first or first[0].lstrip().startswith(("__", "SYSCALL", "COMPAT_SYSCALL")) or following[:1] in (";", "{", "=", ",") or not plain[place:].split("\n", 1)[0].strip() == "":
+    if first is None or first[0].lstrip().startswith(_NO_INVOCATION) or _behind(plain, place) == place:
         return False
-    return bool(first) and _closes(plain, first.end(), place)
+    following = plain[place : place + 400].lstrip()
+    return following[:1] not in (";", "{", "=", ",") and _closes(plain, first.end(), place)
 
 
 def _closes(plain: str, inside: int, place: int) -> bool:
@@ -181,7 +184,7 @@ def _called(head: str) -> list[str]:
         if depth == 0:
             flat.append(char)
         depth += char == "("
-    pointer = re.search(r"\(\s*\*\s*(?:const\s+)?(\w+)\s*[\[)(]", head)
+    pointer = re.search(r"\(\s*\*?\s*(?:const\s+)?(\w+)\s*[\[)(]", head)
     if pointer and head.startswith("typedef"):
         return [pointer[1]]
     found = _CALLED.findall("".join(flat))

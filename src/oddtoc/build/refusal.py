@@ -15,6 +15,9 @@ WAYS_OUT = {
     "no-site": "replace its callers instead: write the patch by hand, or change the callers in the diff too",
     "data-changed": "a callback can write the new value, where nothing has copied the old one (oddtoc_callbacks.h)",
     "layout": "objects of the old layout exist; keep it and add members with shadow variables (oddtoc_shadow.h)",
+    "header": "the newer headers can't be had for this file alone; name all files that the fix consists of",
+    "prototype": "name this file too, so that everything that calls or defines the function is part of the patch",
+    "constant": "name the files that use it too, or leave the constant as it is",
     "section": "the kernel would not look into a patch for this table; change the source so that it is not needed",
     "static-local": "which variable of the running kernel it is can't be told; give it a name of its own",
     "symbol": "name all files that the fix consists of in one diff",
@@ -32,12 +35,14 @@ class Refusal:
         file: the C file, relative to the tree.
         subject: the function, data object, structure or section concerned.
         reason: in words.
+        member: the member of the structure, or the constant of the enumeration, where there is one.
     """
 
     id: str
     file: str
     subject: str
     reason: str
+    member: str = ""
 
     @property
     def way_out(self) -> str:

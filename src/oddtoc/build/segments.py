@@ -37,7 +37,7 @@ class Segment:
         return all(_opened(items) == 0 for items in (self.old, self.new))
 
     def merged(self, moved: Collection[str]) -> Iterator[Item]:
-        """The old items, with the taken ones in the places of their namesakes, or else where they stand in the new version.
+        """The old items, with the taken ones in the places of their namesakes, or where they stand in the new version.
 
         Args:
             moved: names of items that are taken elsewhere: the old ones of that name go.
@@ -64,8 +64,8 @@ class Segment:
 
 def compare_items(old: list[Item], new: list[Item]) -> list[Segment]:
     """Two versions of a file, cut where they begin and cease to say the same."""
-    words = [[item.plain for item in items] for items in (old, new)]
-    matcher = SequenceMatcher(None, *words, autojunk=False)
+    before, after = ([item.plain for item in items] for items in (old, new))
+    matcher = SequenceMatcher(None, before, after, autojunk=False)
     return [Segment(old[a:b], new[c:d], kind == "equal") for kind, a, b, c, d in matcher.get_opcodes()]
 
 
@@ -80,7 +80,13 @@ def _opened(items: list[Item]) -> int:
 
 
 def _are_namesakes(one: Item, other: Item) -> bool:
-    """Whether one of them stands for the other: tags of structures and enumerations have name spaces of their own."""
-    family = [item.kind if item.kind in (*LAID_OUT, "enum") else "" for item in (one, other)]
-    shared = bool(one.names) and (one.names[0] in other.names[:1] or (family[0] == "enum" and set(one.names) & set(other.names)))
-    return family[0] == family[1] and not one.is_condition and bool(shared)
+    """Whether one of them stands for the other: tags have name spaces of their own."""
+    if one.is_condition or not one.names or _family(one) != _family(other):
+        return False
+    if one.kind == "enum":
+        return not set(one.names).isdisjoint(other.names)
+    return one.names[:1] == other.names[:1]
+
+
+def _family(item: Item) -> str:
+    return item.kind if item.kind in (*LAID_OUT, "enum") else ""

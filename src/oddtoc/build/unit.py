@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -20,6 +21,9 @@ from oddtoc.build.tree import KernelTree
 from oddtoc.debian import cache_folder
 from oddtoc.errors import BuildError
 
+_PLAIN = {**os.environ, "LC_ALL": "C"}
+"""The compiler's words, without a language and its quotation marks."""
+_LACKING = re.compile(r"fatal error: \S+\.h: No such file")
 _WRONG = ("implicit-function-declaration", "implicit-int", "incompatible-pointer-types", "int-conversion")
 """What old headers can make of a newer file that would compile and be wrong: pointers that become int, and the like."""
 _ERRORS = ("-Wno-error", *(f"-Werror={kind}" for kind in _WRONG))
@@ -55,7 +59,13 @@ def compile_unit(tree: KernelTree, file: str, flavour: Flavour, root: Path | Non
     identity = "\0".join([*command, str(root), file, str(tree.build)])
     slot = cache_folder() / "objects" / hashlib.sha256(identity.encode()).hexdigest()[:32]
     if not _is_fresh(slot):
-        _compile(command, tree, root / file, slot)
+        try:
+            _compile(command, tree, root / file, slot)
+        except BuildError as error:
+            if not _LACKING.search(error.output):
+                raise
+            tree.generate(file)
+            _compile(command, tree, root / file, slot)
     return slot / "unit.o"
 
 
@@ -66,7 +76,7 @@ def _compile(command: list[str], tree: KernelTree, source: Path, slot: Path) -> 
         work.mkdir()
         output, dependencies = work / "unit.o", work / "unit.d"
         full = [*command, "-MD", "-MF", str(dependencies), "-MT", "unit", "-c", "-o", str(output), str(source)]
-        result = subprocess.run(full, cwd=tree.build, capture_output=True, text=True, check=False)
+        result = subprocess.run(full, cwd=tree.build, capture_output=True, text=True, check=False, env=_PLAIN)
         if result.returncode:
             errors = [line for line in result.stderr.splitlines() if "error:" in line] or ["the compiler failed"]
             raise BuildError(f"{source} does not compile", output=result.stderr, advice=errors[0])
