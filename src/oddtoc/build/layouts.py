@@ -63,13 +63,14 @@ def _constants_differ(old: Layout, new: Layout) -> Iterator[tuple[str, str]]:
 
 
 def _members_differ(old: Layout, new: Layout) -> Iterator[tuple[str, str]]:
-    """Members elsewhere, of another size, or gone; a second name for an old member is no other layout."""
+    """New members but for second names of old ones, and others elsewhere, of another size, or gone."""
+    kept = {where for member, where in old.members.items() if new.members.get(member) == where}
+    for member, where in new.members.items():
+        if member not in old.members and where not in kept:
+            yield member, f"gets a new member {member}"
     for member, (place, size) in new.members.items():
-        before = old.members.get(member)
-        if before is None:
-            if (place, size) not in old.members.values():
-                yield member, f"gets a new member {member}"
-        elif before[0] != place:
+        before = old.members.get(member, (place, size))
+        if before[0] != place:
             yield member, f"has its member {member} at {_bytes(place)} instead of {_bytes(before[0])} bytes"
         elif before[1] != size:
             yield member, f"has its member {member} of {_bytes(size)} instead of {_bytes(before[1])} bytes"

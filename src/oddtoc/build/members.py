@@ -8,7 +8,9 @@ from oddtoc.build.items import without_comments
 
 _ACCESS = re.compile(r"(?:->|\.)\s*([A-Za-z_]\w*)")
 _POINTER = re.compile(r"\(\s*\*\s*(?:const\s+)?([A-Za-z_]\w*)\s*\)\s*\(")
-_LAST = re.compile(r"([A-Za-z_]\w*)\s*(?:\[[^\]]*\]\s*|:\s*\w+\s*|__\w+(?:\([^)]*\))?\s*)*$")
+_INSIDE = r"\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)"
+_LAST = re.compile(rf"([A-Za-z_]\w*)\s*(?:\[[^\]]*\]\s*|:\s*\w+\s*|__\w+\s*(?:{_INSIDE})?\s*)*$")
+"""The name before an array's size, a bit field's width, or attributes (three parentheses deep at most)."""
 
 
 def accessed_members(code: str) -> set[str]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from oddtoc.build.headers import MergedHeaders
+from oddtoc.build.members import accessed_members
 from oddtoc.build.overlay import Overlay, take_files
 from oddtoc.build.prototypes import prototype_refusals
 from oddtoc.build.refusal import Refusal, RefusedError
@@ -16,6 +17,7 @@ from oddtoc.errors import BuildError
 from oddtoc.image.elf import Image
 
 _NO_MEMBER = re.compile(r"error: '(?:const |volatile )*(?:struct|union) (\w+)' has no member named '(\w+)'")
+_ERROR_LINE = re.compile(r"error: (.*)\n?(.*)")
 _ERROR = re.compile(r"error: (.*)")
 _QUOTED = re.compile(r"'([^']*)'")
 _NAME = re.compile(r"[A-Za-z_]\w*")
@@ -78,18 +80,21 @@ def _wanted(output: str, merged: MergedHeaders) -> set[str]:
 
 
 def _explain(failed: dict[str, str], lacked: dict[tuple[str, str], str], merged: MergedHeaders) -> list[Refusal]:
-    found = [
-        Refusal("layout", file, structure, f"has no member {member} in the running kernel", member)
-        for (structure, member), file in lacked.items()
-    ]
-    changes = merged.left_structures()
-    for file, output in failed.items():
-        first = _ERROR.findall(output)[0]
-        names = [name for text in _QUOTED.findall(first) for name in _NAME.findall(text) if name not in _TYPES]
-        kept = [(name, member) for name, members in changes.items() for member in names if member in members]
-        if kept and not found:
-            structure, member = kept[0]
-            found.append(Refusal("layout", file, structure, f"has another {member} in the running kernel", member))
-        elif not found:
-            found.append(Refusal("header", file, names[0] if names else file, f"does not compile: {first}"))
-    return found
+    """Why files do not compile with merged headers."""
+    if lacked:
+        return [
+            Refusal("layout", file, structure, f"has no member {member} in the running kernel", member)
+            for (structure, member), file in lacked.items()
+        ]
+    return [_explain_one(file, output, merged) for file, output in failed.items()]
+
+
+def _explain_one(file: str, output: str, merged: MergedHeaders) -> Refusal:
+    """A refusal for the first error: a member that the newer structure has in other words, or what was said."""
+    said, line = next(iter(_ERROR_LINE.findall(output)))
+    names = [name for text in _QUOTED.findall(said) for name in _NAME.findall(text) if name not in _TYPES]
+    for structure, members in merged.left_structures().items():
+        for member in accessed_members(line) | accessed_members(" ".join(_QUOTED.findall(said))):
+            if member in members:
+                return Refusal("layout", file, structure, f"has another {member} in the running kernel", member)
+    return Refusal("header", file, names[0] if names else file, f"does not compile: {said}")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from oddtoc.build.headers import MergedHeaders
+from oddtoc.build.headers import HeaderChange, MergedHeaders
 from oddtoc.build.unit import used_files
 from oddtoc.debian import cache_folder
 from oddtoc.errors import BuildError
@@ -48,6 +48,16 @@ class Overlay:
     def headers(self) -> list[str]:
         """The headers among what differs."""
         return [file for file in self.changed if not file.endswith(".c")]
+
+    @property
+    def taken(self) -> list[HeaderChange]:
+        """What the files took of newer headers."""
+        return self.merged.taken if self.merged else []
+
+    @property
+    def left(self) -> list[HeaderChange]:
+        """What they left of newer headers."""
+        return self.merged.left if self.merged else []
 
     def check_used(self, unit: Path) -> None:
         """Whether a unit of the new tree was compiled with the new files.

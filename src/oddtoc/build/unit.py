@@ -34,7 +34,13 @@ class Flavour(Enum):
     """What an object is compiled for; the value is the options for it."""
 
     RUNNING = ("-g0", "-ffunction-sections")
-    COMPARED = ("-gbtf", *_ONE_BY_ONE, "-D__LINE__=0", "-Wno-builtin-macro-redefined")
+    COMPARED = (
+        "-gbtf",
+        "-fno-eliminate-unused-debug-types",
+        *_ONE_BY_ONE,
+        "-D__LINE__=0",
+        "-Wno-builtin-macro-redefined",
+    )
     SHIPPED = ("-g0", *_ONE_BY_ONE)
 
 
