@@ -85,7 +85,7 @@ def judge(
 def _build(
     file: str, files: list[str], tree: KernelTree, new: Path, image: Image, folder: Path
 ) -> tuple[Fix, tuple[str, ...]]:
-    """The file alone; with the files that define what it lacks, or that know its functions by other prototypes."""
+    """The file alone; with the files that define what it lacks, or that share prototypes or constants."""
     wanted = [file]
     while True:
         try:
@@ -95,7 +95,8 @@ def _build(
         except RefusedError as error:
             missing = [refusal.subject for refusal in error.refusals if refusal.id == "symbol"]
             more = [one for symbol in missing for one in definers(tree, new, symbol, files)]
-            more += [refusal.file for refusal in error.refusals if refusal.id == "prototype" and refusal.file in files]
+            shared = [refusal.file for refusal in error.refusals if refusal.id in ("prototype", "constant")]
+            more += [one for one in shared if one in files]
             more = [one for one in dict.fromkeys(more) if one not in wanted]
             if not more or len(wanted) >= _MOST_FILES:
                 raise

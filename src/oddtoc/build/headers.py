@@ -83,7 +83,7 @@ class MergedHeaders:
     @property
     def left(self) -> list[HeaderChange]:
         """What was not: the old headers' structures, and what the changed code does not mention."""
-        return [self._change(h, i) for h, s, n, i in self._different() if n not in s.taken and not self._is_old(i)]
+        return [change for change, _ in self.left_items()]
 
     def left_structures(self) -> dict[str, set[str]]:
         """Structures and unions that stay as the old headers have them -> members and macros in what differs."""
@@ -118,8 +118,19 @@ class MergedHeaders:
         return {
             change.name: change.header
             for change, item in self._taken_items()
-            if item.kind == "define" and not change.is_new and f"{change.name}(" not in item.plain
+            if not change.is_new and _is_constant(item)
         }
+
+    def new_constants(self) -> set[str]:
+        """Macros without parameters, and constants of enumerations, that the old headers do not have."""
+        items = [item for _, item in self._taken_items() if item.kind == "enum" or _is_constant(item)]
+        return {name for item in items for name in item.names if name not in self.before}
+
+    def left_items(self) -> Iterator[tuple[HeaderChange, Item]]:
+        """What was not taken, with its text."""
+        for header, segment, index, item in self._different():
+            if index not in segment.taken and not self._is_old(item):
+                yield self._change(header, item), item
 
     def _taken_items(self) -> Iterator[tuple[HeaderChange, Item]]:
         for header, segment, index, item in self._different():
@@ -213,6 +224,12 @@ def _differing_names(old: Item | None, new: Item) -> set[str]:
     known = set(map(str.strip, without_comments(old.text).splitlines())) if old else set()
     differing = [line for line in without_comments(new.text).splitlines() if line.strip() not in known]
     return {name for line in differing for name in identifiers(line)}
+
+
+def _is_constant(item: Item) -> bool:
+    """Whether an item is a macro without parameters that stands for something."""
+    words = item.plain.split(maxsplit=2)
+    return item.kind == "define" and len(words) == 3 and "(" not in words[1]
 
 
 def _includes(segment: Segment) -> set[int]:

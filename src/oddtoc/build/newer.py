@@ -9,8 +9,8 @@ from pathlib import Path
 from oddtoc.build.headers import MergedHeaders
 from oddtoc.build.members import accessed_members
 from oddtoc.build.overlay import Overlay, take_files
-from oddtoc.build.prototypes import prototype_refusals
 from oddtoc.build.refusal import Refusal, RefusedError
+from oddtoc.build.shared import shared_refusals
 from oddtoc.build.tree import KernelTree
 from oddtoc.build.unit import Flavour, compile_unit, included_headers
 from oddtoc.errors import BuildError
@@ -53,7 +53,7 @@ def take_newer(tree: KernelTree, new: Path, files: Sequence[str], image: Image) 
         structures |= wanted
     if failed:
         raise RefusedError(_explain(failed, lacked, merged))
-    if refusals := list(prototype_refusals(tree, new, overlay, image)):
+    if refusals := list(shared_refusals(tree, new, overlay, image)):
         raise RefusedError(refusals)
     return overlay
 

@@ -17,7 +17,7 @@ WAYS_OUT = {
     "layout": "objects of the old layout exist; keep it and add members with shadow variables (oddtoc_shadow.h)",
     "header": "the newer headers can't be had for this file alone; name all files that the fix consists of",
     "prototype": "name this file too, so that everything that calls or defines the function is part of the patch",
-    "constant": "name the files that use it too, or leave the constant as it is",
+    "constant": "name the files that use it too, so that all of them go by the same value",
     "section": "the kernel would not look into a patch for this table; change the source so that it is not needed",
     "static-local": "which variable of the running kernel it is can't be told; give it a name of its own",
     "symbol": "name all files that the fix consists of in one diff",
