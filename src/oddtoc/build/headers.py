@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from oddtoc.build.items import Item, identifiers, split_items, without_comments
-from oddtoc.build.members import accessed_members, changed_members
+from oddtoc.build.members import accessed_members, changed_members, defined_within
 from oddtoc.build.segments import LAID_OUT, Segment, compare_items
 
 
@@ -123,8 +123,14 @@ class MergedHeaders:
 
     def new_constants(self) -> set[str]:
         """Macros without parameters, and constants of enumerations, that the old headers do not have."""
-        items = [item for _, item in self._taken_items() if item.kind == "enum" or _is_constant(item)]
-        return {name for item in items for name in item.names if name not in self.before}
+        found: set[str] = set()
+        for _, item in self._taken_items():
+            if item.kind == "enum" or _is_constant(item):
+                found |= {name for name in item.names if name not in self.before}
+            elif item.kind in LAID_OUT:
+                before = self._structure_before(item)
+                found |= defined_within(item.text) - defined_within(before.text if before else "")
+        return found
 
     def left_items(self) -> Iterator[tuple[HeaderChange, Item]]:
         """What was not taken, with its text."""

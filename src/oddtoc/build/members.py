@@ -24,6 +24,11 @@ def changed_members(old: str, new: str) -> set[str]:
     return {name for name in before.keys() & after.keys() if before[name] != after[name]}
 
 
+def defined_within(structure: str) -> set[str]:
+    """The macros without parameters that stand among the members of a structure."""
+    return set(re.findall(r"^[ \t]*#[ \t]*define[ \t]+([A-Za-z_]\w*)[ \t]", structure, re.MULTILINE))
+
+
 def _declarations(text: str) -> dict[str, str]:
     """Member -> its declaration; of several in one only the last."""
     body = without_comments(text).partition("{")[2]
