@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from oddtoc.errors import MismatchError, PatchError, RecordError, SymbolError
+from oddtoc.errors import MismatchError, NoSiteError, PatchError, RecordError, SymbolError
 from oddtoc.image.elf import Image
 from oddtoc.image.entry import Entry
 from oddtoc.image.flow import flow_of
 from oddtoc.image.live import ReadMany as ReadMany
-from oddtoc.image.live import live_entries
-from oddtoc.image.symbols import Symbol
+from oddtoc.image.live import known_entries, live_entries
+from oddtoc.image.symbols import Symbol, SymbolTable
 from oddtoc.isa import NOP
 from oddtoc.kernel.ftrace import FtraceRecords
 from oddtoc.kernel.place import branch_place
@@ -147,6 +147,15 @@ class RunningKernel:
             NoSiteError: the words at an entry are those of no known shape.
         """
         return live_entries(self.image, self.read_many, symbols)
+
+    def known_entries(self, symbols: Iterable[Symbol]) -> list[Entry | NoSiteError]:
+        """The entries of functions, with an error for each whose words are of no known shape."""
+        return known_entries(self.image, self.read_many, symbols)
+
+    @property
+    def tables(self) -> Sequence[SymbolTable]:
+        """All symbols that are known."""
+        return [self.image.symbols]
 
     def bpf_users(self, symbol: Symbol) -> str | None:
         """How BPF programs may call a function, in words; None where no way is known.

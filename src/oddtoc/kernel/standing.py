@@ -20,7 +20,7 @@ from oddtoc.kernel.offsets import Hidden, ReadMany
 from oddtoc.kernel.pagetable import PageTables
 from oddtoc.kernel.stacks import Walker
 from oddtoc.kernel.tasks import Task
-from oddtoc.places import Zone, Zones
+from oddtoc.places import ReturnSlots, Zone, Zones, kept_in_slots
 
 _NOTHING: Addresses = np.empty(0, np.uint64)
 
@@ -51,9 +51,13 @@ class Lookout:
         image: the kernel's image.
         hidden: where tracers keep return addresses.
         hideouts: addresses that stand for others.
+
+    Attributes:
+        slots: return addresses that traces keep; may be set anew before each look.
     """
 
     def __init__(self, image: Image, hidden: Hidden, hideouts: Hideouts) -> None:
+        self.slots: Sequence[ReturnSlots] = ()
         self._hidden = hidden
         self._hideouts = hideouts
         self._walker = Walker(image, hideouts)
@@ -79,6 +83,7 @@ class Lookout:
             context, words = contexts[index], stacks[index]
             kept = self._kept(context, words, read_many)
             walk = self._walker.walk(context, words, kept)
+            walk.words |= kept_in_slots(walk.words, self.slots, read_many)
             counted = np.array(sorted(walk.words), np.uint64)
             found = counted[zones.holds(counted)]
             if len(found):

@@ -13,9 +13,9 @@ from enum import Enum
 
 from oddtoc.errors import StateError
 from oddtoc.kernel.running import ReadMany
-from oddtoc.live.record import Change, FunctionRecord, Record
+from oddtoc.live.record import SLOTS, STUBS, Change, FunctionRecord, Record
 from oddtoc.live.store import JournalEntry, State, Write, read_journal, state_write
-from oddtoc.places import Span
+from oddtoc.places import ReturnSlots, Span
 
 
 class Condition(Enum):
@@ -220,6 +220,17 @@ class Journal:
     def spans(self) -> list[Span]:
         """Memory that payloads hold, also those of reverted patches: somebody may still be in one."""
         return [span for entry in self.contents.entries for span in entry.record.spans.values() if span.size > 0]
+
+    @property
+    def return_slots(self) -> list[ReturnSlots]:
+        """Where traces keep return addresses, also those that were taken back: somebody may still come back there."""
+        spans = [entry.record.spans for entry in self.contents.entries]
+        return [ReturnSlots(one[STUBS], one[SLOTS]) for one in spans if STUBS in one and SLOTS in one]
+
+    @property
+    def left_over(self) -> list[PatchStatus]:
+        """What is in force and was to be temporary."""
+        return [status for status in self.patches if status.record.temporary and status.present]
 
     @property
     def next_serial(self) -> int:

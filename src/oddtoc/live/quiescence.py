@@ -7,7 +7,7 @@ stop is short; what has changed since is noticed inside.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -24,7 +24,7 @@ from oddtoc.live.record import FunctionRecord
 from oddtoc.live.running import Running, Threads
 from oddtoc.mechanism.catalog import by_name
 from oddtoc.mechanism.mark import is_marked
-from oddtoc.places import Span, Zone, Zones
+from oddtoc.places import ReturnSlots, Span, Zone, Zones
 from oddtoc.target.qemu import Cpu, QemuTarget, Stopped
 
 _LOCKS = ("text_mutex", "ftrace_lock", "jump_label_mutex", "kprobe_mutex")
@@ -41,9 +41,13 @@ class KernelThreads:
     Args:
         kernel: the kernel.
         target: where it runs.
+        find_slots: says which return addresses traces keep.
     """
 
-    def __init__(self, kernel: RunningKernel, target: QemuTarget) -> None:
+    def __init__(
+        self, kernel: RunningKernel, target: QemuTarget, find_slots: Callable[[], Sequence[ReturnSlots]]
+    ) -> None:
+        self._find_slots = find_slots
         self._kernel = kernel
         self._target = target
         symbols = kernel.image.symbols
@@ -61,7 +65,8 @@ class KernelThreads:
             with self._target.stopped() as stopped:
                 complete = finder.explore(stopped.read_many, _TASKS_IN_ONE_STOP)
         # what takes long is made now and not inside a stop
-        self._lookout, self._contexts  # noqa: B018
+        self._lookout.slots = self._find_slots()
+        self._contexts  # noqa: B018
         self._place(next(iter(self._locks), 0))
 
     def standing_in(self, spans: Iterable[Span]) -> BusyError | None:

@@ -16,6 +16,8 @@ from oddtoc.errors import RecordError
 from oddtoc.places import Span
 
 _64 = 1 << 64
+STUBS, SLOTS = "stubs", "slots"
+"""The areas of a record in which a trace has its return stubs, and keeps return addresses."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class Record:
         states: of the target that it knows how to handle, by id, each with its version.
         callbacks: when each runs, and the address of its global entry.
         hooks: functions that are redirected while callbacks run.
+        temporary: it is there for as long as one command runs. Whoever finds it later, with that command dead, takes it
+            back.
     """
 
     name: str
@@ -77,6 +81,7 @@ class Record:
     states: tuple[tuple[int, int], ...] = ()
     callbacks: tuple[tuple[str, int], ...] = ()
     hooks: tuple[FunctionRecord, ...] = ()
+    temporary: bool = False
 
     def encode(self) -> bytes:
         """The body of its entry."""
@@ -114,6 +119,7 @@ def decode(body: bytes, place: int) -> Record:
             states=states,
             callbacks=tuple((_text(when), _address(address)) for when, address in _list(plain["callbacks"])),
             hooks=tuple(_function(one) for one in _list(plain["hooks"])),
+            temporary=_flag(plain.get("temporary", False)),
         )
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise RecordError(f"the journal entry at {place:#x} is damaged: {error}", address=place) from error

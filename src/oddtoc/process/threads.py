@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
 from oddtoc.errors import BusyError, FaultError
-from oddtoc.places import Span, Zone, Zones
+from oddtoc.places import ReturnSlots, Span, Zone, Zones, kept_in_slots
 from oddtoc.process.maps import Mapping, parse_maps
 from oddtoc.process.running import RunningProcess
 from oddtoc.process.stacks import Walk
@@ -27,15 +27,21 @@ class ProcessThreads:
     Args:
         process: the process.
         target: where it runs.
+        find_slots: says which return addresses traces keep.
     """
 
-    def __init__(self, process: RunningProcess, target: ProcessTarget) -> None:
+    def __init__(
+        self, process: RunningProcess, target: ProcessTarget, find_slots: Callable[[], Sequence[ReturnSlots]]
+    ) -> None:
+        self._find_slots = find_slots
+        self._slots: Sequence[ReturnSlots] = ()
         self._process = process
         self._target = target
         self._mappings: list[Mapping] = []
 
     def prepare(self) -> None:
         """Find the stacks, while the process runs."""
+        self._slots = self._find_slots()
         self._read_mappings()
 
     def standing_in(self, spans: Iterable[Span]) -> BusyError | None:
@@ -63,6 +69,8 @@ class ProcessThreads:
         del memory
         try:
             walks = self._walked(stopped, cpus)
+            for walk in walks:
+                walk.words |= kept_in_slots(walk.words, self._slots, stopped.read_many)
         except FaultError as error:
             return BusyError(f"a stack can't be read: {error.message}", address=error.address, advice=_LATER)
         for thread, walk in zip(cpus, walks, strict=True):

@@ -1,0 +1,150 @@
+"""Which functions a trace watches: those whose names fit, as far as a branch can take their calls aside."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import translate
+
+from oddtoc.errors import NoSiteError, SymbolError
+from oddtoc.image.entry import Entry
+from oddtoc.image.symbols import Symbol, SymbolTable
+from oddtoc.live.journal import Journal
+from oddtoc.live.running import Subject
+from oddtoc.trace.displaced import can_move
+
+_WILD = frozenset("*?[")
+_BOOT_ONLY = (".init", ".exit")
+_RETURN_TWICE = frozenset(
+    ["vfork", "setjmp", "_setjmp", "sigsetjmp", "__sigsetjmp", "getcontext", "swapcontext", "makecontext", "setcontext"]
+)
+"""Functions that return twice, or to somebody else."""
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A function that is watched.
+
+    Attributes:
+        name: of the function, with its address behind where several have that name.
+        symbol: it.
+        entry: address of its global entry.
+        behind: address of the word that the branch displaces.
+        word: what stands there now: its own, or the branch of a patch.
+        original: what stands there without any patch.
+    """
+
+    name: str
+    symbol: Symbol
+    entry: int
+    behind: int
+    word: int
+    original: int
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a trace watches.
+
+    Attributes:
+        functions: by address.
+        refused: (name, reason) of those that fit a pattern and can't be watched.
+    """
+
+    functions: tuple[Traced, ...]
+    refused: tuple[tuple[str, str], ...]
+
+
+def choose(subject: Subject, journal: Journal, patterns: Sequence[str], *, returns: bool) -> Choice:
+    """The functions that some patterns mean.
+
+    Args:
+        subject: the image that they are in.
+        journal: what is applied there.
+        patterns: names, or globs as of a shell.
+        returns: whether returns are to be watched.
+
+    Raises:
+        SymbolError: no function fits one of them.
+        NoSiteError: none of those that do can be watched; the error says why of the first.
+    """
+    symbols = _fitting(subject, patterns)
+    functions: list[Traced] = []
+    refused: list[tuple[str, str]] = []
+    entries = subject.known_entries(symbols)
+    places = [(entry.behind or entry.local_entry, 4) for entry in entries if isinstance(entry, Entry)]
+    words = iter(subject.read_many(places))
+    for symbol, name, entry in zip(symbols, _told_apart(symbols), entries, strict=True):
+        if isinstance(entry, NoSiteError):
+            refused.append((name, entry.message))
+            continue
+        word = int.from_bytes(next(words), "little")
+        try:
+            behind = _place(subject, symbol, entry, returns=returns)
+            original = subject.image.word(behind)
+            _check_word(journal, name, behind, word, original)
+            functions.append(Traced(name, symbol, entry.global_entry, behind, word, original))
+        except NoSiteError as error:
+            refused.append((name, error.message))
+    if not functions:
+        raise NoSiteError(f"none of {len(refused)} functions can be traced: {refused[0][1]}", function=symbols[0].name)
+    return Choice(tuple(functions), tuple(refused))
+
+
+def _fitting(subject: Subject, patterns: Sequence[str]) -> list[Symbol]:
+    found: dict[int, Symbol] = {}
+    for pattern in patterns:
+        before = len(found)
+        for table in subject.tables:
+            found |= {symbol.address: symbol for symbol in _named(table, pattern) if symbol.address not in found}
+        if len(found) > before:
+            continue
+        if _WILD & set(pattern):
+            raise SymbolError(f"no function fits {pattern}, or another pattern has them all")
+        subject.function(pattern)  # which says what there is instead
+    return [found[address] for address in sorted(found)]
+
+
+def _named(table: SymbolTable, pattern: str) -> list[Symbol]:
+    indices = table.functions().indices
+    fit = re.compile(translate(pattern)).match
+    chosen = [index for index, name in zip(indices.tolist(), table.names(indices), strict=True) if fit(name)]
+    return [table.symbol(index) for index in chosen]
+
+
+def _told_apart(symbols: Sequence[Symbol]) -> list[str]:
+    counts = Counter(symbol.name for symbol in symbols)
+    return [f"{s.name}@{s.address:#x}" if counts[s.name] > 1 else s.name for s in symbols]
+
+
+def _place(subject: Subject, symbol: Symbol, entry: Entry, *, returns: bool) -> int:
+    reason = None
+    if symbol.type == "ifunc":
+        reason = "is an IFUNC: callers do not come by"
+    elif symbol.section.startswith(_BOOT_ONLY):
+        reason = "only ran at boot"
+    elif returns and symbol.name in _RETURN_TWICE:
+        reason = "returns twice, or to somebody else"
+    if reason:
+        raise NoSiteError(f"{symbol.name} {reason}", address=symbol.address, function=symbol.name)
+    behind = subject.branch_place(symbol, entry)
+    if subject.is_jumped_to(entry.global_entry, behind):
+        raise NoSiteError(
+            f"the first word of {symbol.name} is jumped to from inside (a loop)", address=behind, function=symbol.name
+        )
+    return behind
+
+
+def _check_word(journal: Journal, name: str, behind: int, word: int, original: int) -> None:
+    if word not in (original, journal.current(behind)):
+        raise NoSiteError(
+            f"somebody else has changed {name}: {word:#010x} stands there and not {original:#010x}",
+            address=behind,
+            function=name,
+        )
+    if word == original and not can_move(word):
+        raise NoSiteError(
+            f"{name} begins with {word:#010x}, which works only there", address=behind, function=name
+        )
