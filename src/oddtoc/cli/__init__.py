@@ -20,6 +20,7 @@ from oddtoc.cli import (
     prove,
     report,
     scan,
+    trace,
     trust,
 )
 from oddtoc.errors import BuildError, OddtocError, UsageError
@@ -49,6 +50,7 @@ app.command()(trust.verify)
 app.command()(lab.lab)
 app.command()(prove.prove)
 app.command()(explain.explain)
+app.command()(trace.trace)
 app.command()(demo.demo)
 app.command()(demo_process.demo_process)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from oddtoc.cli.options import Format, Output, Vmlinux
+from oddtoc.cli.options import Format, Output, Vmlinux, write_page
 
 if TYPE_CHECKING:
     from oddtoc.explain.story import Story
@@ -86,7 +86,7 @@ def _on_a_guest(
 ) -> Story:
     from oddtoc.explain.choice import map_of, replacement_of
     from oddtoc.explain.guest import follow
-    from oddtoc.explain.interrupts import interrupts_held
+    from oddtoc.target.interrupts import interrupts_held
     from oddtoc.explain.story import tell
     from oddtoc.explain.trace import Call
     from oddtoc.live.session import Session
@@ -117,7 +117,7 @@ def _show(story: Story, html: Path | None, output: Format) -> None:
     from oddtoc.report.explain import story_as_json, story_as_page, story_as_text
 
     if html is not None:
-        _write(html, story_as_page(story))
+        write_page(html, story_as_page(story))
         typer.echo(f"{html}: {len(story.steps)} instructions, to step through with the arrow keys")
     if output is Format.JSON:
         typer.echo(story_as_json(story))
@@ -125,12 +125,3 @@ def _show(story: Story, html: Path | None, output: Format) -> None:
         from rich.console import Console
 
         Console(width=100, highlight=False).print(story_as_text(story), soft_wrap=True)
-
-
-def _write(path: Path, page: str) -> None:
-    from oddtoc.errors import OddtocError
-
-    try:
-        path.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise OddtocError(f"{path} can't be written: {error.strerror}") from error

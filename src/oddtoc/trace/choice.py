@@ -77,10 +77,7 @@ def choose(subject: Subject, journal: Journal, patterns: Sequence[str], *, retur
     places = [(entry.behind or entry.local_entry, 4) for entry in entries if isinstance(entry, Entry)]
     words = iter(subject.read_many(places))
     for symbol, name, entry in zip(symbols, _told_apart(symbols), entries, strict=True):
-        if isinstance(entry, NoSiteError):
-            refused.append((name, entry.message))
-            continue
-        word = int.from_bytes(next(words), "little")
+        word = 0 if isinstance(entry, NoSiteError) else int.from_bytes(next(words), "little")
         try:
             behind = _place(subject, symbol, entry, returns=returns)
             original = subject.image.word(behind)
@@ -119,7 +116,7 @@ def _told_apart(symbols: Sequence[Symbol]) -> list[str]:
     return [f"{s.name}@{s.address:#x}" if counts[s.name] > 1 else s.name for s in symbols]
 
 
-def _place(subject: Subject, symbol: Symbol, entry: Entry, *, returns: bool) -> int:
+def _place(subject: Subject, symbol: Symbol, entry: Entry | NoSiteError, *, returns: bool) -> int:
     reason = None
     if symbol.type == "ifunc":
         reason = "is an IFUNC: callers do not come by"
@@ -129,6 +126,8 @@ def _place(subject: Subject, symbol: Symbol, entry: Entry, *, returns: bool) -> 
         reason = "returns twice, or to somebody else"
     if reason:
         raise NoSiteError(f"{symbol.name} {reason}", address=symbol.address, function=symbol.name)
+    if isinstance(entry, NoSiteError):
+        raise entry
     behind = subject.branch_place(symbol, entry)
     if subject.is_jumped_to(entry.global_entry, behind):
         raise NoSiteError(

@@ -1,6 +1,6 @@
-"""Where the data of a trace stands, and what it looks like: the numbers of passage.h.
+"""Where the data of a trace stands: the addresses that passage.h is given, and what stands there.
 
-    slots: return addresses     header     ring of events     a row for each function
+    header     ring of events     a row for each function     slots for return addresses
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ from dataclasses import dataclass
 
 from oddtoc.places import SLOT_SIZE, Span
 
-HEADER_SIZE = 128
-EVENT_SIZE = 128
+HEADER = struct.Struct("<Q8xQ")
+"""How many entries the ring was ever given; how many calls found no slot."""
 ROW = struct.Struct("<4Q")
 """Calls, returns, ticks in all, ticks of the longest."""
-HEAD_AND_MISSED = struct.Struct("<Q8xQ")
-MOST_RING_BITS, FEWEST_RING_BITS = 12, 4
-MOST_SLOT_BITS, FEWEST_SLOT_BITS = 8, 4
+_HEADER_SIZE = 128
+EVENT_SIZE = 128
+_RING_BITS = (15, 4)
+_SLOT_BITS = (9, 4)
+"""Most and fewest."""
 
 
 @dataclass(frozen=True)
@@ -36,21 +38,14 @@ class DataLayout:
     slot_bits: int | None
 
     @property
-    def slots(self) -> Span:
-        """Where return addresses are kept; empty without."""
-        size = SLOT_SIZE << self.slot_bits if self.slot_bits is not None else 0
-        return Span(self.start, self.start + size)
-
-    @property
-    def header(self) -> int:
-        """Address of the header."""
-        return self.slots.end
+    def header(self) -> Span:
+        """The header."""
+        return Span(self.start, self.start + _HEADER_SIZE)
 
     @property
     def ring(self) -> Span:
         """The events; empty without."""
-        size = EVENT_SIZE << self.ring_bits if self.ring_bits is not None else 0
-        return Span(self.header + HEADER_SIZE, self.header + HEADER_SIZE + size)
+        return _behind(self.header, EVENT_SIZE, self.ring_bits)
 
     @property
     def rows(self) -> Span:
@@ -58,14 +53,18 @@ class DataLayout:
         return Span(self.ring.end, self.ring.end + ROW.size * self.functions)
 
     @property
-    def read(self) -> Span:
-        """All that is read again and again."""
-        return Span(self.header, self.rows.end)
+    def slots(self) -> Span:
+        """Where return addresses are kept; empty without."""
+        return _behind(self.rows, SLOT_SIZE, self.slot_bits)
 
     @property
     def size(self) -> int:
         """Bytes of all of it."""
-        return self.rows.end - self.start
+        return self.slots.end - self.start
+
+
+def _behind(span: Span, size: int, bits: int | None) -> Span:
+    return Span(span.end, span.end + (size << bits if bits is not None else 0))
 
 
 def largest(start: int, room: int, functions: int, *, events: bool, returns: bool) -> DataLayout | None:
@@ -78,8 +77,10 @@ def largest(start: int, room: int, functions: int, *, events: bool, returns: boo
         events: whether calls go into a ring.
         returns: whether returns are watched.
     """
-    rings = range(MOST_RING_BITS, FEWEST_RING_BITS - 1, -1) if events else [None]
-    slots = range(MOST_SLOT_BITS, FEWEST_SLOT_BITS - 1, -1) if returns else [None]
-    # a slot more lets one more call be away; an event more lets the reader come a little later
-    tried = (DataLayout(start, functions, ring, slot) for slot in slots for ring in rings)
+    slots = _SLOT_BITS[1] + 4 if events else _SLOT_BITS[0]
+    tried = (
+        DataLayout(start, functions, ring if events else None, slot if returns else None)
+        for slot in range(slots, _SLOT_BITS[1] - 1, -1)
+        for ring in range(_RING_BITS[0], _RING_BITS[1] - 1, -1)
+    )
     return next((one for one in tried if one.size <= room), None)

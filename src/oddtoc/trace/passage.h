@@ -8,18 +8,18 @@
  *   RETURNS         LR is replaced, so that calls come back through here
  *   TOC_SLOT        offset from r13 of the kernel's TOC pointer (PACATOC); TOC: its value
  *   CURRENT         offset from r13 of the pointer to the running task
- *   HEADER          address of the header below
+ *   HEADER, RING, ROWS, SLOTS
+ *                   addresses of its data: oddtoc.trace.layout
  *   RING_BITS       2^RING_BITS entries of the ring
  *   SLOT_BITS       2^SLOT_BITS slots
  *
- * Data, at offsets from HEADER (oddtoc.trace.layout has the same numbers):
+ * The data:
  *
- *   SLOTS           where calls wait for their return: return address (0: free), time, address of the row, function
- *   HEAD            how many entries the ring was ever given
- *   HINT            where to look for a free slot
- *   MISSED          calls that found none
- *   RING            entries: see RECORD
- *   ROWS            a row for each function: calls, returns, time in all, longest time; times in ticks of the timebase
+ *   header          at HEAD how many entries the ring was ever given, at HINT where to look for a free slot, at MISSED
+ *                   how many calls found none
+ *   ring            events: see RECORD
+ *   rows            for each function: calls, returns, time in all, longest time; times in ticks of the timebase
+ *   slots           where calls wait for their return: return address (0: free), time, address of the row, function
  *
  * At the branch: r0 = LR where the ftrace words say so, r2 perhaps odd, r3 to r11 arguments and static chain, r12 perhaps
  * the global entry. All of them pass unchanged; CTR, CR0 and the carry do not, as no call may expect that of them. What is
@@ -28,15 +28,8 @@
 #define HEAD 0
 #define HINT 8
 #define MISSED 16
-#define RING 128
-#define SLOT_SIZE 32
-#define SLOTS (-(SLOT_SIZE << SLOT_BITS))
-#ifdef EVENTS
-#define ROWS (RING + (128 << RING_BITS))
-#else
-#define ROWS RING
-#endif
 #define ROW_SIZE 32
+#define SLOT_SIZE 32
 #define STUB_SIZE 16
 #define TRIES 16		/* slots that a call looks at */
 
@@ -74,14 +67,14 @@
  * LR is the return address. r0, r10, r11, r12 are used; r10 is -24(r1).
  */
 .macro RECORD function, content
-	ADDRESS	r12, HEADER
+	ADDRESS	r12, HEADER+HEAD
 8:	ldarx	r11,0,r12
 	addic	r0,r11,1
 	stdcx.	r0,0,r12
 	bne-	8b
+	ADDRESS	r12, RING
 	rldic	r10,r11,7,64-7-RING_BITS
 	add	r10,r10,r12
-	addi	r10,r10,RING
 	ld	r0,0(r10)
 	ld	r12,120(r10)
 	cmpld	r0,r12
@@ -136,13 +129,13 @@
  */
 .macro HOLD number
 	ADDRESS	r12, HEADER
+	ld	r11,HINT(r12)
+	ADDRESS	r12, SLOTS
 	li	r0,TRIES
 	mtctr	r0
-	ld	r11,HINT(r12)
 6:	addi	r11,r11,1
 	rldic	r10,r11,5,64-5-SLOT_BITS
 	add	r10,r10,r12
-	addi	r10,r10,SLOTS
 	ldarx	r0,0,r10
 	cmpdi	r0,0
 	bne	5f
@@ -150,18 +143,19 @@
 	stdcx.	r0,0,r10
 	beq+	4f
 5:	bdnz	6b
-	addi	r12,r12,MISSED
+	ADDRESS	r12, HEADER+MISSED
 	GROW	r12, 1
 	b	3f
-4:	std	r11,HINT(r12)
-	mftb	r0
+4:	mftb	r0
 	std	r0,8(r10)
-	ADDRESS	r11, HEADER+ROWS+\number*ROW_SIZE
-	std	r11,16(r10)
 	li	r0,\number
 	std	r0,24(r10)
+	ADDRESS	r12, HEADER
+	std	r11,HINT(r12)
+	ADDRESS	r11, ROWS+\number*ROW_SIZE
+	std	r11,16(r10)
+	ADDRESS	r12, SLOTS
 	subf	r10,r12,r10
-	addi	r10,r10,-SLOTS
 	srdi	r10,r10,1		/* 32 bytes a slot, 16 a stub */
 	ADDRESS	r11, trace_stubs
 	add	r11,r11,r10
@@ -180,7 +174,7 @@
 	.globl	trace_\number
 trace_\number:
 	std	r12,-8(r1)
-	ADDRESS	r12, HEADER+ROWS+\number*ROW_SIZE
+	ADDRESS	r12, ROWS+\number*ROW_SIZE
 	GROW	r12, 1
 #if defined(EVENTS) || defined(RETURNS)
 	std	r11,-16(r1)
@@ -212,7 +206,7 @@ trace_return:
 	mflr	r10
 	subf	r12,r12,r10
 	sldi	r12,r12,1
-	ADDRESS	r11, HEADER+SLOTS
+	ADDRESS	r11, SLOTS
 	add	r12,r12,r11		/* r12 the slot */
 	mftb	r10
 	ld	r0,8(r12)

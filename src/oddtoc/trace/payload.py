@@ -97,13 +97,13 @@ def _source(functions: Sequence[Traced]) -> tuple[str, dict[str, int]]:
 
 
 def _definitions(data: DataLayout, ground: Ground) -> dict[str, int]:
-    defined = {"HEADER": data.header, "TOC": ground.toc}
+    defined = {"HEADER": data.header.start, "ROWS": data.rows.start, "TOC": ground.toc}
     if ground.toc_slot is not None:
         defined |= {"KERNEL": 1, "TOC_SLOT": ground.toc_slot, "CURRENT": ground.current}
     if data.ring_bits is not None:
-        defined |= {"EVENTS": 1, "RING_BITS": data.ring_bits}
+        defined |= {"EVENTS": 1, "RING": data.ring.start, "RING_BITS": data.ring_bits}
     if data.slot_bits is not None:
-        defined |= {"RETURNS": 1, "SLOT_BITS": data.slot_bits}
+        defined |= {"RETURNS": 1, "SLOTS": data.slots.start, "SLOT_BITS": data.slot_bits}
     return defined
 
 

@@ -105,7 +105,7 @@ def _record(journal: Journal, choice: Choice, data: DataLayout, code: Code) -> R
         "text": Span(code.start, code.stubs.start),
         STUBS: code.stubs,
         SLOTS: data.slots,
-        "data": Span(data.slots.end, data.rows.end),
+        "data": Span(data.start, data.slots.start),
     }
     functions = zip(choice.functions, code.trampolines, strict=True)
     return Record(
