@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,8 +15,6 @@ from oddtoc.isa import Addresses
 BLOCK = 64 << 10
 """Bytes of a block of return helpers."""
 _CACHE_LINE = 128
-STUB_SIZE, SLOT_SIZE = 16, 32
-"""Bytes of a return stub of a trace, and of its slot (trace/passage.h)."""
 
 
 @dataclass(frozen=True, order=True)
@@ -153,38 +151,3 @@ def align(address: int, alignment: int) -> int:
 def toc_block(toc: int, low: int) -> int:
     """The first address from `low` on where TOC - address has a new upper half (see mechanism/storage/cr4.S)."""
     return low + (toc + 1 - low) % BLOCK
-
-
-@dataclass(frozen=True)
-class ReturnSlots:
-    """Return addresses that a trace keeps: each in a slot, and in its place the address of the slot's return stub.
-
-    Attributes:
-        stubs: all return stubs, 16 bytes each (trace/passage.h).
-        slots: a slot of 32 bytes for each stub, which begins with the return address.
-    """
-
-    stubs: Span
-    slots: Span
-
-    def slot_of(self, address: int) -> int:
-        """The address of the slot of a return stub, given an address in the stub."""
-        return self.slots.start + (address - self.stubs.start) // STUB_SIZE * SLOT_SIZE
-
-
-def kept_in_slots(
-    words: Iterable[int], slots: Sequence[ReturnSlots], read_many: Callable[[Sequence[tuple[int, int]]], list[bytes]]
-) -> set[int]:
-    """The return addresses that some words stand for, and those that these stand for in turn.
-
-    Args:
-        words: what was found on a stack.
-        slots: all there are.
-        read_many: reads the target's memory, as it was when the words were read.
-    """
-    found: set[int] = set()
-    new = set(words)
-    while places := [one.slot_of(word) for word in new for one in slots if word in one.stubs]:
-        new = {int.from_bytes(memory, "little") for memory in read_many([(place, 8) for place in places])} - found
-        found |= new
-    return found

@@ -86,11 +86,11 @@ def _on_a_guest(
 ) -> Story:
     from oddtoc.explain.choice import map_of, replacement_of
     from oddtoc.explain.guest import follow
-    from oddtoc.target.interrupts import interrupts_held
     from oddtoc.explain.story import tell
     from oddtoc.explain.trace import Call
     from oddtoc.live.session import Session
     from oddtoc.live.temporary import applied
+    from oddtoc.target.interrupts import interrupts_held
 
     kind = Call(call) if call else None
     replacement = replacement_of(patch, function)

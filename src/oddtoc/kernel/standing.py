@@ -20,7 +20,8 @@ from oddtoc.kernel.offsets import Hidden, ReadMany
 from oddtoc.kernel.pagetable import PageTables
 from oddtoc.kernel.stacks import Walker
 from oddtoc.kernel.tasks import Task
-from oddtoc.places import ReturnSlots, Zone, Zones, kept_in_slots
+from oddtoc.places import Zone, Zones
+from oddtoc.slots import ReturnSlots, kept_in_slots
 
 _NOTHING: Addresses = np.empty(0, np.uint64)
 

@@ -15,7 +15,8 @@ from oddtoc.errors import StateError
 from oddtoc.kernel.running import ReadMany
 from oddtoc.live.record import SLOTS, STUBS, Change, FunctionRecord, Record
 from oddtoc.live.store import JournalEntry, State, Write, read_journal, state_write
-from oddtoc.places import ReturnSlots, Span
+from oddtoc.places import Span
+from oddtoc.slots import ReturnSlots
 
 
 class Condition(Enum):

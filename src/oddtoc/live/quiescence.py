@@ -24,7 +24,9 @@ from oddtoc.live.record import FunctionRecord
 from oddtoc.live.running import Running, Threads
 from oddtoc.mechanism.catalog import by_name
 from oddtoc.mechanism.mark import is_marked
-from oddtoc.places import ReturnSlots, Span, Zone, Zones
+from oddtoc.places import Span, Zone, Zones
+from oddtoc.slots import ReturnSlots, returned
+from oddtoc.target.pause import uninterrupted
 from oddtoc.target.qemu import Cpu, QemuTarget, Stopped
 
 _LOCKS = ("text_mutex", "ftrace_lock", "jump_label_mutex", "kprobe_mutex")
@@ -80,6 +82,22 @@ class KernelThreads:
         with self._target.stopped() as stopped:
             cpus, memory = stopped.look(self.requests())
             return self.obstacle(zones, stopped, cpus, memory)
+
+    def release(self) -> None:
+        """Put return addresses that traces keep back onto the stacks that they were taken from, where they are found.
+
+        Who holds one in a register comes back through the trace: its slot stays as it is.
+        """
+        self.prepare()
+        slots = self._lookout.slots
+        with uninterrupted(), self._target.stopped() as stopped:
+            cpus, memory = stopped.look(self.requests())
+            tasks = self._finder.settle(memory[len(self._locks) :], stopped.read_many)
+            spans = {span for context in self._contexts.contexts(tasks, cpus) for span in context.stacks}
+            writes = []
+            for span, content in zip(spans, stopped.read_many([(s.start, s.size) for s in spans]), strict=True):
+                writes += returned(span.start, content, slots, stopped.read_many)
+            stopped.write_many(writes)
 
     def requests(self) -> list[tuple[int, int]]:
         """What `obstacle` wants to have read: (address, size in bytes) each."""

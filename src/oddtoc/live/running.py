@@ -89,6 +89,9 @@ class Threads(Protocol):
     def standing_in(self, spans: Iterable[Span]) -> BusyError | None:
         """Who stands in some memory or will return into it, in a stop of its own."""
 
+    def release(self) -> None:
+        """Put return addresses that traces keep back where they were taken from."""
+
     def requests(self) -> list[tuple[int, int]]:
         """What `obstacle` wants to have read."""
 

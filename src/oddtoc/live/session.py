@@ -27,10 +27,10 @@ from oddtoc.live.tables import TABLES
 from oddtoc.mechanism.catalog import AUTO
 from oddtoc.process.running import RunningProcess
 from oddtoc.process.threads import ProcessThreads
+from oddtoc.slots import ReturnSlots
 from oddtoc.target.connect import connect, parse_target
 from oddtoc.target.pause import Pause
 from oddtoc.target.process import ProcessTarget
-from oddtoc.places import ReturnSlots
 from oddtoc.target.qemu import QemuTarget
 from oddtoc.trust.log import logged
 
@@ -314,6 +314,8 @@ class Session:
         """
         self.end_temporary()
         self.settle()
+        if self._slots():
+            self.threads.release()
         collection = self.plan_gc(look, temporary_only=temporary_only)
         for write in collection.writes:
             self.target.write_many([write])

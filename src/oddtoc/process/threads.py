@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from oddtoc.errors import BusyError, FaultError
-from oddtoc.places import ReturnSlots, Span, Zone, Zones, kept_in_slots
+from oddtoc.places import Span, Zone, Zones
 from oddtoc.process.maps import Mapping, parse_maps
 from oddtoc.process.running import RunningProcess
 from oddtoc.process.stacks import Walk
+from oddtoc.slots import ReturnSlots, kept_in_slots
 from oddtoc.target.held import StoppedProcess
 from oddtoc.target.process import ProcessTarget
 from oddtoc.target.thread import Thread
@@ -50,6 +51,9 @@ class ProcessThreads:
         zones = Zones(Zone(span, f"the code at {span.start:#x}") for span in spans)
         with self._target.stopped() as stopped:
             return self.obstacle(zones, stopped, stopped.cpus(), [])
+
+    def release(self) -> None:
+        """Nothing: calls of a process come back soon, or stay where they are."""
 
     def requests(self) -> list[tuple[int, int]]:
         """Nothing: where stacks are is told by the registers."""

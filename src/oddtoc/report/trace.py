@@ -42,14 +42,21 @@ def ended_text(reading: Reading, still_in_use: Sequence[str]) -> str:
     if reading.lost:
         lines.append(f"{reading.lost} events came faster than they were read, and are lost; the counts hold all calls")
     if reading.missed:
-        lines.append(f"{reading.missed} calls began while too many others were on their way: their returns were not seen")
+        lines.append(
+            f"{reading.missed} calls began while too many others were on their way: their returns were not seen"
+        )
     if still_in_use:
         lines.append(f"the trace's memory stays until oddtoc gc finds nobody there: {still_in_use[0]}")
     return "\n".join(lines)
 
 
 def table(
-    names: Sequence[str], counts: Sequence[Count], before: Sequence[Count], seconds: float, tick: float, rows: int | None
+    names: Sequence[str],
+    counts: Sequence[Count],
+    before: Sequence[Count],
+    seconds: float,
+    tick: float,
+    rows: int | None,
 ) -> Table:
     """Functions that were called, the busiest first.
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from oddtoc.errors import TargetGoneError, TargetInUseError
 from oddtoc.target.guest_qemu import PID_FILE, QMP_SOCKET
-from oddtoc.target.memory import LIST_MEMORY, Memory, read_memory
+from oddtoc.target.memory import LIST_MEMORY, read_memory
 from oddtoc.target.monitor import Monitor
 
 _TIMEOUT = 5.0

@@ -144,6 +144,4 @@ def _check_word(journal: Journal, name: str, behind: int, word: int, original: i
             function=name,
         )
     if word == original and not can_move(word):
-        raise NoSiteError(
-            f"{name} begins with {word:#010x}, which works only there", address=behind, function=name
-        )
+        raise NoSiteError(f"{name} begins with {word:#010x}, which works only there", address=behind, function=name)

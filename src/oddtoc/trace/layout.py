@@ -1,6 +1,6 @@
 """Where the data of a trace stands: the addresses that passage.h is given, and what stands there.
 
-    header     ring of events     a row for each function     slots for return addresses
+header     ring of events     a row for each function     slots for return addresses
 """
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from oddtoc.places import SLOT_SIZE, Span
+from oddtoc.places import Span
+from oddtoc.slots import SLOT_SIZE
 
 HEADER = struct.Struct("<Q8xQ")
 """How many entries the ring was ever given; how many calls found no slot."""

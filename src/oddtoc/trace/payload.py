@@ -55,9 +55,7 @@ class Code:
     stubs: Span
 
 
-def make_code(
-    functions: Sequence[Traced], data: DataLayout, ground: Ground, place: Callable[[int], int]
-) -> Code:
+def make_code(functions: Sequence[Traced], data: DataLayout, ground: Ground, place: Callable[[int], int]) -> Code:
     """The code that some functions pass through.
 
     Args:

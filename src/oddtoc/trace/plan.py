@@ -39,7 +39,9 @@ class TracePlan:
     data: DataLayout
 
 
-def plan_trace(session: Session, subject: Subject, patterns: Sequence[str], *, events: bool, returns: bool) -> TracePlan:
+def plan_trace(
+    session: Session, subject: Subject, patterns: Sequence[str], *, events: bool, returns: bool
+) -> TracePlan:
     """Decide everything about a trace, from the live words, without writing.
 
     Args:
