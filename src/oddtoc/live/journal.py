@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import cached_property
 
 from oddtoc.errors import StateError
 from oddtoc.kernel.running import ReadMany
@@ -180,10 +181,17 @@ class Journal:
         return words[-1] if words else changes[0][1].old
 
     def _in_force(self, address: int) -> Iterable[tuple[PatchStatus, Change]]:
+        return self._changes_in_force.get(address, ())
+
+    @cached_property
+    def _changes_in_force(self) -> dict[int, list[tuple[PatchStatus, Change]]]:
+        """By address, oldest first."""
+        found: dict[int, list[tuple[PatchStatus, Change]]] = {}
         for status in self.patches:
             for function, condition in status.functions:
-                if condition.in_force:
-                    yield from ((status, change) for change in function.changes if change.address == address)
+                for change in function.changes if condition.in_force else ():
+                    found.setdefault(change.address, []).append((status, change))
+        return found
 
     @property
     def left_hooks(self) -> list[FunctionRecord]:

@@ -110,7 +110,7 @@ class LiveTable:
         self._names = tracer.names
         self._tick = 1 / tracer.people.ticks_per_second
         self._before = tuple(Count(0, 0, 0, 0) for _ in tracer.names)
-        self._began = self._shown = time.monotonic()
+        self._shown = time.monotonic()
 
     def show(self, reading: Reading) -> None:
         """Draw it anew twice a second."""
@@ -128,8 +128,7 @@ class LiveTable:
         if tracer.last is None:
             return
         none = [Count(0, 0, 0, 0)] * len(self._names)
-        seconds = time.monotonic() - self._began
-        self._console.print(table(self._names, tracer.last.counts, none, seconds, self._tick, None))
+        self._console.print(table(self._names, tracer.last.counts, none, tracer.seconds, self._tick, None))
         if text := ended_text(tracer.last, tracer.still_in_use):
             print(text, file=sys.stderr)
 

@@ -10,7 +10,7 @@ from fnmatch import translate
 
 from oddtoc.errors import NoSiteError, SymbolError
 from oddtoc.image.entry import Entry
-from oddtoc.image.symbols import Symbol, SymbolTable
+from oddtoc.image.symbols import Symbol
 from oddtoc.live.journal import Journal
 from oddtoc.live.running import Subject
 from oddtoc.trace.displaced import can_move
@@ -79,10 +79,7 @@ def choose(subject: Subject, journal: Journal, patterns: Sequence[str], *, retur
     for symbol, name, entry in zip(symbols, _told_apart(symbols), entries, strict=True):
         word = 0 if isinstance(entry, NoSiteError) else int.from_bytes(next(words), "little")
         try:
-            behind = _place(subject, symbol, entry, returns=returns)
-            original = subject.image.word(behind)
-            _check_word(journal, name, behind, word, original)
-            functions.append(Traced(name, symbol, entry.global_entry, behind, word, original))
+            functions.append(_traced(subject, journal, symbol, name, entry, word, returns=returns))
         except NoSiteError as error:
             refused.append((name, error.message))
     if not functions:
@@ -92,23 +89,22 @@ def choose(subject: Subject, journal: Journal, patterns: Sequence[str], *, retur
 
 def _fitting(subject: Subject, patterns: Sequence[str]) -> list[Symbol]:
     found: dict[int, Symbol] = {}
+    names = [(table, indices := table.functions().indices, table.names(indices)) for table in subject.tables]
     for pattern in patterns:
-        before = len(found)
-        for table in subject.tables:
-            found |= {symbol.address: symbol for symbol in _named(table, pattern) if symbol.address not in found}
-        if len(found) > before:
+        fit = re.compile(translate(pattern)).match
+        fitting = [
+            table.symbol(int(indices[place]))
+            for table, indices, known in names
+            for place, name in enumerate(known)
+            if fit(name)
+        ]
+        found |= {symbol.address: symbol for symbol in reversed(fitting) if symbol.address not in found}
+        if fitting:
             continue
         if _WILD & set(pattern):
-            raise SymbolError(f"no function fits {pattern}, or another pattern has them all")
+            raise SymbolError(f"no function fits {pattern}")
         subject.function(pattern)  # which says what there is instead
     return [found[address] for address in sorted(found)]
-
-
-def _named(table: SymbolTable, pattern: str) -> list[Symbol]:
-    indices = table.functions().indices
-    fit = re.compile(translate(pattern)).match
-    chosen = [index for index, name in zip(indices.tolist(), table.names(indices), strict=True) if fit(name)]
-    return [table.symbol(index) for index in chosen]
 
 
 def _told_apart(symbols: Sequence[Symbol]) -> list[str]:
@@ -116,7 +112,21 @@ def _told_apart(symbols: Sequence[Symbol]) -> list[str]:
     return [f"{s.name}@{s.address:#x}" if counts[s.name] > 1 else s.name for s in symbols]
 
 
-def _place(subject: Subject, symbol: Symbol, entry: Entry | NoSiteError, *, returns: bool) -> int:
+def _traced(
+    subject: Subject,
+    journal: Journal,
+    symbol: Symbol,
+    name: str,
+    entry: Entry | NoSiteError,
+    word: int,
+    *,
+    returns: bool,
+) -> Traced:
+    """One function.
+
+    Raises:
+        NoSiteError: it can't be watched, and why.
+    """
     reason = None
     if symbol.type == "ifunc":
         reason = "is an IFUNC: callers do not come by"
@@ -133,7 +143,9 @@ def _place(subject: Subject, symbol: Symbol, entry: Entry | NoSiteError, *, retu
         raise NoSiteError(
             f"the first word of {symbol.name} is jumped to from inside (a loop)", address=behind, function=symbol.name
         )
-    return behind
+    original = subject.image.word(behind)
+    _check_word(journal, name, behind, word, original)
+    return Traced(name, symbol, entry.global_entry, behind, word, original)
 
 
 def _check_word(journal: Journal, name: str, behind: int, word: int, original: int) -> None:

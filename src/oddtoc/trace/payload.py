@@ -1,6 +1,6 @@
 """What a trace puts into its target: a trampoline for each function, return stubs, and data; made by gcc and ld.
 
-The trampolines are macros (passage.h); what they are made of for one trace is a source of a few lines for each function.
+The trampolines are macros (passage.h). The source of one trace has a few lines for each function.
 """
 
 from __future__ import annotations

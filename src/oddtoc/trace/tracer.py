@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from types import TracebackType
@@ -38,6 +39,7 @@ class Tracer:
         refused: (name, reason) of functions that fit and can't be traced.
         outcome: what turning it on has cost.
         last: what was counted and recorded in all that time; known when the block has ended.
+        seconds: how long that was.
         still_in_use: why its memory could not be given back, one reason or none; known then, too.
 
     Raises:
@@ -66,6 +68,7 @@ class Tracer:
         self.refused = self._plan.choice.refused
         self.outcome: Outcome | None = None
         self.last: Reading | None = None
+        self.seconds = 0.0
         self.still_in_use: tuple[str, ...] = ()
 
     def __enter__(self) -> Tracer:
@@ -77,6 +80,7 @@ class Tracer:
         self._session.keeper.vouch(self._plan.plan.record)
         try:
             self.outcome = self._session.apply(self._plan.plan, timeout=self._timeout, immediate=True)
+            self._began = time.monotonic()
         except BaseException:
             self._end()
             raise
@@ -118,7 +122,8 @@ class Tracer:
 
     def _end(self) -> None:
         try:
-            if self._session.end_temporary(timeout=self._timeout):
+            if self._session.end_temporary(timeout=self._timeout) and self.outcome:
+                self.seconds = time.monotonic() - self._began
                 self.last = self.read()
             kept = self._session.gc(temporary_only=True).kept
             self.still_in_use = tuple(reason for _, reason in kept)
