@@ -23,6 +23,7 @@ from oddtoc.cli import (
     report,
     scan,
     schema,
+    trace,
     trust,
 )
 from oddtoc.cli.command import Command
@@ -55,6 +56,7 @@ for _command in (
     lab.lab,
     prove.prove,
     explain.explain,
+    trace.trace,
     schema.schema,
     demo.demo,
     demo_process.demo_process,

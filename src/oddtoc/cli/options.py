@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from oddtoc.cli.complete import targets
-from oddtoc.errors import UsageError
+from oddtoc.errors import OddtocError, UsageError
 
 
 class Format(StrEnum):
@@ -53,3 +53,15 @@ def choices(which: list[str] | None) -> dict[str, str]:
             raise UsageError(f"--which {one} names no file or address", advice="write NAME=FILE or NAME=0xADDRESS")
         chosen[name] = value
     return chosen
+
+
+def write_page(path: Path, page: str) -> None:
+    """Write a page of HTML.
+
+    Raises:
+        OddtocError: the file can't be written.
+    """
+    try:
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise OddtocError(f"{path} can't be written: {error.strerror}") from error

@@ -12,9 +12,9 @@ from oddtoc.image.elf import Image
 from oddtoc.image.entry import Entry
 from oddtoc.image.flow import flow_of
 from oddtoc.image.functions import LOCAL_OFFSETS
-from oddtoc.image.live import live_entries
+from oddtoc.image.live import known_entries, live_entries
 from oddtoc.image.relocated import relocated_distances
-from oddtoc.image.symbols import Symbol
+from oddtoc.image.symbols import Symbol, SymbolTable
 from oddtoc.kernel.arena import Arena
 from oddtoc.kernel.body import body
 from oddtoc.kernel.callers import far_caller
@@ -135,6 +135,15 @@ class LoadedModule:
             NoSiteError: the words at an entry are those of no known shape.
         """
         return live_entries(self.image, self.read_many, symbols)
+
+    def known_entries(self, symbols: Iterable[Symbol]) -> list[Entry | NoSiteError]:
+        """The entries of functions, with an error for each whose words are of no known shape."""
+        return known_entries(self.image, self.read_many, symbols)
+
+    @property
+    def tables(self) -> Sequence[SymbolTable]:
+        """All symbols that are known."""
+        return [self.image.symbols]
 
     def branch_place(self, symbol: Symbol, entry: Entry, *, compiled: bool = False) -> int:
         """The word that takes the branch. See `oddtoc.kernel.place`."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from oddtoc.errors import (
     ChangedError,
     MismatchError,
+    NoSiteError,
     PatchError,
     RecordError,
     SymbolError,
@@ -19,8 +20,8 @@ from oddtoc.image.elf import Image
 from oddtoc.image.entry import Entry
 from oddtoc.image.flow import flow_of
 from oddtoc.image.live import ReadMany as ReadMany
-from oddtoc.image.live import live_entries
-from oddtoc.image.symbols import Symbol
+from oddtoc.image.live import known_entries, live_entries
+from oddtoc.image.symbols import Symbol, SymbolTable
 from oddtoc.kernel.arena import Arena, find_arenas
 from oddtoc.kernel.body import body
 from oddtoc.kernel.callers import far_caller
@@ -262,6 +263,15 @@ class RunningKernel:
             NoSiteError: the words at an entry are those of no known shape.
         """
         return live_entries(self.image, self.read_many, symbols)
+
+    def known_entries(self, symbols: Iterable[Symbol]) -> list[Entry | NoSiteError]:
+        """The entries of functions, with an error for each whose words are of no known shape."""
+        return known_entries(self.image, self.read_many, symbols)
+
+    @property
+    def tables(self) -> Sequence[SymbolTable]:
+        """All symbols that are known."""
+        return [self.image.symbols]
 
     def branch_place(self, symbol: Symbol, entry: Entry, *, compiled: bool = False) -> int:
         """The word that takes the branch. See `oddtoc.kernel.place`."""

@@ -30,10 +30,12 @@ from oddtoc.live.tables import TABLES
 from oddtoc.mechanism.catalog import AUTO
 from oddtoc.process.running import RunningProcess
 from oddtoc.process.threads import ProcessThreads
+from oddtoc.slots import ReturnSlots
 from oddtoc.target.connect import connect, parse_target
 from oddtoc.target.pause import Pause
 from oddtoc.target.process import ProcessTarget
 from oddtoc.target.qemu import QemuTarget
+from oddtoc.trust.log import logged
 
 DEFAULT_TIMEOUT = 10.0
 _PIECE = 16 << 10
@@ -63,7 +65,7 @@ class Session:
         kernel = RunningKernel(image, target.read_many, modules)
         kernel.check_identity()
         target.mapping = kernel
-        self._hold(target, name, kernel, lambda: KernelThreads(kernel, target))
+        self._hold(target, name, kernel, lambda: KernelThreads(kernel, target, self._slots))
 
     def _hold(self, target: Target, name: str, running: Running, threads: Callable[[], Threads]) -> None:
         self.target = target
@@ -137,7 +139,7 @@ class Session:
     def _of_process(cls, target: ProcessTarget, name: str) -> Session:
         process = RunningProcess(target)
         session = cls.__new__(cls)
-        session._hold(target, name, process, lambda: ProcessThreads(process, target))
+        session._hold(target, name, process, lambda: ProcessThreads(process, target, session._slots))
         return session
 
     def __enter__(self) -> Session:
@@ -258,6 +260,7 @@ class Session:
             MechanismError: it can't be done without looking at stacks.
         """
         first = len(self.target.pauses)
+        self.end_temporary(timeout=timeout)
         journal = self.journal()
         commit = self._revert_commit(journal, name)
         status = journal.find(name)
@@ -274,6 +277,25 @@ class Session:
             timeout=timeout,
         )
         return self._outcome(name, pause, first, immediate)
+
+    def end_temporary(self, *, timeout: float = DEFAULT_TIMEOUT) -> list[str]:
+        """Take back what was to last as long as one command: nobody else has this target, so that command has ended.
+
+        One word of each function changes, so nobody can stand in the way but on that word.
+
+        Returns:
+            Their names.
+        """
+        journal = self.journal()
+        left = journal.left_over
+        if not left:
+            return []
+        names = [status.record.name for status in left]
+        with logged(self.keeper.policy, "revert", self.keeper.target, " ".join(names)) as operation:
+            operation.begin(functions=sum(len(status.functions) for status in left))
+            states = [state_write(status.entry.address, State.REVERTED) for status in left]
+            carry_out(self.target, Commit(moves(journal, left), states, accepted=True), timeout=timeout)
+        return names
 
     def settle(self, *, timeout: float = DEFAULT_TIMEOUT) -> None:
         """Put right what a killed run left behind: states of records, and hooks of callbacks."""
@@ -310,21 +332,29 @@ class Session:
         state = state_write(status.entry.address, State.REVERTED)
         return Commit(moves(journal, [status]), [state], accepted=True)
 
-    def plan_gc(self, look: Look | None = None) -> Collection:
-        """What `gc` would give back, and what not and why."""
-        return collect(self.journal(), self.running.payloads, look or self.threads.standing_in)
+    def _slots(self) -> list[ReturnSlots]:
+        return self.journal().return_slots
 
-    def gc(self, look: Look | None = None) -> Collection:
+    def plan_gc(self, look: Look | None = None, *, temporary_only: bool = False) -> Collection:
+        """What `gc` would give back, and what not and why."""
+        look = look or self.threads.standing_in
+        return collect(self.journal(), self.running.payloads, look, temporary_only=temporary_only)
+
+    def gc(self, look: Look | None = None, *, temporary_only: bool = False) -> Collection:
         """Give back the memory and the records of reverted patches that nobody can be in or come back to.
 
         Args:
             look: says who stands in some spans, or will return into them; looks at all threads if not given.
+            temporary_only: leave patches as they are.
 
         Returns:
             What was given back; and what was not, with the reason for each.
         """
+        self.end_temporary()
         self.settle()
-        collection = self.plan_gc(look)
+        if self._slots():
+            self.threads.release()
+        collection = self.plan_gc(look, temporary_only=temporary_only)
         for write in collection.writes:
             self.target.write_many([write])
         contents = self.journal().contents
