@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from oddtoc.cli.command import Command
 from oddtoc.cli.options import Format, Immediate, Output, Remote, Scheduler, Timeout, Which, choices
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ Only = Annotated[list[str] | None, typer.Option("--only", metavar="KEY=VALUE", h
 Jobs = Annotated[int, typer.Option("--jobs", "-j", metavar="N", min=1, help=_JOBS)]
 
 
-@app.command()
+@app.command(cls=Command)
 def apply(
     patch: Annotated[Path, typer.Argument(metavar="PATCH.o", help="A patch object from oddtoc build.")],
     targets: Targets,
@@ -89,7 +90,7 @@ def apply(
     raise typer.Exit(not complete)
 
 
-@app.command()
+@app.command(cls=Command)
 def status(
     targets: Targets,
     only: Only = None,
@@ -110,7 +111,7 @@ def status(
     raise typer.Exit(any(answer.error for answer in answers.values()))
 
 
-@app.command()
+@app.command(cls=Command)
 def revert(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The patch, as oddtoc fleet status names it.")],
     targets: Targets,

@@ -24,14 +24,38 @@ _IMMEDIATE = (
     "stacks were not looked at: a thread that was inside goes on in the code that it was in, "
     "beside others that run what is in force now"
 )
+_LEFT_OVER = "the command that made it has ended; the next oddtoc trace, revert or gc takes it back"
 
 
-def built(patch: PatchObject, path: Path) -> str:
+def built_text(patch: PatchObject, path: Path) -> str:
     """One line per replaced function."""
-    size = sum(len(section.data) for section in patch.loaded)
-    lines = [f"{path}: patch {patch.name}, {size} bytes of code and data"]
+    lines = [built_line(patch, path)]
     lines += [f"  {r.image}: {r.function} -> {r.symbol.name}" for r in patch.replacements]
     return "\n".join(lines)
+
+
+def built_line(patch: PatchObject, path: Path) -> str:
+    """Where a patch object is, and how large."""
+    return f"{path}: patch {patch.name}, {_size(patch)} bytes of code and data"
+
+
+def built_json(patch: PatchObject, path: Path) -> str:
+    """The same as JSON."""
+    return _json(built_record(patch, path))
+
+
+def built_record(patch: PatchObject, path: Path) -> dict[str, Any]:
+    """A patch object as plain values."""
+    return {
+        "patch": patch.name,
+        "path": str(path),
+        "bytes": _size(patch),
+        "replacements": [{"image": r.image, "function": r.function, "by": r.symbol.name} for r in patch.replacements],
+    }
+
+
+def _size(patch: PatchObject) -> int:
+    return sum(len(section.data) for section in patch.loaded)
 
 
 def plan_text(plan: Plan) -> str:
@@ -112,6 +136,11 @@ def revert_text(record: Record, commit: Commit) -> str:
     return "\n".join([*lines, *_callbacks(record, ("pre_unpatch", "post_unpatch"))])
 
 
+def revert_json(record: Record, commit: Commit) -> str:
+    """The same as JSON."""
+    return _json({"patch": record.name, "functions": [_function(function) for function in commit.functions]})
+
+
 def status_text(patches: Sequence[PatchStatus], target: str) -> str:
     """One block per patch that is recorded, oldest first."""
     if not patches:
@@ -119,6 +148,9 @@ def status_text(patches: Sequence[PatchStatus], target: str) -> str:
     lines = []
     for status in patches:
         lines.append(f"{status.record.name}: {status.condition.value}")
+        if status.record.temporary:
+            lines.append(f"  {len(status.functions)} functions; {_LEFT_OVER}")
+            continue
         for function, condition in status.functions:
             place = f"{function.behind:#x} -> {function.target:#x}"
             lines.append(f"  {function.name}  {function.mechanism}  {place}  {condition.value}")
@@ -133,13 +165,19 @@ def status_json(patches: Sequence[PatchStatus]) -> str:
         [
             {
                 "patch": status.record.name,
+                "module": status.record.module or None,
                 "condition": status.condition.value,
                 "sha256": status.record.sha256,
                 "time": status.record.time,
+                "temporary": status.record.temporary,
                 "pinned": status.record.pinned or None,
                 "replaced_all": status.record.replaces,
                 "states": {hex(number): version for number, version in status.record.states},
                 "callbacks": {when: hex(address) for when, address in status.record.callbacks},
+                "payload": [
+                    {"area": area, "address": hex(span.start), "size": span.size}
+                    for area, span in status.record.spans.items()
+                ],
                 "functions": [{**_function(f), "condition": condition.value} for f, condition in status.functions],
             }
             for status in patches
