@@ -155,8 +155,10 @@ def _not_everywhere(found: Iterable[Source | Failure], engine: Engine) -> set[st
 def _one_by_one(engine: Engine, work: Callable[[Batch], Parcel], batch: Batch) -> list[Result]:
     """A batch over which processes died, image by image: which one is it?"""
     results: list[Result] = []
-    found = dict(engine.each(work, [replace(batch, units=(unit,)) for unit in batch.units]))
-    for one, parcel in found.items():
+    ones = [replace(batch, number=place, units=(unit,)) for place, unit in enumerate(batch.units)]
+    found = dict(engine.each(work, ones))
+    for one in ones:
+        parcel = found[one]
         results += [Failure(one.units[0].name, parcel.reason)] if isinstance(parcel, Lost) else unpacked_results(parcel)
     return results
 
