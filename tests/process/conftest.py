@@ -99,3 +99,26 @@ def process_guest(busy, user, debian_files, tmp_path_factory):
     made = boot_with_gdbserver("6.1", f"test-process-{os.getpid()}", files=files, arguments=line, timeout=_BOOT_SECONDS)
     yield Machine(made, path)
     made.guest.stop()
+
+
+class User:
+    """The running program user.c."""
+
+    def __init__(self, process_guest):
+        self.guest = process_guest
+        process_guest.run("rm -f /tmp/ask /tmp/answer")
+        self.pid = process_guest.start("exec user", "/tmp/user")
+        self.target = f"{process_guest.server}#{self.pid}"
+        process_guest.run("until [ -p /tmp/ask ]; do sleep 0.1; done")
+
+    def ask(self, line="say"):
+        return self.guest.run(
+            f"rm -f /tmp/answer; echo {line} > /tmp/ask; until [ -e /tmp/answer ]; do sleep 0.02; done; cat /tmp/answer"
+        ).strip()
+
+
+@pytest.fixture
+def user_process(process_guest):
+    user = User(process_guest)
+    yield user
+    process_guest.run(f"kill -9 {user.pid}")

@@ -12,29 +12,6 @@ PLAIN = "value 2 3 sum 55 inside 56 leaf 5 4 chosen 5 adler 1ff104df 1ff104df"
 PATCHED = "value 101 201 sum 1055 inside 1951 leaf 5 -5 chosen 5 adler 1ff104df 1ff104df"
 
 
-class User:
-    """The running program user.c."""
-
-    def __init__(self, process_guest):
-        self.guest = process_guest
-        process_guest.run("rm -f /tmp/ask /tmp/answer")
-        self.pid = process_guest.start("exec user", "/tmp/user")
-        self.target = f"{process_guest.server}#{self.pid}"
-        process_guest.run("until [ -p /tmp/ask ]; do sleep 0.1; done")
-
-    def ask(self, line="say"):
-        return self.guest.run(
-            f"rm -f /tmp/answer; echo {line} > /tmp/ask; until [ -e /tmp/answer ]; do sleep 0.02; done; cat /tmp/answer"
-        ).strip()
-
-
-@pytest.fixture
-def user_process(process_guest):
-    user = User(process_guest)
-    yield user
-    process_guest.run(f"kill -9 {user.pid}")
-
-
 @pytest.mark.parametrize("mechanism", ["auto", "shared-toc", "guarded/slot", "odd-toc/cr4"])
 def test_a_library_is_patched_and_reverted(user_process, built, mechanism):
     assert user_process.ask() == PLAIN
