@@ -15,11 +15,14 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from bench.kept import Measurement, write
 from playwright.sync_api import sync_playwright
 
 from oddtoc.debian import fetch_kernel
 from oddtoc.image.elf import Image
 from oddtoc.scan import scan_image
+
+_MEASURED: list[Measurement] = []
 
 
 def main() -> None:
@@ -27,6 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kernels", nargs="*", default=["6.1", "6.12", "7.2"])
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
     options = parser.parse_args()
     print(f"{'kernel':8}{'what':34}{'seconds':>9}{'MB':>7}   ratio")
     for series in options.kernels:
@@ -34,6 +38,7 @@ def main() -> None:
         _one_image(series, Path(kernel.vmlinux), options.rounds)
         _all_files(series, [Path(kernel.vmlinux), Path(kernel.modules)])
         _page(series, Path(kernel.vmlinux))
+    write(options.json, "how fast a scan is", "the best of some runs; the ratio says how many times faster", _MEASURED)
 
 
 def _one_image(series: str, vmlinux: Path, rounds: int) -> None:
@@ -103,6 +108,7 @@ def _measured(command: list[str]) -> tuple[float, float]:
 def _row(series: str, what: str, seconds: float, memory: float = 0, ratio: float = 0) -> None:
     shown = f"{memory:7.0f}" if memory else " " * 7
     print(f"{series:8}{what:34}{seconds:9.3f}{shown}" + (f"   {ratio:5.2f}" if ratio else ""), flush=True)
+    _MEASURED.append(Measurement(series, what, seconds, seconds, ratio=ratio))
 
 
 if __name__ == "__main__":

@@ -20,13 +20,6 @@ def changed_files(tree: KernelTree, new: Path) -> list[str]:
     return [file for file in built if _differ(tree.source / file, new / file)]
 
 
-def private_headers(tree: KernelTree, new: Path, file: str) -> list[str]:
-    """The headers beside a file that differ too."""
-    folder = Path(file).parent
-    names = [path.name for path in sorted((tree.source / folder).glob("*.h"))]
-    return [str(folder / name) for name in names if _differ(tree.source / folder / name, new / folder / name)]
-
-
 def definers(tree: KernelTree, new: Path, symbol: str, files: list[str]) -> list[str]:
     """The changed files that define a function in the newer source and not in the older one."""
     pattern = re.compile(rf"^[a-zA-Z][^;=\n]*\b{re.escape(symbol)}\(", re.MULTILINE)

@@ -1,15 +1,12 @@
 """Functions of libraries and programs are replaced in running processes, behave as replaced, and are taken back."""
 
 import pytest
+from user import PATCHED, PLAIN
 
 from oddtoc.build.compile import compile_patch
 from oddtoc.errors import BusyError, NoSiteError, PatchError, StateError, SymbolError, TargetError
 from oddtoc.live.journal import Condition
 from oddtoc.live.session import Session
-
-PLAIN = "value 2 3 sum 55 inside 56 leaf 5 4 chosen 5 adler 1ff104df 1ff104df"
-# thing_value(3) is 301 (300 and thing_leaf(0)), hidden(301) 903, thing_sum of 1 to 9 and 3 is 48 and 1000
-PATCHED = "value 101 201 sum 1055 inside 1951 leaf 5 -5 chosen 5 adler 1ff104df 1ff104df"
 
 
 @pytest.mark.parametrize("mechanism", ["auto", "shared-toc", "guarded/slot", "odd-toc/cr4"])

@@ -12,6 +12,7 @@ from pathlib import Path
 from oddtoc.build.compare import Comparison, compare_units
 from oddtoc.build.compile import merge_patch
 from oddtoc.build.extract import Extractor
+from oddtoc.build.headers import HeaderChange
 from oddtoc.build.layouts import changed_layouts
 from oddtoc.build.names import KernelNames
 from oddtoc.build.objectfile import NewSymbol, ObjectFile
@@ -64,12 +65,15 @@ class Fix:
         units: the files that it was made of.
         ignored: files of the diff that no code is made of.
         asked_keys: static keys that the patch asks at run time.
+        taken, left: what differs in newer headers, and the files took or left.
     """
 
     patch: PatchObject
     units: list[UnitFix]
     ignored: tuple[str, ...]
     asked_keys: int
+    taken: list[HeaderChange]
+    left: list[HeaderChange]
 
 
 def build_fix(
@@ -121,7 +125,8 @@ def build_fix(
         code = Path(folder, "code.o")
         target.write(code)
         patch = merge_patch(code, output, name=name, support=support)
-    return Fix(patch, units, overlay.ignored, sum(extractor.found.asked_keys for extractor in extractors))
+    asked = sum(extractor.found.asked_keys for extractor in extractors)
+    return Fix(patch, units, overlay.ignored, asked, overlay.taken, overlay.left)
 
 
 def _compile(tree: KernelTree, overlay: Overlay, file: str) -> tuple[Path, Path, Path, Path] | None:
@@ -174,8 +179,8 @@ def _objections(unit: UnitFix, image: Image) -> Iterator[Refusal]:
 
 
 def _layout_objections(file: str, before: Path, after: Path) -> Iterator[Refusal]:
-    for structure, difference in changed_layouts(before, after):
-        yield Refusal("layout", file, structure, difference)
+    for change in changed_layouts(before, after):
+        yield Refusal("layout", file, change.name, change.difference, change.member)
 
 
 def _extract(extractors: Sequence[Extractor]) -> Iterator[tuple[str, NewSymbol, int]]:

@@ -52,13 +52,11 @@ class Lookout:
         image: the kernel's image.
         hidden: where tracers keep return addresses.
         hideouts: addresses that stand for others.
-
-    Attributes:
-        slots: return addresses that traces keep; may be set anew before each look.
+        slots: return addresses that traces keep.
     """
 
-    def __init__(self, image: Image, hidden: Hidden, hideouts: Hideouts) -> None:
-        self.slots: Sequence[ReturnSlots] = ()
+    def __init__(self, image: Image, hidden: Hidden, hideouts: Hideouts, slots: Sequence[ReturnSlots] = ()) -> None:
+        self._slots = slots
         self._hidden = hidden
         self._hideouts = hideouts
         self._walker = Walker(image, hideouts)
@@ -84,7 +82,7 @@ class Lookout:
             context, words = contexts[index], stacks[index]
             kept = self._kept(context, words, read_many)
             walk = self._walker.walk(context, words, kept)
-            walk.words |= kept_in_slots(walk.words, self.slots, read_many)
+            walk.words |= kept_in_slots(walk.words, self._slots, read_many)
             counted = np.array(sorted(walk.words), np.uint64)
             found = counted[zones.holds(counted)]
             if len(found):

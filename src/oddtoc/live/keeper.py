@@ -86,6 +86,22 @@ def admitted(
     return keep
 
 
+def logged_room(
+    make: Callable[Concatenate[Session, PatchObject, _P], None],
+) -> Callable[Concatenate[Session, PatchObject, _P], None]:
+    """For a method that has the target make room for a patch: the policy comes first here, too."""
+
+    @wraps(make)
+    def keep(session: Session, patch: PatchObject, /, *args: _P.args, **options: _P.kwargs) -> None:
+        session.keeper.admit(patch)
+        with logged(session.keeper.policy, "room", session.keeper.target, patch.name) as operation:
+            sha256 = hashlib.sha256(patch.content).hexdigest()
+            operation.begin(sha256=sha256, signer=session.keeper.signer(sha256))
+            make(session, patch, *args, **options)
+
+    return keep
+
+
 def logged_apply(
     apply: Callable[Concatenate[Session, Plan, _P], Outcome],
 ) -> Callable[Concatenate[Session, Plan, _P], Outcome]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
 
+from oddtoc.check.finding import Finding
+from oddtoc.debian.kernels import fetched_kernels
 from oddtoc.errors import ChangedError, UsageError
 from oddtoc.image.elf import Image
 from oddtoc.kernel.running import RunningKernel
@@ -15,10 +17,11 @@ from oddtoc.live.callbacks import Callbacks, around, unhook
 from oddtoc.live.collect import Collection, Look, collect
 from oddtoc.live.commit import Commit, carry_out
 from oddtoc.live.journal import Condition, Journal, PatchStatus
-from oddtoc.live.keeper import Keeper, admitted, logged_apply, logged_revert
+from oddtoc.live.keeper import Keeper, admitted, logged_apply, logged_revert, logged_room
+from oddtoc.live.moduleroom import make_room, module_without_room
 from oddtoc.live.moves import moves
 from oddtoc.live.outcome import Outcome as Outcome
-from oddtoc.live.plan import Plan, plan_apply
+from oddtoc.live.plan import Plan, findings, images_of, plan_apply
 from oddtoc.live.quiescence import KernelThreads, Watch, check_immediate, zones_of_apply, zones_of_revert
 from oddtoc.live.record import Record
 from oddtoc.live.running import Running, Target, Threads
@@ -49,6 +52,7 @@ class Session:
         target: where it runs, already connected.
         image: the kernel's image.
         name: of the target, as the user wrote it.
+        modules: folders with the files of its modules.
 
     Attributes:
         running: what runs there.
@@ -57,9 +61,10 @@ class Session:
         MismatchError: another kernel runs there.
     """
 
-    def __init__(self, target: QemuTarget, image: Image, name: str = "") -> None:
-        kernel = RunningKernel(image, target.read_many)
+    def __init__(self, target: QemuTarget, image: Image, name: str = "", modules: Sequence[Path] = ()) -> None:
+        kernel = RunningKernel(image, target.read_many, modules)
         kernel.check_identity()
+        target.mapping = kernel
         self._hold(target, name, kernel, lambda: KernelThreads(kernel, target, self._slots))
 
     def _hold(self, target: Target, name: str, running: Running, threads: Callable[[], Threads]) -> None:
@@ -91,13 +96,21 @@ class Session:
         return self.target
 
     @classmethod
-    def open(cls, target: str, *, vmlinux: str | Path | None = None, remote: bool = False) -> Session:
+    def open(
+        cls,
+        target: str,
+        *,
+        vmlinux: str | Path | None = None,
+        modules: str | Path | None = None,
+        remote: bool = False,
+    ) -> Session:
         """Connect to a target.
 
         Args:
             target: ``guest:NAME``, ``gdb://host:port``, ``qmp:PATH`` or the path of a debug server's Unix socket; for
-                a process behind a gdbserver ``#PID`` stands behind its address.
+                a process behind a gdbserver ``#PID`` stands behind its address; ``pid:N`` is one of this machine.
             vmlinux: the kernel's ELF image with symbols; known already for ``guest:NAME``.
+            modules: a folder with files of its modules; those of Debian's kernels in guests are known.
             remote: whether the debug server may be on another machine. Nothing on the way there is encrypted, and
                 nobody proves who they are.
 
@@ -117,7 +130,7 @@ class Session:
                 return cls._of_process(connection, target)
             if image is None:
                 raise UsageError(f"which kernel runs at {target}?", advice="give its image with --vmlinux PATH")
-            return cls(connection, image, target)
+            return cls(connection, image, target, _module_folders(modules, address.vmlinux))
         except BaseException:
             connection.close()
             raise
@@ -145,7 +158,7 @@ class Session:
         Raises:
             RecordError: the journal in the target is damaged.
         """
-        return Journal(self.running.journal, self.running.read_many)
+        return Journal(self.running.journal, self.running.read_many, self.running.is_here)
 
     def status(self) -> list[PatchStatus]:
         """Every recorded patch that was not reverted, oldest first, judged by the live words."""
@@ -162,6 +175,31 @@ class Session:
     ) -> Plan:
         """Everything that applying a patch would write. See `plan_apply`."""
         return plan_apply(self.running, self.journal(), patch, mechanism=mechanism, which=which, replace=replace)
+
+    def check(self, patch: PatchObject) -> list[Finding]:
+        """What there is to say about a patch for this kernel or one of its modules. See `check_patch`."""
+        return findings(self.kernel.subject(images_of(patch)), patch)
+
+    def prepare(self, patch: PatchObject, *, timeout: float = DEFAULT_TIMEOUT) -> None:
+        """Have the kernel give memory near the module that a patch changes, if it has not yet. It keeps it for ever.
+
+        Args:
+            patch: the patch object; nothing has to be done for one that changes something else.
+            timeout: seconds to wait for the kernel.
+
+        Raises:
+            NotLoadedError: the module is not loaded.
+            BusyError: no thread came by to do it.
+            RoomError: the kernel has no such memory.
+        """
+        if module_without_room(self.running, patch) is not None:
+            self._make_room(patch, timeout=timeout)
+
+    @logged_room
+    def _make_room(self, patch: PatchObject, *, timeout: float) -> None:
+        module = module_without_room(self.running, patch)
+        if module is not None:
+            make_room(self.target, self.kernel, self.threads, self.journal, patch, module, timeout=timeout)
 
     @logged_apply
     def apply(self, plan: Plan, *, timeout: float = DEFAULT_TIMEOUT, immediate: bool = False) -> Outcome:
@@ -358,3 +396,9 @@ class Session:
 
     def _outcome(self, name: str, pause: Pause | None, first: int, immediate: bool = False) -> Outcome:
         return Outcome.of(name, pause, self.target.pauses[first:], immediate=immediate)
+
+
+def _module_folders(given: str | Path | None, vmlinux: Path | None) -> list[Path]:
+    """Where the files of a kernel's modules may be: where the user says, and what was fetched with a guest's kernel."""
+    fetched = [kernel.modules for kernel in fetched_kernels() if vmlinux and kernel.vmlinux.samefile(vmlinux)]
+    return [*([Path(given)] if given else []), *fetched]

@@ -51,7 +51,9 @@ class LoadedObject:
     """
 
     in_process = True
+    toc_is_a_number = True
     toc_slot = 0
+    module = None
 
     def __init__(self, name: str, image: Image, debug: SymbolTable | None, process: RunningProcess) -> None:
         if image.toc is None:

@@ -12,8 +12,7 @@ from oddtoc.process.maps import Mapping, parse_maps
 from oddtoc.process.running import RunningProcess
 from oddtoc.process.stacks import Walk
 from oddtoc.slots import ReturnSlots, kept_in_slots
-from oddtoc.target.held import StoppedProcess
-from oddtoc.target.process import ProcessTarget
+from oddtoc.target.process import ProcessTarget, StoppedProcess
 from oddtoc.target.thread import Thread
 
 _LATER = "try again later, or give it longer with --timeout"

@@ -11,7 +11,7 @@ _LONGEST_LINE = 1 << 20
 
 
 class Monitor:
-    """QEMU's machine protocol (docs/interop/qmp-spec of QEMU), as much as is needed: no events are kept.
+    """QEMU's machine protocol (docs/interop/qmp-spec of QEMU), as much as is needed: one question at a time.
 
     Args:
         path: of the socket of a monitor in control mode.
