@@ -6,8 +6,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from user import User
 from own import own_files
+from user import User
 
 from oddtoc.build.compile import compile_patch, tool
 from oddtoc.debian.programs import program_files
