@@ -95,6 +95,11 @@ class Tracer:
         return self._onlooker is None
 
     @property
+    def name(self) -> str:
+        """Of its record."""
+        return self._plan.plan.record.name
+
+    @property
     def ring_size(self) -> int:
         """How many events the target keeps for whoever comes to read them."""
         return self._reader.ring_size
