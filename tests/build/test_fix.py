@@ -311,7 +311,7 @@ def test_refusals_are_for_programs_too(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     refused = json.loads(done.stdout)["refused"]
     assert done.returncode == 1 and [r["id"] for r in refused] == ["no-effect"]
-    assert set(refused[0]) == {"id", "file", "subject", "reason", "way_out"} and refused[0]["id"] in WAYS_OUT
+    assert set(refused[0]) == {"id", "file", "subject", "reason", "member", "way_out"} and refused[0]["id"] in WAYS_OUT
 
 
 def test_files_of_another_tree_are_named_relative_to_it(tree, tmp_path):
