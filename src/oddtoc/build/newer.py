@@ -31,7 +31,7 @@ def take_newer(tree: KernelTree, new: Path, files: Sequence[str], image: Image) 
     Args:
         tree: the running kernel's source, prepared.
         new: the root of the newer source.
-        files: relative to both. Headers among them are taken as they are, for all files that include them.
+        files: relative to both. With headers among them, these are taken as they are, and all others are the old ones.
         image: the running kernel.
 
     Raises:
@@ -39,7 +39,9 @@ def take_newer(tree: KernelTree, new: Path, files: Sequence[str], image: Image) 
         BuildError: a file is not there, or the compiler fails.
     """
     plain = take_files(tree.source, new, files)
-    headers = {header for file in plain.units for header in included_headers(tree, file, new)} - set(plain.headers)
+    if plain.headers:
+        return plain
+    headers = {header for file in plain.units for header in included_headers(tree, file, new)}
     structures = MergedHeaders(tree.source, new, plain.units, headers).touched_structures()
     lacked: dict[tuple[str, str], str] = {}
     for _ in range(_MOST_ROUNDS):
