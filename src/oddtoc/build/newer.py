@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from oddtoc.build.headers import MergedHeaders
 from oddtoc.build.members import accessed_members
 from oddtoc.build.overlay import Overlay, take_files
 from oddtoc.build.refusal import Refusal, RefusedError
-from oddtoc.build.shared import shared_refusals
+from oddtoc.build.segments import LAID_OUT
+from oddtoc.build.shared import shared_refusals, used_elsewhere
 from oddtoc.build.tree import KernelTree
 from oddtoc.build.unit import Flavour, compile_unit, included_headers
 from oddtoc.errors import BuildError
@@ -58,6 +60,30 @@ def take_newer(tree: KernelTree, new: Path, files: Sequence[str], image: Image) 
     if refusals := list(shared_refusals(tree, new, overlay, image)):
         raise RefusedError(refusals)
     return overlay
+
+
+def take_diff(tree: KernelTree, overlay: Overlay, image: Image) -> Overlay | None:
+    """A changed tree whose structures are the running kernel's, for a diff that lays some out anew without using them.
+
+    Args:
+        tree: the running kernel's source, prepared.
+        overlay: what a diff makes of it.
+        image: the running kernel.
+
+    Returns:
+        None where that would leave more of the headers than structures, or where other files use what they change.
+
+    Raises:
+        RefusedError: see `take_newer`.
+    """
+    if not overlay.units or not overlay.headers:
+        return None
+    found = take_newer(tree, overlay.root, overlay.units, image)
+    left = [change for change in found.left if change.kind not in LAID_OUT]
+    shared = {change.name for change in found.taken if not change.is_new and change.kind not in LAID_OUT}
+    if left or used_elsewhere(tree, found, shared):
+        return None
+    return replace(found, ignored=overlay.ignored)
 
 
 def _failures(tree: KernelTree, overlay: Overlay) -> dict[str, str]:

@@ -51,6 +51,12 @@ def shared_refusals(tree: KernelTree, new: Path, overlay: Overlay, image: Image)
         yield from _left_users(merged, name)
 
 
+def used_elsewhere(tree: KernelTree, overlay: Overlay, names: Collection[str]) -> bool:
+    """Whether other files of the kernel proper mention one of some names."""
+    others = [unit for unit in tree.built_units() if unit not in overlay.units] if names else []
+    return any(_users(tree.source, others, names).values())
+
+
 def _left_users(merged: MergedHeaders, name: str) -> Iterator[Refusal]:
     for change, item in merged.left_items():
         if not change.is_new and item.kind in ("function", "define") and name in item.mentions:
