@@ -11,6 +11,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from oddtoc.errors import ImageError, SymbolError
 from oddtoc.image.elf import Image
@@ -32,6 +33,7 @@ _TAIL |= {17: (4, 0), 19: (0, 12)}
 """By kind: bytes behind the entry, and bytes for each of its `vlen`. Others have none."""
 _LAST_KIND = 19
 _DEEPEST = 32
+_MOST_MEMBERS = 100_000
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,10 @@ class Btf:
                 constants = {constant: (value, size * 8) for constant, value in self._constants(number).items()}
                 yield f"enum {name}".rstrip(), Layout(size, constants)
             elif name and kind in (_STRUCT, _UNION):
-                yield name, Layout(size, dict(self._flat_members(number, "", 0, 0)))
+                members = dict(islice(self._flat_members(number, "", 0, 0), _MOST_MEMBERS + 1))
+                if len(members) > _MOST_MEMBERS:
+                    raise ImageError(f"{name} has more members in the BTF data than a structure can have")
+                yield name, Layout(size, members)
 
     def prototype(self, function: str) -> Prototype:
         """What a function takes.
