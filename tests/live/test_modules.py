@@ -168,7 +168,7 @@ def test_a_module_that_comes_is_patched_before_its_code_runs(mounted, objects, t
         with Session.open(f"guest:{mounted.name}") as session:
             assert [status.condition for status in session.status()] == [Condition.GONE]
             session.revert("fat_init")
-            with pytest.raises(TargetError, match="was not loaded in 0.2 s"):
+            with pytest.raises(TargetError, match=r"was not loaded in 0.2 s"):
                 watch(session, objects("fat_init.c"), wait=0.2, timeout=10)
     finally:
         run(mounted, f"insmod /fat.ko 2>&1; insmod /vfat.ko 2>&1; {MOUNT}")
