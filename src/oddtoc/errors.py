@@ -118,6 +118,10 @@ class PatchError(OddtocError):
     status = Status.REFUSED
 
 
+class NotLoadedError(PatchError):
+    """What a patch changes is not loaded in the target."""
+
+
 class RelocationError(PatchError):
     """A relocation can't be applied: unknown type, out of range, misaligned."""
 

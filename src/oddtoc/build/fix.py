@@ -12,7 +12,8 @@ from pathlib import Path
 from oddtoc.build.compare import Comparison, compare_units
 from oddtoc.build.compile import merge_patch
 from oddtoc.build.extract import Extractor
-from oddtoc.build.layouts import changed_layouts
+from oddtoc.build.headers import HeaderChange
+from oddtoc.build.layouts import LayoutChange, changed_layouts, unlike_kernel
 from oddtoc.build.names import KernelNames
 from oddtoc.build.objectfile import NewSymbol, ObjectFile
 from oddtoc.build.overlay import Overlay
@@ -64,12 +65,15 @@ class Fix:
         units: the files that it was made of.
         ignored: files of the diff that no code is made of.
         asked_keys: static keys that the patch asks at run time.
+        taken, left: what differs in newer headers, and the files took or left.
     """
 
     patch: PatchObject
     units: list[UnitFix]
     ignored: tuple[str, ...]
     asked_keys: int
+    taken: list[HeaderChange]
+    left: list[HeaderChange]
 
 
 def build_fix(
@@ -121,7 +125,8 @@ def build_fix(
         code = Path(folder, "code.o")
         target.write(code)
         patch = merge_patch(code, output, name=name, support=support)
-    return Fix(patch, units, overlay.ignored, sum(extractor.found.asked_keys for extractor in extractors))
+    asked = sum(extractor.found.asked_keys for extractor in extractors)
+    return Fix(patch, units, overlay.ignored, asked, overlay.taken, overlay.left)
 
 
 def _compile(tree: KernelTree, overlay: Overlay, file: str) -> tuple[Path, Path, Path, Path] | None:
@@ -143,7 +148,8 @@ def _judge(file: str, running: Path, before: Path, after: Path, shipped: Path, i
     fidelity = compare(UnitObject(running), image)
     old, new = UnitObject(before), UnitObject(after)
     unit = UnitFix(file, fidelity, compare_units(old, new), UnitObject(shipped), KernelNames(image, fidelity, old))
-    unit.refusals = [*_objections(unit, image), *_layout_objections(file, before, after)]
+    layouts = {change.name: change for change in (*unlike_kernel(image, after), *changed_layouts(before, after))}
+    unit.refusals = [*_objections(unit, image), *(_layout_refusal(file, change) for change in layouts.values())]
     return unit
 
 
@@ -173,9 +179,8 @@ def _objections(unit: UnitFix, image: Image) -> Iterator[Refusal]:
             yield refuse("no-site", function, str(error.message).removeprefix(f"{function} "))
 
 
-def _layout_objections(file: str, before: Path, after: Path) -> Iterator[Refusal]:
-    for structure, difference in changed_layouts(before, after):
-        yield Refusal("layout", file, structure, difference)
+def _layout_refusal(file: str, change: LayoutChange) -> Refusal:
+    return Refusal("layout", file, change.name, change.difference, change.member)
 
 
 def _extract(extractors: Sequence[Extractor]) -> Iterator[tuple[str, NewSymbol, int]]:

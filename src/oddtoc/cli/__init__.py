@@ -23,6 +23,7 @@ from oddtoc.cli import (
     report,
     scan,
     schema,
+    trace,
     trust,
 )
 from oddtoc.cli.command import Command
@@ -47,6 +48,7 @@ for _command in (
     patch.build,
     check.check,
     patch.apply,
+    patch.watch,
     patch.status,
     patch.revert,
     patch.gc,
@@ -55,6 +57,7 @@ for _command in (
     lab.lab,
     prove.prove,
     explain.explain,
+    trace.trace,
     schema.schema,
     demo.demo,
     demo_process.demo_process,

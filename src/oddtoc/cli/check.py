@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from oddtoc.cli.complete import targets
-from oddtoc.cli.options import Remote, Vmlinux
+from oddtoc.cli.options import Modules, Remote, Vmlinux
 from oddtoc.errors import Status, UsageError
 
 
@@ -28,6 +28,7 @@ def check(
         str | None, typer.Option("--target", "-t", metavar="TARGET", help="Where it runs.", autocompletion=targets)
     ] = None,
     vmlinux: Vmlinux = None,
+    modules: Modules = None,
     remote: Remote = False,
     output: Annotated[Form, typer.Option("--format", help="How to print the findings.")] = Form.TEXT,
 ) -> None:
@@ -43,8 +44,8 @@ def check(
         raise UsageError("which kernel?", advice="give its image with --image, or where it runs with --target")
     parsed = PatchObject.open(patch)
     if target is not None:
-        with Session.open(target, vmlinux=vmlinux, remote=remote) as session:
-            found = check_patch(parsed, session.kernel.image)
+        with Session.open(target, vmlinux=vmlinux, modules=modules, remote=remote) as session:
+            found = session.check(parsed)
     else:
         assert image is not None
         found = check_patch(parsed, Image.open(image))

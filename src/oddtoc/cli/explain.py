@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from oddtoc.cli.complete import mechanisms, targets
-from oddtoc.cli.options import Format, Output, Vmlinux
+from oddtoc.cli.options import Format, Output, Vmlinux, write_page
 
 if TYPE_CHECKING:
     from oddtoc.explain.story import Story
@@ -104,11 +104,11 @@ def _on_a_guest(
 ) -> Story:
     from oddtoc.explain.choice import map_of, replacement_of
     from oddtoc.explain.guest import follow
-    from oddtoc.explain.interrupts import interrupts_held
     from oddtoc.explain.story import tell
     from oddtoc.explain.trace import Call
     from oddtoc.live.session import Session
     from oddtoc.live.temporary import applied
+    from oddtoc.target.interrupts import interrupts_held
 
     kind = Call(call) if call else None
     replacement = replacement_of(patch, function)
@@ -117,9 +117,10 @@ def _on_a_guest(
         Session.open(target, vmlinux=vmlinux) as session,
         applied(session, patch, mechanism=mechanism) as record,
     ):
-        entry = session.kernel.entries([session.kernel.function(function, replacement.which or None)])[0]
+        subject = session.kernel.subject([replacement.image])
+        entry = subject.entries([subject.function(function, replacement.which or None)])[0]
         done = next(one for one in record.functions if one.name == entry.function)
-        found = map_of(patch, replacement, entry, done.mechanism, done.behind, done.target, session.kernel.toc)
+        found = map_of(patch, replacement, entry, done.mechanism, done.behind, done.target, subject.toc)
         typer.echo(f"waiting for a call of {function} on {target}", err=True)
         trace = follow(session.guest, found, done.mechanism, kind, wait=wait, give_up=interrupted)
         symbols = session.kernel.image.symbols
@@ -143,14 +144,9 @@ def _print(story: Story, output: Format) -> None:
 
 
 def _write(story: Story, html: Path | None, svg: Path | None) -> None:
-    from oddtoc.errors import OddtocError
     from oddtoc.report.explain import story_as_page
     from oddtoc.report.picture import story_as_picture
 
     for path, made in ((html, story_as_page), (svg, story_as_picture)):
-        if path is None:
-            continue
-        try:
-            path.write_text(made(story), encoding="utf-8")
-        except OSError as error:
-            raise OddtocError(f"{path} can't be written: {error.strerror}") from error
+        if path is not None:
+            write_page(path, made(story))

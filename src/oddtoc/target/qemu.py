@@ -13,7 +13,7 @@ from pathlib import Path
 
 from oddtoc.target.contact import Contact
 from oddtoc.target.handshake import Greeting, get_to_know, greeting_of
-from oddtoc.target.memory import LINEAR_MAP
+from oddtoc.target.memory import LINEAR_MAP, MemoryMapping
 from oddtoc.target.pause import Pause
 from oddtoc.target.stoppable import StoppableTarget
 from oddtoc.target.stopped import Cpu, Stopped
@@ -30,10 +30,16 @@ class QemuTarget(StoppableTarget[Stopped]):
     Args:
         contact: with its debug server, which has stopped the guest.
         greeting: what the server has said already.
+
+    Attributes:
+        mapping: tells where memory is that the kernel maps elsewhere than in its linear map; set by who knows it.
     """
 
     def __init__(self, contact: Contact, greeting: Greeting | None = None) -> None:
         super().__init__()
+        self.mapping: MemoryMapping | None = None
+        self._stop: Stopped | None = None
+        self._stays = False
         self._contact = contact
         self._connection = connection = contact.connection
         self._undo = Undo.beside(contact.endpoint)
@@ -76,15 +82,31 @@ class QemuTarget(StoppableTarget[Stopped]):
 
     @contextmanager
     def _held(self) -> Iterator[Stopped]:
+        if self._stays:
+            yield Stopped(self._connection, self._server, self.mapping)
+            return
         # the stop is asked for and not waited for: all that is asked of the target then finds it standing still
         try:
             self._connection.stop()
-            yield Stopped(self._connection, self._server)
+            self._stop = Stopped(self._connection, self._server, self.mapping)
+            yield self._stop
         finally:
+            self._stop = None
             self._connection.resume()
+
+    @contextmanager
+    def staying(self) -> Iterator[None]:
+        """Inside of a stop: for the length of a block, further stops are part of it, and the guest does not run on."""
+        self._stays, self._inside = True, False
+        try:
+            yield
+        finally:
+            self._stays, self._inside = False, True
 
     @contextmanager
     def undoable(self, cpus: Sequence[Cpu], writes: Sequence[tuple[int, bytes]]) -> Iterator[None]:
         """As `StoppableTarget.undoable`; a guest of `oddtoc boot` is looked after."""
-        with self._undo.kept(cpus, writes) if self._undo else nullcontext():
+        # whoever undoes them knows of no mapping
+        linear = self._stop.in_linear_map(writes) if self._stop else writes
+        with self._undo.kept(cpus, linear) if self._undo else nullcontext():
             yield

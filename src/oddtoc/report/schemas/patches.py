@@ -59,13 +59,31 @@ REFUSALS: Final = listing(
         file=text("the C file, relative to the tree"),
         subject=text("the function, data, structure or section concerned"),
         reason=text("in words"),
+        member=text("the member of the structure, or the constant of the enumeration; empty where there is none"),
         way_out=text("what can be done instead"),
+    ),
+)
+
+_HEADER_CHANGES: Final = listing(
+    "changes of headers",
+    record(
+        "a change of a header",
+        header=text("relative to the tree"),
+        kind=text("macro, type, function, ..."),
+        name=text("what is defined there"),
+        is_new=flag("whether the older header lacks it"),
+        is_mentioned=flag("whether the changed code names it"),
     ),
 )
 
 BUILD: Final = record(
     "the patch object that was made",
     {
+        "headers": record(
+            "only for patches from a fix of the source: what became of newer headers",
+            taken=_HEADER_CHANGES,
+            left=_HEADER_CHANGES,
+        ),
         "files": listing(
             "only for patches from a fix of the source: what became of each file",
             record(
@@ -78,7 +96,7 @@ BUILD: Final = record(
                 different=mapping("those that are not", text("how they differ")),
                 overridden=texts("weak functions in whose place another one runs"),
             ),
-        )
+        ),
     },
     patch=_PATCH,
     path=_PATH,
@@ -141,6 +159,7 @@ STATUS: Final = listing(
         condition=text("what the live words say", *(one.value for one in Condition)),
         sha256=text("of the patch object"),
         time=count("when it was applied, in seconds since 1970"),
+        module=nullable(text("the module that it changes; null for the kernel proper, and in a process")),
         pinned=nullable(text("why its memory is never given back")),
         replaced_all=flag("whether it took the place of all that was applied"),
         states=mapping("number of each state that it declares", count("the version")),
