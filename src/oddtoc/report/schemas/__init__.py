@@ -7,7 +7,7 @@ from typing import Final
 
 from oddtoc.errors import Status, UsageError
 from oddtoc.image.suggest import close_names
-from oddtoc.report.schemas import fleet, images, mechanisms, patches
+from oddtoc.report.schemas import fleet, images, mechanisms, patches, traces
 from oddtoc.report.schemas.parts import Schema, address, count, nullable, record, text, texts
 
 _ERROR: Final = record(
@@ -36,6 +36,8 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "apply": patches.APPLY,
     "status": patches.STATUS,
     "revert": patches.REVERT,
+    "watch": patches.APPLIED,
+    "trace": traces.TRACE,
     "gc": patches.GC,
     "sign": patches.SIGN,
     "verify": patches.VERIFY,

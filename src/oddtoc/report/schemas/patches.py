@@ -127,7 +127,7 @@ CHECK: Final = record(
     ),
 )
 
-_APPLIED: Final = record(
+APPLIED: Final = record(
     "what is in force now",
     patch=_PATCH,
     changed=flag("false when it was applied already"),
@@ -149,7 +149,7 @@ _PLAN: Final = record(
     replaces=texts("patches in whose place it would be"),
     functions=_FUNCTIONS,
 )
-APPLY: Final = either("what an apply did, or would do", _APPLIED, _PLAN)
+APPLY: Final = either("what an apply did, or would do", APPLIED, _PLAN)
 
 STATUS: Final = listing(
     "the patches that are recorded, oldest first",
@@ -160,6 +160,7 @@ STATUS: Final = listing(
         sha256=text("of the patch object"),
         time=count("when it was applied, in seconds since 1970"),
         module=nullable(text("the module that it changes; null for the kernel proper, and in a process")),
+        temporary=flag("whether a command that is running, or was killed, has made it: a trace"),
         pinned=nullable(text("why its memory is never given back")),
         replaced_all=flag("whether it took the place of all that was applied"),
         states=mapping("number of each state that it declares", count("the version")),
