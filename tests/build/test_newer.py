@@ -6,10 +6,14 @@ import json
 import pytest
 
 from oddtoc.build.fix import build_fix
+from oddtoc.build.layouts import unlike_kernel
 from oddtoc.build.newer import take_newer
 from oddtoc.build.overlay import apply_diff
 from oddtoc.build.refusal import WAYS_OUT, RefusedError
+from oddtoc.build.request import fix_from_diff
 from oddtoc.build.tree import KernelTree
+from oddtoc.build.unit import Flavour, compile_unit
+from oddtoc.image.elf import Image
 from oddtoc.live.session import Session
 from oddtoc.report import fixes
 
@@ -66,6 +70,30 @@ def refusals(build):
         return {(refusal["id"], refusal["subject"], refusal["member"]) for refusal in plain}
 
     return get
+
+
+@pytest.mark.parametrize("more", [(), ((HEADER, OVERFLOWED, OVERFLOWED.replace("==", ">=")),)], ids=["alone", "more"])
+def test_a_diff_may_lay_out_a_structure_anew_that_it_does_not_use(tree, newer, tmp_path, more):
+    """Where it changes what all other files use too, it would be half of a fix."""
+    moved = (HEADER, STRUCTURE, STRUCTURE + "\tvoid *mine;\n")
+    newer("\tseq_hello(m);\n", moved, (HEADER, PUTS, PUTS + HELLO), *more)
+    arguments = ("6.1", tmp_path / "newer.patch", tmp_path / "newer.o")
+    if more:
+        with pytest.raises(RefusedError, match="reaches"):
+            fix_from_diff(*arguments, source=tree.source, most_units=0)
+        return
+    fix = fix_from_diff(*arguments, source=tree.source, most_units=0)
+    assert [change.name for change in fix.left] == ["seq_file"]
+    assert [replacement.function for replacement in fix.patch.replacements] == ["version_proc_show"]
+
+
+def test_a_unit_is_held_against_the_types_of_the_kernel_itself(tree, image, kernels):
+    """Here against those of another kernel; 6.1 has none."""
+    unit = compile_unit(tree, SOURCE, Flavour.COMPARED)
+    assert list(unlike_kernel(image, unit)) == []
+    found = {(change.name, change.member) for change in unlike_kernel(Image.open(kernels["6.12"].vmlinux), unit)}
+    assert {("ctl_table", "child"), ("cpu_vfs_cap_data", "permitted"), ("enum clocksource_ids", "CSID_MAX")} <= found
+    assert {"list_head", "qstr", "seq_file", "uts_namespace"}.isdisjoint(name for name, _ in found)
 
 
 def _diff(file, old, new):

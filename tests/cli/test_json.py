@@ -165,3 +165,5 @@ def test_errors_are_json_and_text_and_a_status(guest, folder):
 
 def test_every_status_has_a_meaning():
     assert set(STATUSES) == set(Status)
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    assert all(f"| {int(status)} | {meaning} |" in readme for status, meaning in STATUSES.items())

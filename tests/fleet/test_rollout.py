@@ -11,12 +11,14 @@ import sys
 import time
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from cluster import OURS, DaskCluster
 from oddtoc.build.compile import compile_patch
 from oddtoc.debian import DebianKernel
 from oddtoc.live.session import Session
+from oddtoc.report.schemas import schema_of
 from oddtoc.target.guest import Guest
 from oddtoc.trust.log import log_path
 from oddtoc.trust.policy import Policy
@@ -80,7 +82,9 @@ def fleet(*words: object) -> tuple[int, dict]:
         [*command(*words), "--format", "json"], capture_output=True, text=True, check=False, timeout=300
     )
     assert result.stdout, result.stderr
-    return result.returncode, json.loads(result.stdout)
+    answer = json.loads(result.stdout)
+    jsonschema.validate(answer, schema_of(f"fleet {words[0]}"))
+    return result.returncode, answer
 
 
 def states(answer: dict) -> dict[str, str]:

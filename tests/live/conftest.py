@@ -84,7 +84,7 @@ def _guests(factory, kernels, programs, tmp_path_factory):
 def _module_files(kernel, folder):
     """Modules that a test may load again, and a file system for them."""
     (folder / "fat.img").write_bytes(fat.image())
-    for name in ("fat", "vfat"):
+    for name in ("fat", "vfat", "dummy"):
         (folder / f"{name}.ko").write_bytes(read_module([kernel.modules], name))
     return {path.name: path for path in folder.iterdir()}
 

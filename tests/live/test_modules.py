@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from cleaning import revert_all
 
-from oddtoc.errors import BusyError, GuestError, MismatchError, NotLoadedError, PatchError, SymbolError
+from oddtoc.errors import BusyError, GuestError, MismatchError, NotLoadedError, PatchError, SymbolError, TargetError
 from oddtoc.isa import NOP
 from oddtoc.live.journal import Condition
+from oddtoc.live.loading import watch
 from oddtoc.live.session import Session
 from oddtoc.trace.tracer import Tracer
 
@@ -147,6 +148,31 @@ def test_a_revert_of_what_has_gone_writes_nothing_but_its_record(mounted, sessio
         assert session.status() == [] and session.journal().contents.entries == ()
     finally:
         run(mounted, f"insmod /fat.ko; insmod /vfat.ko; {MOUNT}")
+
+
+@every_kernel
+def test_a_module_that_comes_is_patched_before_its_code_runs(mounted, objects, tmp_path):
+    """Its init function calls fat_cache_init, whose replacement fails."""
+    path = tmp_path / "fat_init.o"
+    path.write_bytes(objects("fat_init.c").content)
+    run(mounted, "umount /mnt; rmmod vfat fat")
+    try:
+        command = [sys.executable, "-m", "oddtoc", "watch", str(path), "--target", f"guest:{mounted.name}"]
+        with subprocess.Popen([*command, "--wait", "60"], stdout=subprocess.PIPE, text=True) as watching:
+            # what is loaded is not always what is waited for
+            script = (
+                "until ! insmod /fat.ko 2> /tmp/error; do rmmod fat; insmod /dummy.ko; rmmod dummy; sleep 0.2; done"
+            )
+            run(mounted, f"{script}; cat /tmp/error")
+            assert "applied fat_init" in watching.communicate(timeout=60)[0]
+        assert b"annot allocate memory" in run(mounted, "cat /tmp/error")
+        with Session.open(f"guest:{mounted.name}") as session:
+            assert [status.condition for status in session.status()] == [Condition.GONE]
+            session.revert("fat_init")
+            with pytest.raises(TargetError, match=r"was not loaded in 0.2 s"):
+                watch(session, objects("fat_init.c"), wait=0.2, timeout=10)
+    finally:
+        run(mounted, f"insmod /fat.ko 2>&1; insmod /vfat.ko 2>&1; {MOUNT}")
 
 
 @every_kernel

@@ -13,7 +13,7 @@ from oddtoc.build.compare import Comparison, compare_units
 from oddtoc.build.compile import merge_patch
 from oddtoc.build.extract import Extractor
 from oddtoc.build.headers import HeaderChange
-from oddtoc.build.layouts import changed_layouts
+from oddtoc.build.layouts import LayoutChange, changed_layouts, unlike_kernel
 from oddtoc.build.names import KernelNames
 from oddtoc.build.objectfile import NewSymbol, ObjectFile
 from oddtoc.build.overlay import Overlay
@@ -148,7 +148,8 @@ def _judge(file: str, running: Path, before: Path, after: Path, shipped: Path, i
     fidelity = compare(UnitObject(running), image)
     old, new = UnitObject(before), UnitObject(after)
     unit = UnitFix(file, fidelity, compare_units(old, new), UnitObject(shipped), KernelNames(image, fidelity, old))
-    unit.refusals = [*_objections(unit, image), *_layout_objections(file, before, after)]
+    layouts = {change.name: change for change in (*unlike_kernel(image, after), *changed_layouts(before, after))}
+    unit.refusals = [*_objections(unit, image), *(_layout_refusal(file, change) for change in layouts.values())]
     return unit
 
 
@@ -178,9 +179,8 @@ def _objections(unit: UnitFix, image: Image) -> Iterator[Refusal]:
             yield refuse("no-site", function, str(error.message).removeprefix(f"{function} "))
 
 
-def _layout_objections(file: str, before: Path, after: Path) -> Iterator[Refusal]:
-    for change in changed_layouts(before, after):
-        yield Refusal("layout", file, change.name, change.difference, change.member)
+def _layout_refusal(file: str, change: LayoutChange) -> Refusal:
+    return Refusal("layout", file, change.name, change.difference, change.member)
 
 
 def _extract(extractors: Sequence[Extractor]) -> Iterator[tuple[str, NewSymbol, int]]:

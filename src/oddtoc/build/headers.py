@@ -78,7 +78,7 @@ class MergedHeaders:
     @property
     def taken(self) -> list[HeaderChange]:
         """What was taken of the newer headers."""
-        return [change for change, _ in self._taken_items()]
+        return [change for change, _ in self.taken_items()]
 
     @property
     def left(self) -> list[HeaderChange]:
@@ -109,7 +109,7 @@ class MergedHeaders:
         """Functions whose prototypes were taken -> the header, and whether the old headers have none of that name."""
         return {
             change.name: (change.header, change.is_new)
-            for change, item in self._taken_items()
+            for change, item in self.taken_items()
             if item.kind == "declaration" and "(" in item.plain and not item.plain.startswith("typedef")
         }
 
@@ -117,14 +117,14 @@ class MergedHeaders:
         """Macros without parameters that were taken in place of old ones -> the header."""
         return {
             change.name: change.header
-            for change, item in self._taken_items()
+            for change, item in self.taken_items()
             if not change.is_new and _is_constant(item)
         }
 
     def new_constants(self) -> set[str]:
         """Macros without parameters, and constants of enumerations, that the old headers do not have."""
         found: set[str] = set()
-        for _, item in self._taken_items():
+        for _, item in self.taken_items():
             if item.kind == "enum" or _is_constant(item):
                 found |= {name for name in item.names if name not in self.before}
             elif item.kind in LAID_OUT:
@@ -138,7 +138,8 @@ class MergedHeaders:
             if index not in segment.taken and not self._is_old(item):
                 yield self._change(header, item), item
 
-    def _taken_items(self) -> Iterator[tuple[HeaderChange, Item]]:
+    def taken_items(self) -> Iterator[tuple[HeaderChange, Item]]:
+        """What was taken, with its text."""
         for header, segment, index, item in self._different():
             if index in segment.taken and not self._is_old(item):
                 yield self._change(header, item), item

@@ -6,6 +6,7 @@ name: sizes, members, and where they are; enumerations too, whose constants are 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,11 +41,37 @@ def changed_layouts(before: Path, after: Path) -> Iterator[LayoutChange]:
             yield found
 
 
+def unlike_kernel(image: Image, unit: Path) -> Iterator[LayoutChange]:
+    """The structures of a unit that a kernel's own type information has by that name, and in no such layout.
+
+    Args:
+        image: the kernel; one without type information says nothing.
+        unit: compiled for it.
+    """
+    if image.section(".BTF") is None:
+        return
+    running = defaultdict(list)
+    for name, layout in Btf.of(image).layouts():
+        running[name].append(layout)
+    for name, layout in sorted(_layouts(unit).items()):
+        known = running[name] if name != _ENUM else []
+        differences = [found for one in known if (found := _difference(name, one, layout))]
+        if differences and len(differences) == len(known):
+            yield differences[0]
+
+
 def _layouts(unit: Path) -> dict[str, Layout]:
+    """Name -> layout; the constants of enumerations without a name together."""
     image = Image.open(unit)
     if image.section(".BTF") is None:
         raise ImageError(f"{unit} has no type information", advice="a gcc of version 12 or later is needed: -gbtf")
-    return Btf.of(image).layouts()
+    found = {_ENUM: Layout(0, {})}
+    for name, layout in Btf.of(image).layouts():
+        if name == _ENUM:
+            found[_ENUM].members.update(layout.members)
+        else:
+            found.setdefault(name, layout)
+    return found
 
 
 def _difference(name: str, old: Layout, new: Layout) -> LayoutChange | None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from oddtoc.build.headers import MergedHeaders
 from oddtoc.build.members import accessed_members
 from oddtoc.build.overlay import Overlay, take_files
 from oddtoc.build.refusal import Refusal, RefusedError
-from oddtoc.build.shared import shared_refusals
+from oddtoc.build.segments import LAID_OUT
+from oddtoc.build.shared import shared_refusals, used_elsewhere
 from oddtoc.build.tree import KernelTree
 from oddtoc.build.unit import Flavour, compile_unit, included_headers
 from oddtoc.errors import BuildError
@@ -31,7 +33,7 @@ def take_newer(tree: KernelTree, new: Path, files: Sequence[str], image: Image) 
     Args:
         tree: the running kernel's source, prepared.
         new: the root of the newer source.
-        files: relative to both. Headers among them are taken as they are, for all files that include them.
+        files: relative to both. With headers among them, these are taken as they are, and all others are the old ones.
         image: the running kernel.
 
     Raises:
@@ -39,7 +41,9 @@ def take_newer(tree: KernelTree, new: Path, files: Sequence[str], image: Image) 
         BuildError: a file is not there, or the compiler fails.
     """
     plain = take_files(tree.source, new, files)
-    headers = {header for file in plain.units for header in included_headers(tree, file, new)} - set(plain.headers)
+    if plain.headers:
+        return plain
+    headers = {header for file in plain.units for header in included_headers(tree, file, new)}
     structures = MergedHeaders(tree.source, new, plain.units, headers).touched_structures()
     lacked: dict[tuple[str, str], str] = {}
     for _ in range(_MOST_ROUNDS):
@@ -56,6 +60,30 @@ def take_newer(tree: KernelTree, new: Path, files: Sequence[str], image: Image) 
     if refusals := list(shared_refusals(tree, new, overlay, image)):
         raise RefusedError(refusals)
     return overlay
+
+
+def take_diff(tree: KernelTree, overlay: Overlay, image: Image) -> Overlay | None:
+    """A changed tree whose structures are the running kernel's, for a diff that lays some out anew without using them.
+
+    Args:
+        tree: the running kernel's source, prepared.
+        overlay: what a diff makes of it.
+        image: the running kernel.
+
+    Returns:
+        None where that would leave more of the headers than structures, or where other files use what they change.
+
+    Raises:
+        RefusedError: see `take_newer`.
+    """
+    if not overlay.units or not overlay.headers:
+        return None
+    found = take_newer(tree, overlay.root, overlay.units, image)
+    left = [change for change in found.left if change.kind not in LAID_OUT]
+    shared = {change.name for change in found.taken if not change.is_new and change.kind not in LAID_OUT}
+    if left or used_elsewhere(tree, found, shared):
+        return None
+    return replace(found, ignored=overlay.ignored)
 
 
 def _failures(tree: KernelTree, overlay: Overlay) -> dict[str, str]:

@@ -16,6 +16,7 @@ WAYS_OUT = {
     "data-changed": "a callback can write the new value, where nothing has copied the old one (oddtoc_callbacks.h)",
     "layout": "objects of the old layout exist; keep it and add members with shadow variables (oddtoc_shadow.h)",
     "header": "the newer headers can't be had for this file alone; name all files that the fix consists of",
+    "reach": "leave the header out of the diff, where the C files can do without, or give --most-units",
     "prototype": "name this file too, so that everything that calls or defines the function is part of the patch",
     "constant": "name the files that use it too, so that all of them go by the same value",
     "section": "the kernel would not look into a patch for this table; change the source so that it is not needed",

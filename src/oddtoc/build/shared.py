@@ -48,13 +48,25 @@ def shared_refusals(tree: KernelTree, new: Path, overlay: Overlay, image: Image)
     for name in sorted(fresh):
         for file in sorted(after[name] - before[name]):
             yield Refusal("constant", file, name, "is new, and this file goes by it too")
-        yield from _left_users(merged, name)
+        yield from _carried(tree, merged, others, name)
 
 
-def _left_users(merged: MergedHeaders, name: str) -> Iterator[Refusal]:
-    for change, item in merged.left_items():
-        if not change.is_new and item.kind in ("function", "define") and name in item.mentions:
-            yield Refusal("constant", change.header, name, f"is new, and {change.name} there goes by it too")
+def used_elsewhere(tree: KernelTree, overlay: Overlay, names: Collection[str]) -> bool:
+    """Whether other files of the kernel proper mention one of some names."""
+    others = [unit for unit in tree.built_units() if unit not in overlay.units] if names else []
+    return any(_users(tree.source, others, names).values())
+
+
+def _carried(tree: KernelTree, merged: MergedHeaders, others: Collection[str], name: str) -> Iterator[Refusal]:
+    """Inline functions and macros that go by a new constant, and that other files have been compiled with."""
+    carriers = {
+        change.name: change.header
+        for change, item in (*merged.left_items(), *merged.taken_items())
+        if not change.is_new and item.kind in ("function", "define") and name in item.mentions
+    }
+    for carrier, users in _users(tree.source, others, carriers).items():
+        if users:
+            yield Refusal("constant", carriers[carrier], name, f"is new, and {carrier} goes by it, in other files too")
 
 
 def _users(root: Path, units: Collection[str], names: Collection[str]) -> dict[str, set[str]]:

@@ -48,6 +48,7 @@ for _command in (
     patch.build,
     check.check,
     patch.apply,
+    patch.watch,
     patch.status,
     patch.revert,
     patch.gc,

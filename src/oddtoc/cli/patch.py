@@ -147,6 +147,51 @@ def apply(
     )
 
 
+def watch(
+    patch: Annotated[Path, typer.Argument(metavar="PATCH.o", help="A patch object from oddtoc build, for a module.")],
+    target: Target,
+    vmlinux: Vmlinux = None,
+    modules: Modules = None,
+    mechanism: Annotated[
+        str,
+        typer.Option(
+            "--mechanism",
+            "-m",
+            help="auto, shared-toc, guarded/slot or odd-toc/cr4.",
+            autocompletion=mechanisms,
+        ),
+    ] = "auto",
+    name: Annotated[str | None, typer.Option("--name", help="The patch's name [the file's stem].")] = None,
+    which: Which = None,
+    remote: Remote = False,
+    wait: Annotated[float, typer.Option("--wait", metavar="SECONDS", help="How long to wait for the module.")] = 60.0,
+    timeout: Timeout = 10.0,
+    output: Output = Format.TEXT,
+) -> None:
+    """Apply a patch of a module when that is loaded, before any of its code runs; now if it is there."""
+    from oddtoc.link.object import PatchObject
+    from oddtoc.live.loading import watch as watch_for
+    from oddtoc.report import patches
+    from oddtoc.target.interrupts import interrupts_held
+
+    parsed = PatchObject.open(patch, name)
+    with interrupts_held() as give_up, _session(target, vmlinux, modules, remote) as session:
+        plan, outcome = watch_for(
+            session,
+            parsed,
+            mechanism=mechanism,
+            which=choices(which),
+            wait=wait,
+            timeout=timeout,
+            give_up=give_up,
+        )
+        typer.echo(
+            patches.applied_json(plan, outcome)
+            if output is Format.JSON
+            else patches.applied_text(plan, outcome, target)
+        )
+
+
 def status(
     target: Target,
     vmlinux: Vmlinux = None,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from oddtoc.errors import ImageError, SymbolError
 from oddtoc.image.elf import Image
@@ -32,6 +33,7 @@ _TAIL |= {17: (4, 0), 19: (0, 12)}
 """By kind: bytes behind the entry, and bytes for each of its `vlen`. Others have none."""
 _LAST_KIND = 19
 _DEEPEST = 32
+_MOST_MEMBERS = 100_000
 
 
 @dataclass(frozen=True)
@@ -129,27 +131,25 @@ class Btf:
         """
         return self._entry(self._find(structure, _STRUCT, _UNION))[3]
 
-    def layouts(self) -> dict[str, Layout]:
-        """Every structure and union that has a name, and every enumeration (`enum NAME`; those without names are one).
+    def layouts(self) -> Iterator[tuple[str, Layout]]:
+        """Every structure and union that has a name, with it, and every enumeration, as `enum NAME` or `enum`.
+
+        An image may have several of one name.
 
         Raises:
             ImageError: an entry is malformed.
         """
-        found: dict[str, Layout] = {}
-        nameless: dict[str, tuple[int, int]] = {}
         for number in range(1, len(self._places) + 1):
             at, kind, _, size, _ = self._entry(number)
             name = self._name(at)
             if kind == _ENUM:
                 constants = {constant: (value, size * 8) for constant, value in self._constants(number).items()}
-                if name:
-                    found.setdefault(f"enum {name}", Layout(size, constants))
-                else:
-                    nameless.update(constants)
+                yield f"enum {name}".rstrip(), Layout(size, constants)
             elif name and kind in (_STRUCT, _UNION):
-                found.setdefault(name, Layout(size, dict(self._flat_members(number, "", 0, 0))))
-        found["enum"] = Layout(0, nameless)
-        return found
+                members = dict(islice(self._flat_members(number, "", 0, 0), _MOST_MEMBERS + 1))
+                if len(members) > _MOST_MEMBERS:
+                    raise ImageError(f"{name} has more members in the BTF data than a structure can have")
+                yield name, Layout(size, members)
 
     def prototype(self, function: str) -> Prototype:
         """What a function takes.

@@ -89,11 +89,6 @@ class LoadedModule:
         return address in self._code
 
     @property
-    def page_size(self) -> int:
-        """Bytes of a page of its code."""
-        return self._kernel.page_size(self._code.start)
-
-    @property
     def has_room(self) -> bool:
         """Whether there is room for payloads within a branch of its code."""
         return self._arena is not None
@@ -110,10 +105,11 @@ class LoadedModule:
             RoomError: the kernel has not given any room near it yet.
         """
         if self._arena is None:
+            crowded = "the kernel's mapped memory is crowded: load the module anew, perhaps it comes to another place"
             raise RoomError(
-                f"there is no room near the module {self.module.name} yet",
+                f"there is no room for payloads within a branch of the module {self.module.name}",
                 address=self._code.start,
-                advice="oddtoc apply without --dry-run has the kernel give some",
+                advice=crowded if self._kernel.arenas else "oddtoc apply without --dry-run has the kernel give some",
             )
         return self._arena.rooms(self.toc, self._kernel.rooms.journal, self._kernel.rooms.common)
 

@@ -1,8 +1,8 @@
 """The modules that are loaded in a running kernel, and the symbols that each has in memory.
 
 `modules` heads a list of `struct module` (include/linux/module.h), which begins with its state (32 bits), the list and
-the name. What else is needed is its table of symbols: `kallsyms` points to the very next member, `core_kallsyms`, once
-the module is up: symbols (in the layout of ELF), their number, their names, their types.
+the name. What else is needed is its member `core_kallsyms`: the addresses of its symbols (in the layout of ELF), their
+number, and the addresses of their names and types.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ SUFFIX = ".ko"
 _HEADER = struct.Struct("<I4xQQ56s")
 """State, next, previous, name (MODULE_NAME_LEN)."""
 _NODE = 8
-_LIVE = 0
-_STATES = {1: "is being loaded", 2: "is being removed", 3: "is not there yet"}
+_UP = (0, 1)
+"""MODULE_STATE_LIVE, and MODULE_STATE_COMING: in place, and its init function runs or is about to."""
+_STATES = {2: "is being removed", 3: "is being loaded"}
 _MOST_MODULES = 4096
 _MOST_SYMBOLS = 1 << 20
 _MOST_STRINGS = 16 << 20
@@ -96,21 +97,21 @@ class ModuleList:
         return found
 
     def find(self, name: str) -> LoadedAt:
-        """The module of that name, which is up.
+        """The module of that name, which is in place.
 
         Raises:
             NotLoadedError: it is not loaded, or not yet, or not for much longer.
         """
-        module, state = self.all().get(plain_name(name), (None, _LIVE))
-        if module is None or state != _LIVE:
+        module, state = self.all().get(plain_name(name), (None, 0))
+        if module is None or state not in _UP:
             raise NotLoadedError(
                 f"the module {plain_name(name)} {_STATES.get(state, 'is not loaded')}",
-                advice="load it in the target and apply the patch again",
+                advice="load it and apply the patch again; or have oddtoc watch wait for it",
             )
         return module
 
     def is_up(self, module: LoadedAt, read_many: ReadMany | None = None) -> bool:
-        """Whether a module that was found earlier is still there, and up.
+        """Whether a module that was found earlier is still in place.
 
         Args:
             module: it.
@@ -123,7 +124,12 @@ class ModuleList:
         except FaultError:
             return False
         node = struct.pack("<Q", module.address + _NODE)
-        return state == _LIVE and links == [node, node] and name.split(b"\0")[0] == module.name.encode()
+        return state in _UP and links == [node, node] and name.split(b"\0")[0] == module.name.encode()
+
+    def at(self, address: int) -> LoadedAt:
+        """The module whose `struct module` is at an address."""
+        _, _, _, name = _HEADER.unpack(self._read_many([(address, _HEADER.size)])[0])
+        return LoadedAt(_text(name, address), address)
 
     def symbols(self, module: LoadedAt, size: int) -> LiveSymbols:
         """Its symbols in memory.
@@ -136,10 +142,9 @@ class ModuleList:
             RecordError: they can't be found.
         """
         words = struct.unpack(f"<{size // 8}Q", self._read_many([(module.address, size - size % 8)])[0])
-        for index in range(len(words) - 4):
-            table, count, strings, types = words[index + 1 : index + 5]
-            follows = words[index] == module.address + 8 * (index + 1)
-            if follows and 0 < count <= _MOST_SYMBOLS and _are_together(table, count, strings, types):
+        for index in range(len(words) - 3):
+            table, count, strings, types = words[index : index + 4]
+            if 0 < count <= _MOST_SYMBOLS and _are_together(table, count, strings, types):
                 records, names = self._read_many([(table, count * SYMBOL.itemsize), (strings, types - strings)])
                 return LiveSymbols(np.frombuffer(records, SYMBOL), names)
         raise RecordError(

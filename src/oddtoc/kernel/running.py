@@ -188,10 +188,10 @@ class RunningKernel:
         """Where memory of modules is in the linear map. See `oddtoc.target.memory.MemoryMapping`."""
         return self._tables.pieces(spans, read_many)
 
-    def page_size(self, address: int) -> int:
-        """Bytes of the page around an address."""
-        (found,) = self._tables.pages([address], self.read_many)
-        return found.size
+    @property
+    def page_size(self) -> int:
+        """Bytes of a page: `empty_zero_page` is one (arch/powerpc/mm)."""
+        return self.image.symbols.one("empty_zero_page").size
 
     def admit(self, spans: Sequence[tuple[int, int]], read_many: ReadMany) -> None:
         """Let memory of arenas be written to, and of modules if all that were looked at are still there.

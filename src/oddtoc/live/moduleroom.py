@@ -23,16 +23,16 @@ from oddtoc.live.store import State, state_write
 _WHEN = "pre_patch"
 
 
-def module_without_room(running: Running, patch: PatchObject) -> LoadedModule | None:
-    """The module that a patch changes, if there is no room near it yet; None for anything else.
+def lacks_room(running: Running, patch: PatchObject) -> bool:
+    """Whether a patch changes a module that there is no room near yet.
 
     Raises:
         OddtocError: as `Running.subject`.
     """
     if not isinstance(running, RunningKernel):
-        return None
+        return False
     subject = running.subject(images_of(patch))
-    return subject if isinstance(subject, LoadedModule) and not subject.has_room else None
+    return isinstance(subject, LoadedModule) and not subject.has_room
 
 
 def make_room(
@@ -41,11 +41,10 @@ def make_room(
     threads: Threads,
     journal: Callable[[], Journal],
     patch: PatchObject,
-    module: LoadedModule,
     *,
     timeout: float,
 ) -> None:
-    """Have the kernel give room near a module.
+    """Have the kernel give room where it loads modules.
 
     Args:
         target: where the kernel runs.
@@ -53,7 +52,6 @@ def make_room(
         threads: its threads.
         journal: reads what is in force.
         patch: the patch that wants it.
-        module: what that changes.
         timeout: seconds to wait for the kernel.
 
     Raises:
@@ -64,7 +62,7 @@ def make_room(
     if patch.room is None:
         raise PatchError(f"{patch.name} is for a module and was built for something else", advice="build it again")
     first, _ = FIRST.unpack(kernel.read_many([(kernel.arena_list, FIRST.size)])[0])
-    target.write_many([(kernel.arena_list, FIRST.pack(first, module.page_size))])
+    target.write_many([(kernel.arena_list, FIRST.pack(first, kernel.page_size))])
     plan = plan_apply(kernel, journal(), patch.room)
     for write in (*plan.settling, *plan.journal_writes, *((address, data) for address, data, _ in plan.segments)):
         target.write_many([write])
@@ -75,9 +73,3 @@ def make_room(
         target.write_many([state_write(plan.journal_address, State.REVERTED)])
     if said:
         raise RoomError(f"the kernel has no memory for patches of modules: error {said}")
-    if not module.has_room:
-        raise RoomError(
-            f"the kernel has given memory that is beyond a branch of the module {module.module.name}",
-            address=kernel.arenas[0].start,
-            advice="its mapped memory is crowded: load the module anew, perhaps it comes to another place",
-        )

@@ -18,7 +18,7 @@ from oddtoc.live.collect import Collection, Look, collect
 from oddtoc.live.commit import Commit, carry_out
 from oddtoc.live.journal import Condition, Journal, PatchStatus
 from oddtoc.live.keeper import Keeper, admitted, logged_apply, logged_revert, logged_room
-from oddtoc.live.moduleroom import make_room, module_without_room
+from oddtoc.live.moduleroom import lacks_room, make_room
 from oddtoc.live.moves import moves
 from oddtoc.live.outcome import Outcome as Outcome
 from oddtoc.live.plan import Plan, findings, images_of, plan_apply
@@ -192,17 +192,23 @@ class Session:
             BusyError: no thread came by to do it.
             RoomError: the kernel has no such memory.
         """
-        if module_without_room(self.running, patch) is not None:
-            self._make_room(patch, timeout=timeout)
+        if lacks_room(self.running, patch):
+            self.make_room(patch, timeout=timeout)
 
     @logged_room
-    def _make_room(self, patch: PatchObject, *, timeout: float) -> None:
-        module = module_without_room(self.running, patch)
-        if module is not None:
-            make_room(self.target, self.kernel, self.threads, self.journal, patch, module, timeout=timeout)
+    def make_room(self, patch: PatchObject, *, timeout: float = DEFAULT_TIMEOUT) -> None:
+        """Have the kernel give memory where it loads modules, in the way that a patch for a module says.
+
+        Raises:
+            BusyError: no thread came by to do it.
+            RoomError: the kernel has no such memory.
+        """
+        make_room(self.target, self.kernel, self.threads, self.journal, patch, timeout=timeout)
 
     @logged_apply
-    def apply(self, plan: Plan, *, timeout: float = DEFAULT_TIMEOUT, immediate: bool = False) -> Outcome:
+    def apply(
+        self, plan: Plan, *, timeout: float = DEFAULT_TIMEOUT, immediate: bool = False, unused: bool = False
+    ) -> Outcome:
         """Carry out a plan: intent and payload while the target runs, then the commit in one stop.
 
         Killed anywhere, it leaves a record that the next command goes on from.
@@ -212,6 +218,7 @@ class Session:
             timeout: seconds to wait for threads to leave the functions that change.
             immediate: don't look at their stacks: a thread may then run the old code to its end, and the new one at
                 the same time.
+            unused: nobody has ever been in the functions that change.
 
         Raises:
             ChangedError: the room is not empty, or a word has changed since the plan was made.
@@ -219,7 +226,7 @@ class Session:
             MechanismError: it can't be done without looking at stacks.
         """
         first = len(self.target.pauses)
-        watch = self._watch_apply(plan, immediate) if plan.commit else None
+        watch = self._watch_apply(plan, immediate) if plan.commit and not unused else None
         if plan.commit:
             self.running.make_room(plan.subject)
         if plan.journal_entry:

@@ -29,6 +29,7 @@ TARGETS: Final = {
     "gdb://HOST:PORT": "the gdb server of any QEMU, with --vmlinux; a path names a Unix socket instead",
     "qmp:PATH": "a QEMU that is asked through QMP to open one, with --vmlinux",
     "gdb://HOST:PORT#PID": "a process beside the gdbserver that answers there",
+    "pid:N": "a process of this machine, where that is a ppc64le one",
 }
 """What --target takes -> what it means."""
 _FILES: Final = {

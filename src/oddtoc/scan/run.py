@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from oddtoc.engine import Engine, Here, Lost, open_engine
-from oddtoc.scan.batch import SMALL, Batch, Listed, Size, missing_here
+from oddtoc.scan.batch import LARGE, SMALL, Batch, Listed, Size, missing_here
 from oddtoc.scan.image import ImageScan, images_table
 from oddtoc.scan.sources import Failure, Source, sources, sources_in_store
 from oddtoc.scan.store import is_url
@@ -100,7 +100,7 @@ def scan_batches(
     paths: Iterable[Path | str],
     engine: Engine,
     *,
-    size: Size = SMALL,
+    size: Size | None = None,
     progress: Progress | None = None,
     digests: bool = False,
     skip: Callable[[Batch], bool] = lambda _batch: False,
@@ -110,7 +110,7 @@ def scan_batches(
     Args:
         paths: what to scan; a URL as text.
         engine: who scans.
-        size: of batches.
+        size: of batches; what suits the engine if not given.
         progress: is told how far it is.
         digests: work out what each function's code is.
         skip: whether the results of a batch are known already.
@@ -121,6 +121,7 @@ def scan_batches(
     found = _found([str(path) for path in paths], engine)
     if len(found) == 1 and isinstance(found[0], Source) and not found[0].is_package and not engine.is_cluster:
         engine = Here()
+    size = size or (LARGE if engine.is_cluster else SMALL)
     listed = Listed(found, _not_everywhere(found, engine) if engine.is_cluster else None)
     work = partial(scan_batch, digests=digests, elsewhere=engine.is_cluster)
     done = 0
@@ -154,8 +155,10 @@ def _not_everywhere(found: Iterable[Source | Failure], engine: Engine) -> set[st
 def _one_by_one(engine: Engine, work: Callable[[Batch], Parcel], batch: Batch) -> list[Result]:
     """A batch over which processes died, image by image: which one is it?"""
     results: list[Result] = []
-    found = dict(engine.each(work, [replace(batch, units=(unit,)) for unit in batch.units]))
-    for one, parcel in found.items():
+    ones = [replace(batch, number=place, units=(unit,)) for place, unit in enumerate(batch.units)]
+    found = dict(engine.each(work, ones))
+    for one in ones:
+        parcel = found[one]
         results += [Failure(one.units[0].name, parcel.reason)] if isinstance(parcel, Lost) else unpacked_results(parcel)
     return results
 

@@ -39,6 +39,7 @@ class QemuTarget(StoppableTarget[Stopped]):
         super().__init__()
         self.mapping: MemoryMapping | None = None
         self._stop: Stopped | None = None
+        self._stays = False
         self._contact = contact
         self._connection = connection = contact.connection
         self._undo = Undo.beside(contact.endpoint)
@@ -81,6 +82,9 @@ class QemuTarget(StoppableTarget[Stopped]):
 
     @contextmanager
     def _held(self) -> Iterator[Stopped]:
+        if self._stays:
+            yield Stopped(self._connection, self._server, self.mapping)
+            return
         # the stop is asked for and not waited for: all that is asked of the target then finds it standing still
         try:
             self._connection.stop()
@@ -89,6 +93,15 @@ class QemuTarget(StoppableTarget[Stopped]):
         finally:
             self._stop = None
             self._connection.resume()
+
+    @contextmanager
+    def staying(self) -> Iterator[None]:
+        """Inside of a stop: for the length of a block, further stops are part of it, and the guest does not run on."""
+        self._stays, self._inside = True, False
+        try:
+            yield
+        finally:
+            self._stays, self._inside = False, True
 
     @contextmanager
     def undoable(self, cpus: Sequence[Cpu], writes: Sequence[tuple[int, bytes]]) -> Iterator[None]:
