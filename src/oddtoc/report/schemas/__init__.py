@@ -7,7 +7,7 @@ from typing import Final
 
 from oddtoc.errors import Status, UsageError
 from oddtoc.image.suggest import close_names
-from oddtoc.report.schemas import fleet, images, mechanisms, patches
+from oddtoc.report.schemas import fleet, images, mechanisms, patches, traces
 from oddtoc.report.schemas.parts import Schema, address, count, nullable, record, text, texts
 
 _ERROR: Final = record(
@@ -51,6 +51,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "lab": mechanisms.LAB,
     "prove": mechanisms.PROVE,
     "explain": mechanisms.EXPLAIN,
+    "trace": traces.TRACE,
     "fleet apply": fleet.APPLY,
     "fleet status": fleet.STATUS,
     "fleet revert": fleet.REVERT,

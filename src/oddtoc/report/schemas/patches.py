@@ -159,6 +159,7 @@ STATUS: Final = listing(
         condition=text("what the live words say", *(one.value for one in Condition)),
         sha256=text("of the patch object"),
         time=count("when it was applied, in seconds since 1970"),
+        temporary=flag("whether it is a trace, whose command has ended"),
         module=nullable(text("the module that it changes; null for the kernel proper, and in a process")),
         pinned=nullable(text("why its memory is never given back")),
         replaced_all=flag("whether it took the place of all that was applied"),
