@@ -14,6 +14,7 @@ from oddtoc.isa import NOP
 from oddtoc.live.journal import Condition
 from oddtoc.live.loading import watch
 from oddtoc.live.session import Session
+from oddtoc.trace.tracer import Tracer
 
 KERNELS = ["6.1", "6.12", "7.2"]
 MECHANISMS = ["shared-toc", "guarded/slot", "odd-toc/cr4"]
@@ -249,3 +250,17 @@ def oddtoc(*arguments):
     result = subprocess.run([sys.executable, "-m", "oddtoc", *arguments], capture_output=True, text=True)
     assert result.returncode == 0, result
     return result.stdout
+
+
+@every_kernel
+def test_functions_of_a_module_are_traced_once_there_is_room_near_it(mounted, session, objects):
+    applied(session, objects("fat.c"))
+    tracer = Tracer(session, ["fat.ko:fat_*"], events=True, returns=True)
+    with tracer:
+        assert shown(mounted) == PATCHED
+    counts = dict(zip(tracer.names, tracer.last.counts, strict=True))
+    # patched, called from another module, and from inside of it
+    for name in ("fat_statfs", "fat_build_inode", "fat_time_fat2unix"):
+        assert 0 < counts[name].calls == counts[name].returns
+    assert tracer.still_in_use == ()
+    assert shown(mounted) == PATCHED
