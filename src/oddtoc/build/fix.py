@@ -110,11 +110,12 @@ def build_fix(
     if not units:
         raise RefusedError([Refusal("no-effect", files[0] if files else overlay.changed[0], "the object", _SAME)])
     refusals = [r for unit in units for r in unit.refusals if not (accept_difference and r.id == "fidelity")]
-    changed = [unit for unit in units if unit.comparison.changed and unit.fidelity.addresses]
-    if not changed and not refusals:
+    running = [unit for unit in units if unit.fidelity.addresses]
+    if not refusals and not any(unit.comparison.changed for unit in running):
         refusals = [Refusal("no-effect", units[0].file, "the object", _SAME)]
     target = ObjectFile()
-    extractors = [Extractor(unit.file, unit.new, unit.comparison, unit.names, target) for unit in changed]
+    # one that has changed nothing may have a new function for another
+    extractors = [Extractor(unit.file, unit.new, unit.comparison, unit.names, target) for unit in running]
     functions = list(_extract(extractors))
     refusals += [refusal for extractor in extractors for refusal in extractor.found.refusals]
     if refusals:
