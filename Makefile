@@ -5,14 +5,17 @@ KERNEL ?= 6.1
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo demo-process test lint bench fuzz soak corpus clean
+.PHONY: help setup demo demo-process test docs man lint bench fuzz soak corpus clean
 
 help:
 	@echo "make demo [KERNEL=6.1]  boot a kernel, patch it while it runs, take the patch back (6.1, 6.12, 7.2)"
 	@echo "make demo-process       patch a redis-server and a library while they are used, in a guest"
 	@echo "make test               everything that is tested, on real kernels"
+	@echo "make docs               this documentation as a site, in build/site"
+	@echo "make man                the manual page, from the commands as they are"
 	@echo "make lint               ruff and mypy"
-	@echo "make bench              how long a guest stands still, what a patched call costs, how fast a scan is"
+	@echo "make bench              how long a guest stands still, what a patched call costs, how fast a scan is;"
+	@echo "                        a page of it in build/bench"
 	@echo "make fuzz               25,200 hostile inputs of every kind, and 60,000 guided by coverage"
 	@echo "make soak               a thousand operations on patches under load, and oddtoc ended after every single packet"
 	@echo "make corpus             every fix between two Debian versions of 6.1, built, applied, reverted; goes on where it stopped"
@@ -46,11 +49,19 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: setup
+	$(BIN)/mkdocs build --strict --quiet --site-dir build/site
+
+man: setup
+	$(BIN)/python tools/manual > man/oddtoc.1
+
 bench: setup
-	$(BIN)/python bench/pause.py
-	$(BIN)/python -m bench.cost
-	$(BIN)/python -m bench.scan
-	$(BIN)/python -m bench.process
+	$(BIN)/python -m bench.pause --json build/bench/pause.json
+	$(BIN)/python -m bench.cost --json build/bench/cost.json
+	$(BIN)/python -m bench.scan --json build/bench/scan.json
+	$(BIN)/python -m bench.process --json build/bench/process.json
+	$(BIN)/oddtoc report build/bench/cost.json build/bench/pause.json build/bench/scan.json build/bench/process.json \
+		--output build/bench/index.html
 
 fuzz: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'

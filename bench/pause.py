@@ -11,8 +11,9 @@ import statistics
 import tempfile
 from pathlib import Path
 
-from gap import build_gap, longest_gap
-from hundred import hundred_functions
+from bench.gap import build_gap, longest_gap
+from bench.hundred import hundred_functions
+from bench.kept import Measurement, write
 
 import oddtoc
 from oddtoc.build.compile import compile_patch
@@ -23,6 +24,7 @@ from oddtoc.live.session import Session
 from oddtoc.target.guest import Guest, boot
 
 SAMPLES = Path(oddtoc.__file__).parent / "samples"
+_MEASURED: list[Measurement] = []
 MECHANISMS = ("odd-toc/cr4", "guarded/slot", "shared-toc")
 
 
@@ -31,12 +33,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kernels", nargs="*", default=["6.1", "6.12", "7.2"])
     parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
     options = parser.parse_args()
     print(f"{'kernel':7} {'mechanism':13} {'what':30} {'median':>7} {'p95':>7} {'max':>7} ms   ratio")
     with tempfile.TemporaryDirectory() as folder:
         patch = PatchObject.open(_object(Path(folder)))
         for kernel in options.kernels:
             _measure(kernel, patch, options.rounds, Path(folder))
+    write(
+        options.json, "how long a guest stands still", "medians; the baseline is a stop that writes a word", _MEASURED
+    )
 
 
 def _object(folder: Path) -> Path:
@@ -117,6 +123,8 @@ def _row(kernel: str, mechanism: str, what: str, seconds: list[float], base: flo
     high = statistics.quantiles(seconds, n=20)[-1]
     figures = " ".join(f"{value * 1000:7.2f}" for value in (middle, high, max(seconds)))
     print(f"{kernel:7} {mechanism:13} {what:30} {figures}      {middle / base:5.2f}", flush=True)
+    shown = "" if mechanism == "-" else mechanism
+    _MEASURED.append(Measurement(kernel, what, middle, max(seconds), shown, middle / base))
     return middle
 
 

@@ -1,6 +1,6 @@
 """How long a process with eight threads stands still: oddtoc's commit against gdb doing the same write, in turns.
 
-    python -m bench.process [ROUNDS] [KERNEL]
+    python -m bench.process [ROUNDS] [KERNEL] [--json FILE]
 
 The process itself watches the clock and says how long it was not running. Both go through the same gdbserver in an
 emulated guest. gdb is told everything beforehand (program, no libraries), attaches, writes one word, and detaches.
@@ -8,12 +8,14 @@ emulated guest. gdb is told everything beforehand (program, no libraries), attac
 
 from __future__ import annotations
 
+import argparse
 import os
 import statistics
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
+
+from bench.kept import Measurement, write
 
 from oddtoc.build.compile import compile_patch, tool
 from oddtoc.live.session import Session
@@ -26,7 +28,7 @@ ODDTOC_REPLACE(gap, gap_patched, my_gap);
 """
 
 
-def main(rounds: int, series: str) -> None:
+def main(rounds: int, series: str, output: Path | None) -> None:
     """Measure, and print a table."""
     folder = Path(tempfile.mkdtemp(prefix="oddtoc-bench-"))
     program = folder / "gap"
@@ -59,6 +61,12 @@ def main(rounds: int, series: str) -> None:
         )
         for what, values in gaps.items():
             print(f"  {what:32} {statistics.median(values):8.1f} ({max(values):.1f})")
+        gaps["oddtoc's commit, seen from outside"] = commits
+        kept = [
+            Measurement(series, what, statistics.median(values) / 1000, max(values) / 1000)
+            for what, values in gaps.items()
+        ]
+        write(output, "how long a process stands still", "medians, of a process with eight threads", kept)
         print(f"  oddtoc's commit, seen from here  {statistics.median(commits):8.1f} ({max(commits):.1f})")
     finally:
         made.guest.stop()
@@ -85,5 +93,9 @@ def _write_with_gdb(made: ProcessGuest, program: Path, pid: int, address: int, w
 
 
 if __name__ == "__main__":
-    arguments = [*sys.argv[1:], *("20", "6.1")[len(sys.argv) - 1 :]]
-    main(int(arguments[0]), arguments[1])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("rounds", nargs="?", type=int, default=20)
+    parser.add_argument("kernel", nargs="?", default="6.1")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
+    options = parser.parse_args()
+    main(options.rounds, options.kernel, options.json)

@@ -15,11 +15,15 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from bench.kept import Measurement, write
+from distributed import LocalCluster
 from playwright.sync_api import sync_playwright
 
 from oddtoc.debian import fetch_kernel
 from oddtoc.image.elf import Image
 from oddtoc.scan import scan_image
+
+_MEASURED: list[Measurement] = []
 
 
 def main() -> None:
@@ -27,13 +31,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kernels", nargs="*", default=["6.1", "6.12", "7.2"])
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
     options = parser.parse_args()
     print(f"{'kernel':8}{'what':34}{'seconds':>9}{'MB':>7}   ratio")
     for series in options.kernels:
         kernel = fetch_kernel(series)
         _one_image(series, Path(kernel.vmlinux), options.rounds)
         _all_files(series, [Path(kernel.vmlinux), Path(kernel.modules)])
+        _by_cluster(series, [Path(kernel.vmlinux), Path(kernel.modules)])
         _page(series, Path(kernel.vmlinux))
+    write(options.json, "how fast a scan is", "the best of some runs; the ratio says how many times faster", _MEASURED)
 
 
 def _one_image(series: str, vmlinux: Path, rounds: int) -> None:
@@ -60,6 +67,18 @@ def _all_files(series: str, paths: Sequence[Path]) -> None:
         alone = alone or seconds
         count = sum(1 for _ in paths[1].rglob("*.ko*")) + 1
         _row(series, f"{count:,} files, {packed}, -j {jobs}", seconds, peak, alone / seconds)
+
+
+def _by_cluster(series: str, paths: Sequence[Path]) -> None:
+    """The same files by one and by two workers of a Dask cluster on this machine, which are up already."""
+    alone = 0.0
+    for count in (1, 2):
+        with LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=None) as cluster:
+            words = ["scan", "--scheduler", cluster.scheduler_address, *map(str, paths)]
+            # the first one has the workers load their libraries
+            seconds, peak = min(_measured([sys.executable, "-m", "oddtoc", *words]) for _ in range(3))
+        alone = alone or seconds
+        _row(series, f"all files, Dask workers: {count}", seconds, peak, alone / seconds)
 
 
 def _page(series: str, vmlinux: Path) -> None:
@@ -103,6 +122,7 @@ def _measured(command: list[str]) -> tuple[float, float]:
 def _row(series: str, what: str, seconds: float, memory: float = 0, ratio: float = 0) -> None:
     shown = f"{memory:7.0f}" if memory else " " * 7
     print(f"{series:8}{what:34}{seconds:9.3f}{shown}" + (f"   {ratio:5.2f}" if ratio else ""), flush=True)
+    _MEASURED.append(Measurement(series, what, seconds, seconds, ratio=ratio))
 
 
 if __name__ == "__main__":

@@ -49,6 +49,7 @@ def main() -> None:
             print(f"{verdict.outcome:9} {verdict.file} {verdict.reason}", flush=True)
         pool.close()
         pool.join()
+    print(f"for a page: oddtoc report {log} -o corpus.html")
     print(table([known[file] for file in files if file in known], len(files), f"{kernel.version} to {version}"))
 
 

@@ -54,6 +54,7 @@ def _run(kernels: list[str], without_peer: bool, output: Path | None) -> None:
     costs += user.costs()
     print(as_text(costs, upstream, names))
     if output:
+        output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(json.dumps(as_json(costs, upstream, names), indent=2) + "\n")
 
 

@@ -8,6 +8,30 @@ that says the way out. The command line prints both and never a traceback for th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import IntEnum
+from typing import ClassVar
+
+
+class Status(IntEnum):
+    """What the command `oddtoc` exits with; `STATUSES` says when."""
+
+    DONE = 0
+    FAILED = 1
+    MISUSE = 2
+    BUSY = 3
+    REFUSED = 4
+    INTERRUPTED = 130
+
+
+STATUSES = {
+    Status.DONE: "done",
+    Status.FAILED: "failed: a file, a tool, a guest, a target or the mirror is not as it has to be",
+    Status.MISUSE: "misuse: the command line makes no sense",
+    Status.BUSY: "busy: a thread, another debugger or another oddtoc was in the way; the same command may work later",
+    Status.REFUSED: "refused: the patch, a function in it, what is applied already, or who signed it does not allow it",
+    Status.INTERRUPTED: "interrupted with Ctrl-C",
+}
+"""Exit status -> what it means. `oddtoc guest run` exits with the status of the command that it ran."""
 
 
 class OddtocError(Exception):
@@ -19,6 +43,9 @@ class OddtocError(Exception):
         function: the name of the function concerned, if there is one.
         advice: what the reader can do about it, in one line.
     """
+
+    status: ClassVar[Status] = Status.FAILED
+    """What the command exits with when this kind ends it."""
 
     def __init__(
         self, message: str, *, address: int | None = None, function: str | None = None, advice: str | None = None
@@ -33,6 +60,16 @@ class OddtocError(Exception):
     def __str__(self) -> str:
         return f"{self.message}\n{self.advice}" if self.advice else self.message
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # they come back from other processes; what a narrow kind demands is in its attributes
+        return _restored, (type(self), self.args, vars(self))
+
+
+def _restored(kind: type[OddtocError], args: tuple[object, ...], attributes: dict[str, object]) -> OddtocError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(attributes)
+    return error
+
 
 def printable(text: str) -> str:
     """A text for people, in one line, in which nothing acts on a terminal."""
@@ -42,6 +79,8 @@ def printable(text: str) -> str:
 class UsageError(OddtocError):
     """The call itself makes no sense: an unknown name, a malformed target."""
 
+    status = Status.MISUSE
+
 
 class ImageError(OddtocError):
     """A file is not an ELF image that oddtoc can read: not ELF, another machine, ABI v1, no symbols, truncated."""
@@ -49,6 +88,8 @@ class ImageError(OddtocError):
 
 class SymbolError(OddtocError):
     """A name is not in the image."""
+
+    status = Status.REFUSED
 
 
 class AmbiguousSymbolError(SymbolError):
@@ -62,13 +103,23 @@ class AmbiguousSymbolError(SymbolError):
 class NoSiteError(OddtocError):
     """A function has no ftrace site, or the words at its entry are not those of a known entry shape."""
 
+    status = Status.REFUSED
+
 
 class MechanismError(OddtocError):
     """A mechanism is unknown, or can't carry this function on this target."""
 
+    status = Status.REFUSED
+
 
 class PatchError(OddtocError):
     """A patch object is malformed, or asks for something that can't be linked."""
+
+    status = Status.REFUSED
+
+
+class NotLoadedError(PatchError):
+    """What a patch changes is not loaded in the target."""
 
 
 class RelocationError(PatchError):
@@ -98,6 +149,8 @@ class TargetError(OddtocError):
 class TargetInUseError(TargetError):
     """Another debugger or another oddtoc is connected to the target."""
 
+    status = Status.BUSY
+
 
 class TargetGoneError(TargetError):
     """The connection to the target broke half-way."""
@@ -118,6 +171,8 @@ class WriteFaultError(FaultError):
 class MismatchError(OddtocError):
     """The running kernel is not the image it was said to be."""
 
+    status = Status.REFUSED
+
 
 class ChangedError(OddtocError):
     """A word in the target is not the one that the plan was made for."""
@@ -128,6 +183,8 @@ class BusyError(OddtocError):
 
     `stack` holds its return addresses as text, the innermost first; empty where that is not known.
     """
+
+    status = Status.BUSY
 
     def __init__(
         self,
@@ -157,9 +214,13 @@ class RecordError(OddtocError):
 class StateError(OddtocError):
     """A patch is applied already, is not applied, or is covered by a later one."""
 
+    status = Status.REFUSED
+
 
 class SignatureError(OddtocError):
     """A patch object is not signed by someone who may, or not in the state in which it was signed."""
+
+    status = Status.REFUSED
 
 
 class PolicyError(OddtocError):
@@ -172,3 +233,7 @@ class LogError(OddtocError):
 
 class LibraryError(OddtocError):
     """A library that is only needed for some commands is not installed."""
+
+
+class ClusterError(OddtocError):
+    """A Dask cluster can't be reached, or its workers can't do what is asked of them."""

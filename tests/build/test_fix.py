@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from oddtoc.build.compile import tool
@@ -16,6 +17,7 @@ from oddtoc.errors import BuildError, MismatchError, RelocationError
 from oddtoc.image.elf import Image
 from oddtoc.link.object import PatchObject
 from oddtoc.live.session import Session
+from oddtoc.report.schemas import schema_of
 
 HERE = Path(__file__).parent
 REAL = {
@@ -284,7 +286,9 @@ def test_the_command_builds_from_a_diff_and_from_trees(tree, tmp_path):
     assert done.returncode == 0 and "pipe_fasync changed" in done.stdout
     new = apply_diff(tree.source, diff).root
     done = oddtoc("--old", tree.source, "--new", new, "fs/pipe.c", "-o", tmp_path / "again.o", "--format", "json")
-    assert json.loads(done.stdout)["files"][0]["changed"] == ["pipe_fasync"]
+    answer = json.loads(done.stdout)
+    jsonschema.validate(answer, schema_of("build"))
+    assert answer["files"][0]["changed"] == ["pipe_fasync"]
     sections = [{s.name: s.data for s in PatchObject.open(tmp_path / f"{name}.o").loaded} for name in ("pipe", "again")]
     assert sections[0] == sections[1]
     (tmp_path / "none.patch").write_text(diff.read_text().replace("+", " ").replace("-", " "))
@@ -309,8 +313,9 @@ def test_refusals_are_for_programs_too(tmp_path):
         str(tmp_path / "n.o"),
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    refused = json.loads(done.stdout)["refused"]
-    assert done.returncode == 1 and [r["id"] for r in refused] == ["no-effect"]
+    jsonschema.validate(json.loads(done.stdout), schema_of("error"))
+    refused = json.loads(done.stdout)["error"]["refusals"]
+    assert done.returncode == 4 and [r["id"] for r in refused] == ["no-effect"]
     assert set(refused[0]) == {"id", "file", "subject", "reason", "member", "way_out"} and refused[0]["id"] in WAYS_OUT
 
 

@@ -121,7 +121,7 @@ def test_the_command_in_all_its_forms(kernels, tmp_path):
 
     image = ["--image", kernels["6.1"].vmlinux]
     done = check(*image)
-    assert done.returncode == 1 and done.stdout.endswith("1 errors, 0 warnings, 0 notes\n")
+    assert done.returncode == 4 and done.stdout.endswith("1 errors, 0 warnings, 0 notes\n")
     assert json.loads(check(*image, "--format", "json").stdout)["findings"][0]["id"] == "no-site"
     run = json.loads(check(*image, "--format", "sarif").stdout)["runs"][0]
     assert run["results"][0]["level"] == "error"

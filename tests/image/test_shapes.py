@@ -323,3 +323,12 @@ def test_names_that_end_like_others_are_told_apart(build):
     assert [symbol.name for symbol in image.symbols.find("toc")] == ["toc"]
     assert [symbol.name for symbol in image.symbols.find("oc")] == []
     assert sorted(symbol.name for symbol in image.symbols.starting_with("b_t")) == ["b_toc"]
+
+
+def test_a_debug_file_holds_the_symbols_of_its_program(build, tmp_path):
+    """Its segments are those of the program, without their contents: the file ends before they begin."""
+    linked = build(link=("-shared",), source=PROGRAM.replace("int leaf", "static int leaf"))
+    run(f"{PREFIX}objcopy", "--only-keep-debug", linked.path, tmp_path / "debug")
+    run(f"{PREFIX}strip", linked.path)
+    assert not Image.open(linked.path).symbols.find("leaf")
+    assert Image.open(tmp_path / "debug").symbols.one("leaf").size

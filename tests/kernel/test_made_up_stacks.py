@@ -20,7 +20,8 @@ NOTHING = np.empty(0, np.uint64)
 @pytest.fixture(scope="module")
 def kernel(kernels):
     image = Image.open(kernels["6.1"].vmlinux)
-    return image, Walker(image, Hideouts.of(image, rooms(image)))
+    room = rooms(image)
+    return image, Walker(image, Hideouts.of(image, (room.helpers, room.text)))
 
 
 class Stack:

@@ -54,7 +54,7 @@ class Watched:
         self.finder = TaskFinder(image, self.offsets, target.read_many)
         cpus = self.finder.cpu_count
         self.contexts = ContextFinder(image, self.offsets.stack_size, cpus, target.read_many)
-        self.walker = Walker(image, Hideouts.of(image, self.kernel.rooms))
+        self.walker = Walker(image, Hideouts.of(image, self.kernel.code_rooms))
 
     def look(self, explore=True):
         """All tasks, and for each thread its context and walk."""

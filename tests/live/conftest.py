@@ -1,14 +1,15 @@
-"""Guests with a module that calls the kernel and a program that runs BPF, and patch objects for them."""
+"""Guests with modules, a FAT file system and a program that runs BPF, and patch objects for them."""
 
 import subprocess
 from pathlib import Path
 
+import fat
 import pytest
 
 from oddtoc.build.compile import compile_patch, tool
 from oddtoc.live import session as sessions
 from oddtoc.live.commit import carry_out
-from oddtoc.target.modules import load_order
+from oddtoc.target.modules import load_order, read_module
 
 _HERE = Path(__file__).parent
 _SAMPLES = _HERE.parent.parent / "src/oddtoc/samples"
@@ -34,15 +35,15 @@ def _compile(name, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def guest(shared_guest_factory, kernels, programs):
-    """The guest of a series that the tests of this folder share: with loop, which calls the kernel, and programs."""
-    return _guests(shared_guest_factory, kernels, programs)
+def guest(shared_guest_factory, kernels, programs, tmp_path_factory):
+    """The guest of a series that the tests of this folder share: with modules that call the kernel, and programs."""
+    return _guests(shared_guest_factory, kernels, programs, tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
-def own_guest(guest_factory, kernels, programs):
+def own_guest(guest_factory, kernels, programs, tmp_path_factory):
     """The same for one file, whose patches leave memory behind that can't be given back."""
-    return _guests(guest_factory, kernels, programs)
+    return _guests(guest_factory, kernels, programs, tmp_path_factory)
 
 
 @pytest.fixture
@@ -67,16 +68,25 @@ def programs(bpf_caller, getpid_caller):
     return {"bin/bpf_caller": bpf_caller, "bin/getpid_caller": getpid_caller}
 
 
-def _guests(factory, kernels, programs):
+def _guests(factory, kernels, programs, tmp_path_factory):
     guests = {}
 
     def get(series):
         if series not in guests:
-            modules = load_order(kernels[series].modules, ["loop"])
-            guests[series] = factory(series, modules=modules, files=programs)
+            modules = load_order(kernels[series].modules, ["loop", "vfat", "nls_cp437", "nls_ascii"])
+            files = _module_files(kernels[series], tmp_path_factory.mktemp("modules"))
+            guests[series] = factory(series, modules=modules, files={**programs, **files})
         return guests[series]
 
     return get
+
+
+def _module_files(kernel, folder):
+    """Modules that a test may load again, and a file system for them."""
+    (folder / "fat.img").write_bytes(fat.image())
+    for name in ("fat", "vfat", "dummy"):
+        (folder / f"{name}.ko").write_bytes(read_module([kernel.modules], name))
+    return {path.name: path for path in folder.iterdir()}
 
 
 @pytest.fixture(scope="session")

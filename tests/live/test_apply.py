@@ -269,10 +269,10 @@ def test_a_name_that_stands_twice_needs_a_choice(session, tmp_path):
 
 
 @every_kernel
-def test_only_vmlinux_is_patched(session, tmp_path):
-    source = tmp_path / "module.c"
+def test_only_a_kernel_and_its_modules_are_patched(session, tmp_path):
+    source = tmp_path / "program.c"
     source.write_text(
-        "#include <oddtoc.h>\nstatic int mine(void) { return 0; }\nODDTOC_REPLACE(loop, lo_open, mine);\n"
+        "#include <oddtoc.h>\nstatic int mine(void) { return 0; }\nODDTOC_REPLACE(redis-server, main, mine);\n"
     )
-    with pytest.raises(PatchError, match="not vmlinux"):
-        session.plan(compile_patch(source, tmp_path / "module.o"))
+    with pytest.raises(PatchError, match="neither vmlinux nor a module"):
+        session.plan(compile_patch(source, tmp_path / "program.o"))

@@ -62,15 +62,15 @@ def applied(guest):
 
 def test_only_what_is_signed_is_applied(guest, patch, key, oddtoc):
     status, _, said = oddtoc("apply", patch)
-    assert status == 1 and "there is no signature" in said
+    assert status == 4 and "there is no signature" in said
     sign(patch, key("mallory"))
     status, _, said = oddtoc("apply", patch)
-    assert status == 1 and "nobody who may sign" in said
+    assert status == 4 and "nobody who may sign" in said
     sign(patch, key("alice"))
     whole = patch.read_bytes()
     patch.write_bytes(whole + b"\0")
     status, _, said = oddtoc("apply", patch)
-    assert status == 1 and "of another object" in said
+    assert status == 4 and "of another object" in said
     assert applied(guest) == []
     patch.write_bytes(whole)
     assert oddtoc("apply", patch)[0] == 0
@@ -93,7 +93,7 @@ def test_only_what_is_signed_is_applied(guest, patch, key, oddtoc):
 @pytest.mark.usefixtures("home")
 def test_what_fails_is_in_the_log(oddtoc):
     status, _, said = oddtoc("revert", "nothing")
-    assert status == 1 and "no patch named nothing" in said
+    assert status == 4 and "no patch named nothing" in said
     (line,) = log()
     assert (line["action"], line["patch"], line["result"]) == ("revert", "nothing", "failed")
     assert line["error"] == "no patch named nothing is applied"

@@ -43,6 +43,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     shutil.copytree(SOURCES, clean / "src", ignore=shutil.ignore_patterns("*.egg-info", "__pycache__"))
     for name in ("pyproject.toml", "README.md", "COPYING"):
         shutil.copy(ROOT / name, clean)
+    shutil.copytree(ROOT / "man", clean / "man")
     run(sys.executable, "-m", "build", "--outdir", folder, clean, folder=folder)
     (archive,), (wheel,) = folder.glob("*.tar.gz"), folder.glob("*.whl")
     return {"archive": archive, "wheel": wheel}
@@ -97,6 +98,7 @@ def test_commands_work(installed: Path, elsewhere: Path, kernels):
     oddtoc = installed / "oddtoc"
     assert run(oddtoc, "--version", folder=elsewhere) == "oddtoc 0.1.0\n"
     where = Path(run(installed / "python", "-c", "import oddtoc; print(oddtoc.__path__[0])", folder=elsewhere).strip())
+    assert (installed.parent / "share/man/man1/oddtoc.1").is_file(), "man looks there for what is in bin"
     run(oddtoc, "build", where / "samples" / "putc.c", "-o", "putc.o", folder=elsewhere)
     run(oddtoc, "explain", "putc.o", "seq_putc", "--html", "page.html", folder=elsewhere)
     assert "<html" in (elsewhere / "page.html").read_text()

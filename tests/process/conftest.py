@@ -1,10 +1,13 @@
 """A guest with Debian's gdbserver and redis-server, and programs of the tests' own."""
 
+import base64
 import os
 import subprocess
 from pathlib import Path
 
 import pytest
+from own import own_files
+from user import User
 
 from oddtoc.build.compile import compile_patch, tool
 from oddtoc.debian.programs import program_files
@@ -27,6 +30,19 @@ class Machine:
         self.run, self.start = made.run, made.start
         self.serial = line
         self.start("while :; do gdbserver --multi /dev/hvc4; done")
+
+    def python(self, script, *words, timeout=120):
+        """What a script prints that runs in the guest, where oddtoc is installed."""
+        return self.run(f"cd /; HOME=/tmp python3.11 - {' '.join(words)} <<'END' 2>&1\n{script}\nEND", timeout=timeout)
+
+    def oddtoc(self, words, timeout=120):
+        """What the command prints in the guest."""
+        return self.run(f"cd /; HOME=/tmp python3.11 -m oddtoc {words} 2>&1", timeout=timeout)
+
+    def put(self, file, path):
+        """Copy a file into the guest."""
+        text = base64.b64encode(Path(file).read_bytes()).decode()
+        self.run(f"base64 -d > {path} <<'END'\n{text}\nEND")
 
     def status(self, pid, field):
         """A field of /proc/PID/status."""
@@ -94,8 +110,17 @@ def process_guest(busy, user, debian_files, tmp_path_factory):
     path = tmp_path_factory.mktemp("line") / "socket"
     line = ["-chardev", f"socket,id=line,path={path},server=on,wait=off"]
     line += ["-device", f"spapr-vty,chardev=line,reg={_SERIAL_LINE:#x}"]
-    locked = compiled("programs/locked.c", tmp_path_factory.mktemp("locked"))
-    files = debian_files | user | {"bin/busy": busy, "bin/locked": locked}
+    folder = tmp_path_factory.mktemp("programs")
+    programs = {"bin/busy": busy, "bin/locked": compiled("programs/locked.c", folder)}
+    programs["bin/waiting"] = compiled("programs/waiting.c", folder, "-pthread")
+    files = debian_files | user | own_files(tmp_path_factory.mktemp("own")) | programs
     made = boot_with_gdbserver("6.1", f"test-process-{os.getpid()}", files=files, arguments=line, timeout=_BOOT_SECONDS)
     yield Machine(made, path)
     made.guest.stop()
+
+
+@pytest.fixture
+def user_process(process_guest):
+    user = User(process_guest)
+    yield user
+    process_guest.run(f"kill -9 {user.pid}")

@@ -9,7 +9,7 @@ import pytest
 from oddtoc.errors import FaultError, TargetError, TargetInUseError, UsageError
 from oddtoc.image.elf import Image
 from oddtoc.target.connect import connect, parse_target
-from oddtoc.target.process import ProcessTarget
+from oddtoc.target.gdbserver import GdbserverProcess
 
 THREADS = 8
 
@@ -21,7 +21,7 @@ def pid(process_guest):
 
 @pytest.fixture
 def target(process_guest, pid):
-    with ProcessTarget.connect(process_guest.endpoint, pid) as target:
+    with GdbserverProcess.connect(process_guest.endpoint, pid) as target:
         yield target
 
 
@@ -40,7 +40,7 @@ def is_free(process_guest, pid):
 
 def test_the_server_is_known_by_asking(process_guest, pid):
     with connect(parse_target(f"{process_guest.server}#{pid}")) as target:
-        assert isinstance(target, ProcessTarget)
+        assert isinstance(target, GdbserverProcess)
         assert (target.pid, target.name) == (pid, f"{process_guest.server.removeprefix('gdb://')}#{pid}")
     with pytest.raises(UsageError, match="which process"):
         connect(parse_target(process_guest.server))
@@ -55,7 +55,7 @@ def test_a_process_that_somebody_else_traces_is_in_use(process_guest):
     process_guest.start(f"exec gdbserver --attach 127.0.0.1:3334 {pid}", "/tmp/attached")
     process_guest.run("until grep -qs Listening /tmp/attached; do sleep 0.1; done")
     with pytest.raises(TargetInUseError, match=f"process {pid} is traced by"):
-        ProcessTarget.connect(process_guest.endpoint, pid)
+        GdbserverProcess.connect(process_guest.endpoint, pid)
 
 
 def test_memory_is_that_of_the_process(process_guest, target, busy, pid):
@@ -113,8 +113,8 @@ def test_no_signal_is_lost(target, process_guest):
 
 def test_who_is_killed_between_stops_leaves_a_running_process(process_guest, pid):
     script = (
-        "import os, sys; from oddtoc.target.process import ProcessTarget\n"
-        f"target = ProcessTarget.connect({process_guest.endpoint}, {pid})\n"
+        "import os, sys; from oddtoc.target.gdbserver import GdbserverProcess\n"
+        f"target = GdbserverProcess.connect({process_guest.endpoint}, {pid})\n"
         "with target.stopped() as stopped: stopped.cpus()\n"
         "os.kill(os.getpid(), 9)\n"
     )
@@ -123,7 +123,7 @@ def test_who_is_killed_between_stops_leaves_a_running_process(process_guest, pid
 
 
 def test_an_error_in_a_stop_lets_the_process_go(process_guest, pid):
-    target = ProcessTarget.connect(process_guest.endpoint, pid)
+    target = GdbserverProcess.connect(process_guest.endpoint, pid)
     with pytest.raises(KeyboardInterrupt), target.stopped() as stopped:
         stopped.cpus()
         raise KeyboardInterrupt
@@ -133,7 +133,7 @@ def test_an_error_in_a_stop_lets_the_process_go(process_guest, pid):
 
 def test_a_serial_line_does_as_well(process_guest, pid):
     with connect(parse_target(f"{process_guest.serial}#{pid}")) as target:
-        assert isinstance(target, ProcessTarget)
+        assert isinstance(target, GdbserverProcess)
         with target.stopped() as stopped:
             assert len(stopped.cpus()) == THREADS + 1
         assert target.read(base(target), 4) == b"\x7fELF"

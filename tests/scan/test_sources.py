@@ -15,8 +15,7 @@ import zstandard
 
 from oddtoc.errors import OddtocError
 from oddtoc.image.elf import Image
-from oddtoc.scan import run as runner
-from oddtoc.scan import scan_image
+from oddtoc.scan import scan_image, work
 from oddtoc.scan.run import Scan, run_scan
 from oddtoc.scan.sources import Candidate
 
@@ -127,14 +126,14 @@ def test_bad_files_are_listed_and_stop_nothing(folder: Path, modules, tmp_path: 
 
 def test_a_process_that_dies_costs_only_its_image(modules, monkeypatch):
     victim = str(modules[7])
-    honest = runner.scan_image
+    honest = work.scan_image
 
     def deadly(image, name=None, **options):
         if name == victim:
             os._exit(9)
         return honest(image, name, **options)
 
-    monkeypatch.setattr(runner, "scan_image", deadly)
+    monkeypatch.setattr(work, "scan_image", deadly)
     scan = run_scan(modules[:20], jobs=2)
     assert [failure.name for failure in scan.failed] == [victim]
     assert [one.image for one in scan.scans] == [str(path) for path in modules[:20] if str(path) != victim]

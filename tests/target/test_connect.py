@@ -45,8 +45,17 @@ def test_a_qmp_socket():
     assert parse_target("qmp:/run/vm.qmp").qmp == Path("/run/vm.qmp")
 
 
+def test_a_process_of_this_machine():
+    assert parse_target("pid:412").pid == 412
+
+
 WRONG = [
     "",
+    "pid:",
+    "pid:0",
+    "pid:-1",
+    "pid:12x",
+    "pid:12345678",
     ":",
     "guest:",
     "qmp:",
@@ -62,7 +71,6 @@ WRONG += [
     "gdb://::1:1",
     "gdb://host:1/x",
     "gdb:host:1",
-    "pid:1",
     "/no/such/socket",
     "/tmp",
     "x" * 5000,

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import oddtoc.mechanism
 from oddtoc.errors import BuildError
-from oddtoc.link.object import PatchObject
+from oddtoc.link.object import KERNEL, MODULE_SUFFIX, ROOM_SECTION, PatchObject
 
 INCLUDE = Path(__file__).parent / "include"
+SUPPORT = Path(__file__).parent / "support"
 TRAMPOLINES = Path(oddtoc.mechanism.__file__).parent
 
 KERNEL_FLAGS: tuple[str, ...] = (
@@ -119,11 +120,14 @@ def compile_patch(
     with tempfile.TemporaryDirectory(prefix="oddtoc-build-") as folder:
         code = Path(folder, "code.o")
         model = [f"-mcmodel={code_model}", *(["-mlongcall"] if long_calls else [])]
-        own = KERNEL_FLAGS if _is_for_kernel(source, flags) else PROCESS_FLAGS
+        image = _image_of(source, flags)
+        own = KERNEL_FLAGS if image == KERNEL or image.endswith(MODULE_SUFFIX) else PROCESS_FLAGS
         _run([tool("gcc"), *own, *model, f"-I{INCLUDE}", *flags, "-c", str(source), "-o", str(code)], source)
         trampolines = _assemble(Path(folder))
         merged = Path(folder, "patch.o")
         _run([tool("ld"), "-r", "-o", str(merged), str(code), *map(str, trampolines)], source)
+        if image.endswith(MODULE_SUFFIX):
+            _add_room(merged, trampolines)
         return _finish(merged, output, name, source)
 
 
@@ -159,13 +163,25 @@ def _finish(merged: Path, output: Path, name: str | None, shown_as: Path) -> Pat
     return patch
 
 
-def _is_for_kernel(source: Path, flags: Sequence[str]) -> bool:
-    """Whether a source replaces functions of a kernel, or of its modules, told from its first ODDTOC_REPLACE."""
+def _add_room(merged: Path, trampolines: Sequence[Path]) -> None:
+    """Add what has the kernel make room near its modules, as an object of its own."""
+    source = SUPPORT / "room.c"
+    code, room = merged.with_name("room-code.o"), merged.with_name("room.o")
+    _run([tool("gcc"), *KERNEL_FLAGS, f"-I{INCLUDE}", "-c", str(source), "-o", str(code)], source)
+    _run([tool("ld"), "-r", "-o", str(room), str(code), *map(str, trampolines)], source)
+    flags = f"{ROOM_SECTION}=readonly,data"
+    _run(
+        [tool("objcopy"), "--add-section", f"{ROOM_SECTION}={room}", "--set-section-flags", flags, str(merged)], source
+    )
+
+
+def _image_of(source: Path, flags: Sequence[str]) -> str:
+    """What a source replaces functions of, told from its first ODDTOC_REPLACE."""
     command = [tool("gcc"), "-E", "-P", f"-I{INCLUDE}", *flags, str(source)]
     shown = subprocess.run(command, capture_output=True, text=True, check=False)
     record = _RECORD.search(shown.stdout)
     # what can't be preprocessed will not compile either, and the compiler says why
-    return record is None or record[1] == "vmlinux" or record[1].endswith(".ko")
+    return record[1] if record else KERNEL
 
 
 def _assemble(folder: Path) -> list[Path]:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from oddtoc.errors import OddtocError
+from oddtoc.errors import OddtocError, Status
 
 WAYS_OUT = {
     "fidelity": "what runs is not what this source and compiler make; read the difference, then --accept-difference",
-    "not-running": "the file is part of a module or of nothing that runs; modules can't be patched yet",
+    "not-running": "the file is part of a module or of nothing that runs; write patches of modules by hand",
     "init-code": "it ran at boot and is gone; bring its effect about with a callback (oddtoc_callbacks.h)",
     "no-site": "replace its callers instead: write the patch by hand, or change the callers in the diff too",
     "data-changed": "a callback can write the new value, where nothing has copied the old one (oddtoc_callbacks.h)",
@@ -57,6 +57,8 @@ class Refusal:
 
 class RefusedError(OddtocError):
     """No patch is made of a change. `refusals` says why, one for each thing in the way."""
+
+    status = Status.REFUSED
 
     def __init__(self, refusals: Sequence[Refusal]) -> None:
         first = refusals[0]

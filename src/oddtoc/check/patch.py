@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from oddtoc import isa
 from oddtoc.check.finding import Finding, Severity
@@ -18,6 +18,7 @@ from oddtoc.link.relocations import RECIPES
 
 _TABLES = {"__bug_table": "find_bug", "__ex_table": "search_module_extables"}
 """Table -> the function that a patch has to replace so that the kernel finds its entries."""
+KERNEL = "vmlinux"
 _SHARED_NAMES = ("oddtoc_tables", "oddtoc_shadow_table", "oddtoc_mailbox", ".TOC.")
 _ALWAYS_ON_A_STACK = frozenset(
     (
@@ -30,13 +31,26 @@ _ALWAYS_ON_A_STACK = frozenset(
 """The scheduler, idle loops, and threads that never end: some thread sleeps in each of these at any time."""
 
 
-def check_patch(patch: PatchObject, image: Image) -> list[Finding]:
-    """All findings about a patch for a kernel, the worst first."""
+def check_patch(
+    patch: PatchObject, image: Image, *, name: str = KERNEL, resolve: Callable[[str], object] | None = None
+) -> list[Finding]:
+    """All findings about a patch, the worst first.
+
+    Args:
+        patch: the patch object.
+        image: what it changes: a kernel, or a module where it is loaded.
+        name: of that, as the patch has it.
+        resolve: what names stand for there; those of the image if not given.
+    """
     found = [
         *_about_kernel(patch, image),
-        *(finding for r in (*patch.replacements, *patch.hooks) for finding in _about_replacement(patch, image, r)),
+        *(
+            finding
+            for r in (*patch.replacements, *patch.hooks)
+            for finding in _about_replacement(patch, image, name, r)
+        ),
         *_about_tables(patch),
-        *_about_names(patch, image),
+        *_about_names(patch, resolve or image.symbols.one),
         *(finding for section in patch.loaded if section.executable for finding in _about_code(patch, section)),
         *_about_data(patch),
     ]
@@ -49,12 +63,11 @@ def _about_kernel(patch: PatchObject, image: Image) -> Iterator[Finding]:
         yield Finding("other-kernel", Severity.ERROR, image.path.name, reason)
 
 
-def _about_replacement(patch: PatchObject, image: Image, replacement: Replacement) -> Iterator[Finding]:
+def _about_replacement(patch: PatchObject, image: Image, where: str, replacement: Replacement) -> Iterator[Finding]:
     name = replacement.function
-    if replacement.image != "vmlinux":
-        yield Finding(
-            "unknown-function", Severity.ERROR, name, f"is in {replacement.image}: modules can't be patched yet"
-        )
+    if replacement.image != where:
+        reason = f"is in {replacement.image}, which this is not: a module is checked where it is loaded, with --target"
+        yield Finding("unknown-function", Severity.ERROR, name, reason)
         return
     try:
         symbol = image.symbols.one(name, replacement.which or None, functions_only=True)
@@ -106,14 +119,14 @@ def _about_tables(patch: PatchObject) -> Iterator[Finding]:
             yield Finding("tables-not-found", Severity.ERROR, section.name, reason)
 
 
-def _about_names(patch: PatchObject, image: Image) -> Iterator[Finding]:
+def _about_names(patch: PatchObject, resolve: Callable[[str], object]) -> Iterator[Finding]:
     used = {r.symbol for section in patch.loaded for r in section.relocations}
     for index in sorted(used):
         symbol = patch.symbols[index]
         if symbol.defined or symbol.weak or symbol.name in _SHARED_NAMES or original_of(symbol.name) is not None:
             continue
         try:
-            image.symbols.one(symbol.name)
+            resolve(symbol.name)
         except OddtocError as error:
             yield Finding("unknown-symbol", Severity.ERROR, symbol.name, error.message)
 

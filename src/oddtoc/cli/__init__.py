@@ -9,9 +9,11 @@ import typer
 
 from oddtoc.cli import (
     check,
+    complete,
     demo,
     demo_process,
     explain,
+    fleet,
     guest,
     inspect,
     kernel,
@@ -20,9 +22,12 @@ from oddtoc.cli import (
     prove,
     report,
     scan,
+    schema,
+    trace,
     trust,
 )
-from oddtoc.errors import BuildError, OddtocError, UsageError
+from oddtoc.cli.command import Command
+from oddtoc.errors import BuildError, OddtocError, Status
 
 app = typer.Typer(
     name="oddtoc",
@@ -34,23 +39,30 @@ app = typer.Typer(
 )
 app.add_typer(kernel.app, name="kernel")
 app.add_typer(guest.app, name="guest")
-app.command()(guest.boot)
-app.command()(inspect.inspect)
-app.command()(scan.scan)
-app.command()(report.report)
-app.command()(patch.build)
-app.command()(check.check)
-app.command()(patch.apply)
-app.command()(patch.status)
-app.command()(patch.revert)
-app.command()(patch.gc)
-app.command()(trust.sign)
-app.command()(trust.verify)
-app.command()(lab.lab)
-app.command()(prove.prove)
-app.command()(explain.explain)
-app.command()(demo.demo)
-app.command()(demo_process.demo_process)
+app.add_typer(fleet.app, name="fleet")
+for _command in (
+    guest.boot,
+    inspect.inspect,
+    scan.scan,
+    report.report,
+    patch.build,
+    check.check,
+    patch.apply,
+    patch.watch,
+    patch.status,
+    patch.revert,
+    patch.gc,
+    trust.sign,
+    trust.verify,
+    lab.lab,
+    prove.prove,
+    explain.explain,
+    trace.trace,
+    schema.schema,
+    demo.demo,
+    demo_process.demo_process,
+):
+    app.command(cls=Command)(_command)
 
 
 def _version(wanted: bool) -> None:
@@ -69,18 +81,20 @@ def _main(
 
 
 def main() -> None:
-    """The command `oddtoc`. Errors of ours become one or two lines on standard error and status 1 (2 for misuse)."""
+    """The command `oddtoc`. Errors of ours become a few lines on standard error, and an exit status of `Status`."""
     try:
-        app()
+        if os.environ.get("_ODDTOC_COMPLETE") == "complete_bash":
+            complete.join_words()
+        app(prog_name="oddtoc")
     except OddtocError as error:
         if isinstance(error, BuildError) and error.output:
             sys.stderr.write(error.output)
         first, *rest = str(error).splitlines()
         sys.stderr.write("\n".join([f"oddtoc: {first}", *(f"  {line}" for line in rest)]) + "\n")
-        sys.exit(2 if isinstance(error, UsageError) else 1)
+        sys.exit(error.status)
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(Status.INTERRUPTED)
     except BrokenPipeError:
         # the reader has gone; keep the interpreter from complaining about it at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        sys.exit(Status.FAILED)

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from oddtoc.cli.options import Remote, Vmlinux
-from oddtoc.errors import UsageError
+from oddtoc.cli.complete import targets
+from oddtoc.cli.options import Modules, Remote, Vmlinux
+from oddtoc.errors import Status, UsageError
 
 
 class Form(StrEnum):
@@ -23,12 +24,15 @@ class Form(StrEnum):
 def check(
     patch: Annotated[Path, typer.Argument(metavar="PATCH.o", help="A patch object from oddtoc build.")],
     image: Annotated[Path | None, typer.Option("--image", metavar="VMLINUX", help="The kernel's ELF image.")] = None,
-    target: Annotated[str | None, typer.Option("--target", "-t", metavar="TARGET", help="Where it runs.")] = None,
+    target: Annotated[
+        str | None, typer.Option("--target", "-t", metavar="TARGET", help="Where it runs.", autocompletion=targets)
+    ] = None,
     vmlinux: Vmlinux = None,
+    modules: Modules = None,
     remote: Remote = False,
     output: Annotated[Form, typer.Option("--format", help="How to print the findings.")] = Form.TEXT,
 ) -> None:
-    """Say what can be told about a patch before it is applied. Status 1 if there are errors."""
+    """Say what can be told about a patch before it is applied. Status 4 if there are errors."""
     from oddtoc.check.finding import Severity
     from oddtoc.check.patch import check_patch
     from oddtoc.image.elf import Image
@@ -40,8 +44,8 @@ def check(
         raise UsageError("which kernel?", advice="give its image with --image, or where it runs with --target")
     parsed = PatchObject.open(patch)
     if target is not None:
-        with Session.open(target, vmlinux=vmlinux, remote=remote) as session:
-            found = check_patch(parsed, session.kernel.image)
+        with Session.open(target, vmlinux=vmlinux, modules=modules, remote=remote) as session:
+            found = session.check(parsed)
     else:
         assert image is not None
         found = check_patch(parsed, Image.open(image))
@@ -52,4 +56,4 @@ def check(
     }
     typer.echo(shown[output](found, patch))
     if any(finding.severity is Severity.ERROR for finding in found):
-        raise typer.Exit(1)
+        raise typer.Exit(Status.REFUSED)

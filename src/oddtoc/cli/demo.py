@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from oddtoc.cli.complete import series
+
 if TYPE_CHECKING:
     from oddtoc.target.guest import Guest
 
@@ -25,7 +27,8 @@ _LOOPS = (1, 2)
 
 def demo(
     kernel: Annotated[
-        str, typer.Option("--kernel", help="Which of Debian's kernels to boot: 6.1, 6.12 or 7.2.")
+        str,
+        typer.Option("--kernel", help="Which of Debian's kernels to boot: 6.1, 6.12 or 7.2.", autocompletion=series),
     ] = "6.1",
 ) -> None:
     """Boot a kernel, patch it while it runs, and take the patch back."""

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from oddtoc.cli.options import Format, Output, Vmlinux
+from oddtoc.cli.complete import mechanisms, targets
+from oddtoc.cli.options import Format, Output, Vmlinux, write_page
 
 if TYPE_CHECKING:
     from oddtoc.explain.story import Story
@@ -35,12 +36,22 @@ def explain(
     mechanism: Annotated[
         str | None,
         typer.Option(
-            "--mechanism", "-m", metavar="NAME", help="How calls are redirected [guarded/slot; on a guest auto]."
+            "--mechanism",
+            "-m",
+            metavar="NAME",
+            help="How calls are redirected [guarded/slot; on a guest auto].",
+            autocompletion=mechanisms,
         ),
     ] = None,
     target: Annotated[
         str | None,
-        typer.Option("--target", "-t", metavar="TARGET", help="Watch a call there: guest:NAME, gdb://HOST:PORT, ..."),
+        typer.Option(
+            "--target",
+            "-t",
+            metavar="TARGET",
+            help="Watch a call there: guest:NAME, gdb://HOST:PORT, ...",
+            autocompletion=targets,
+        ),
     ] = None,
     vmlinux: Vmlinux = None,
     wait: Annotated[
@@ -49,6 +60,7 @@ def explain(
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Write a page to step through, instead of text.")
     ] = None,
+    svg: Annotated[Path | None, typer.Option("--svg", metavar="FILE", help="Write a picture, instead of text.")] = None,
     output: Output = Format.TEXT,
 ) -> None:
     """Show one patched call instruction by instruction: in the laboratory, or on a guest with --target."""
@@ -59,7 +71,13 @@ def explain(
         story = _in_the_laboratory(parsed, function, call or CallKind.LOCAL, mechanism or _IN_THE_LABORATORY)
     else:
         story = _on_a_guest(parsed, function, call, mechanism, target, vmlinux, wait)
-    _show(story, html, output)
+    _write(story, html, svg)
+    if output is Format.JSON or not (html or svg):
+        _print(story, output)
+    else:
+        for path in filter(None, (html, svg)):
+            use = ", to step through with the arrow keys" if path is html else ""
+            typer.echo(f"{path}: {len(story.steps)} instructions{use}")
 
 
 def _in_the_laboratory(patch: PatchObject, function: str, call: CallKind, mechanism: str) -> Story:
@@ -86,11 +104,11 @@ def _on_a_guest(
 ) -> Story:
     from oddtoc.explain.choice import map_of, replacement_of
     from oddtoc.explain.guest import follow
-    from oddtoc.explain.interrupts import interrupts_held
     from oddtoc.explain.story import tell
     from oddtoc.explain.trace import Call
     from oddtoc.live.session import Session
     from oddtoc.live.temporary import applied
+    from oddtoc.target.interrupts import interrupts_held
 
     kind = Call(call) if call else None
     replacement = replacement_of(patch, function)
@@ -99,9 +117,10 @@ def _on_a_guest(
         Session.open(target, vmlinux=vmlinux) as session,
         applied(session, patch, mechanism=mechanism) as record,
     ):
-        entry = session.kernel.entries([session.kernel.function(function, replacement.which or None)])[0]
+        subject = session.kernel.subject([replacement.image])
+        entry = subject.entries([subject.function(function, replacement.which or None)])[0]
         done = next(one for one in record.functions if one.name == entry.function)
-        found = map_of(patch, replacement, entry, done.mechanism, done.behind, done.target, session.kernel.toc)
+        found = map_of(patch, replacement, entry, done.mechanism, done.behind, done.target, subject.toc)
         typer.echo(f"waiting for a call of {function} on {target}", err=True)
         trace = follow(session.guest, found, done.mechanism, kind, wait=wait, give_up=interrupted)
         symbols = session.kernel.image.symbols
@@ -113,24 +132,21 @@ def _on_a_guest(
     return tell(replace(trace, where=target), name_of)
 
 
-def _show(story: Story, html: Path | None, output: Format) -> None:
-    from oddtoc.report.explain import story_as_json, story_as_page, story_as_text
+def _print(story: Story, output: Format) -> None:
+    from oddtoc.report.explain import story_as_json, story_as_text
 
-    if html is not None:
-        _write(html, story_as_page(story))
-        typer.echo(f"{html}: {len(story.steps)} instructions, to step through with the arrow keys")
     if output is Format.JSON:
         typer.echo(story_as_json(story))
-    elif html is None:
+    else:
         from rich.console import Console
 
         Console(width=100, highlight=False).print(story_as_text(story), soft_wrap=True)
 
 
-def _write(path: Path, page: str) -> None:
-    from oddtoc.errors import OddtocError
+def _write(story: Story, html: Path | None, svg: Path | None) -> None:
+    from oddtoc.report.explain import story_as_page
+    from oddtoc.report.picture import story_as_picture
 
-    try:
-        path.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise OddtocError(f"{path} can't be written: {error.strerror}") from error
+    for path, made in ((html, story_as_page), (svg, story_as_picture)):
+        if path is not None:
+            write_page(path, made(story))

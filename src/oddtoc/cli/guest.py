@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from oddtoc.cli import complete
+from oddtoc.cli.command import Command
 from oddtoc.cli.options import Format, Output
 from oddtoc.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from oddtoc.debian import DebianKernel
-    from oddtoc.target.guest import Guest
 
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Guests that run on this machine.")
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The guest's name, as `oddtoc guest list` shows it.")]
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME", help="The guest's name, as `oddtoc guest list` shows it.", autocompletion=complete.guests
+    ),
+]
 
 
 def boot(
     series: Annotated[
-        str, typer.Argument(metavar="[SERIES]", help="6.1, 6.12 or 7.2; fetched if need be. Not with --vmlinux.")
+        str,
+        typer.Argument(
+            metavar="[SERIES]",
+            help="6.1, 6.12 or 7.2; fetched if need be. Not with --vmlinux.",
+            autocompletion=complete.series,
+        ),
     ] = "",
     vmlinux: Annotated[Path | None, typer.Option("--vmlinux", metavar="PATH", help="Any other kernel's image.")] = None,
     name: Annotated[str, typer.Option("--name", metavar="NAME", help="What to call it [the series].")] = "",
@@ -40,10 +48,12 @@ def boot(
         float, typer.Option("--timeout", metavar="SECONDS", help="How long it may take to come up.")
     ] = 90,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print QEMU's command; start nothing.")] = False,
+    output: Output = Format.TEXT,
 ) -> None:
     """Start a guest in the background; return when it is up."""
     from time import monotonic
 
+    from oddtoc.report import guests as report
     from oddtoc.target import guest as guests
     from oddtoc.target.guest_qemu import Machine
     from oddtoc.target.modules import load_order
@@ -56,9 +66,8 @@ def boot(
     image = vmlinux or kernel.vmlinux
     name = name or series or image.name[:40]
     if dry_run:
-        from shlex import join
-
-        typer.echo(join(guests.planned_command(Machine(image.resolve(), smp, memory, append), name)))
+        command = guests.planned_command(Machine(image.resolve(), smp, memory, append), name)
+        typer.echo(report.command_json(command) if output is Format.JSON else report.command_text(command))
         return
     started = monotonic()
     guest = guests.boot(
@@ -72,9 +81,8 @@ def boot(
         timeout=timeout,
         kernel_label=image.name if vmlinux else kernel.release,
     )
-    typer.echo(f"{guest.name}: {guest.label} is up after {monotonic() - started:.1f} s")
-    typer.echo(f"  oddtoc guest run {guest.name} -- uname -a")
-    typer.echo(f"  oddtoc guest stop {guest.name}")
+    seconds = monotonic() - started
+    typer.echo(report.booted_json(guest, seconds) if output is Format.JSON else report.booted_text(guest, seconds))
 
 
 def _kernel(series: str) -> DebianKernel:
@@ -90,27 +98,25 @@ def _kernel(series: str) -> DebianKernel:
         return fetch_kernel(series, report=report)
 
 
-@app.command("list")
+@app.command("list", cls=Command)
 def list_guests(output: Output = Format.TEXT) -> None:
     """List the guests, those that ended by themselves too."""
+    from oddtoc.report.guests import guests_json, guests_text
     from oddtoc.target.guest import Guest
 
     guests = Guest.all()
-    if output is Format.JSON:
-        typer.echo(json.dumps([_plain(guest) for guest in guests], indent=2))
-    elif guests:
-        typer.echo(_table(guests))
-    else:
-        typer.echo("no guest runs: oddtoc boot 6.1")
+    typer.echo(guests_json(guests) if output is Format.JSON else guests_text(guests))
 
 
-@app.command(context_settings={"ignore_unknown_options": True})
+@app.command(cls=Command, context_settings={"ignore_unknown_options": True})
 def run(
     name: Name,
     command: Annotated[list[str], typer.Argument(metavar="-- COMMAND", help="Given to the guest's shell.")],
     timeout: Annotated[float, typer.Option("--timeout", metavar="SECONDS", help="Kill it after that time.")] = 60,
+    output: Output = Format.TEXT,
 ) -> None:
     """Run a command in a guest; print what it prints and exit with its status."""
+    from oddtoc.report.guests import completed_json
     from oddtoc.target.guest import Guest
 
     def pass_on(stream: Any) -> Any:
@@ -120,55 +126,28 @@ def run(
 
         return write
 
-    completed = Guest.find(name).run(
-        " ".join(command), timeout=timeout, stdout=pass_on(sys.stdout), stderr=pass_on(sys.stderr)
-    )
+    guest, line = Guest.find(name), " ".join(command)
+    if output is Format.JSON:
+        completed = guest.run(line, timeout=timeout)
+        typer.echo(completed_json(guest, line, completed))
+    else:
+        completed = guest.run(line, timeout=timeout, stdout=pass_on(sys.stdout), stderr=pass_on(sys.stderr))
     raise typer.Exit(completed.status)
 
 
-@app.command()
+@app.command(cls=Command)
 def stop(
-    name: Annotated[str, typer.Argument(metavar="[NAME]", help="Which one.")] = "",
+    name: Annotated[str, typer.Argument(metavar="[NAME]", help="Which one.", autocompletion=complete.guests)] = "",
     everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    output: Output = Format.TEXT,
 ) -> None:
     """Stop a guest and remove what it left."""
+    from oddtoc.report.guests import stopped_json, stopped_text
     from oddtoc.target.guest import Guest
 
     if bool(name) == everything:
         raise UsageError("say which guest: a name or --all", advice="`oddtoc guest list` shows them")
-    for guest in Guest.all() if everything else [Guest.find(name, ended=True)]:
-        guest.stop()
-        typer.echo(f"{guest.name} is stopped")
-
-
-def _plain(guest: Guest) -> dict[str, object]:
-    return {
-        "name": guest.name,
-        "kernel": guest.label,
-        "state": _state(guest),
-        "pid": guest.pid,
-        "smp": guest.smp,
-        "memory": guest.memory,
-        "vmlinux": str(guest.vmlinux),
-        "debug_socket": str(guest.debug_socket),
-        "qmp_socket": str(guest.qmp_socket),
-        "console_log": str(guest.console_log),
-    }
-
-
-def _state(guest: Guest) -> str:
-    return "running" if guest.alive else "ended"
-
-
-def _table(guests: Sequence[Guest]) -> str:
-    rows = [("NAME", "KERNEL", "STATE", "VCPUS", "MEMORY", "DEBUG SOCKET")]
-    rows += [(g.name, g.label, _state(g), str(g.smp), g.memory, str(g.debug_socket)) for g in guests]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    guests = Guest.all() if everything else [Guest.find(name, ended=True)]
     for guest in guests:
-        if not guest.alive:
-            lines += [
-                f"\n{guest.name} ended by itself; its console ends:",
-                *(f"  {line}" for line in guest.console_end()),
-            ]
-    return "\n".join(lines)
+        guest.stop()
+    typer.echo(stopped_json(guests) if output is Format.JSON else stopped_text(guests))

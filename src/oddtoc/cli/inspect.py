@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from oddtoc.cli.complete import series, targets
 from oddtoc.cli.options import Format, Output, Which, choices
 from oddtoc.errors import UsageError
 
@@ -24,11 +25,15 @@ _TARGET = "Show the live words of the kernel that runs there; IMAGE is its image
 def inspect(
     image: Annotated[
         str,
-        typer.Argument(metavar="IMAGE", help="A vmlinux, module, program or library, or a kernel series such as 6.1."),
+        typer.Argument(
+            metavar="IMAGE",
+            help="A vmlinux, module, program or library, or a kernel series such as 6.1.",
+            autocompletion=series,
+        ),
     ],
     functions: Annotated[list[str], typer.Argument(metavar="FUNCTION...", help="Names of functions.")],
     which: Which = None,
-    target: Annotated[str, typer.Option("--target", "-t", metavar="TARGET", help=_TARGET)] = "",
+    target: Annotated[str, typer.Option("--target", "-t", metavar="TARGET", help=_TARGET, autocompletion=targets)] = "",
     output: Output = Format.TEXT,
 ) -> None:
     """Show how functions are entered, marked and traced: entries, TOC set-up, mark, ftrace site."""

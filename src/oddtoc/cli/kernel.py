@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from oddtoc.cli import complete
+from oddtoc.cli.command import Command
 from oddtoc.cli.options import Format, Output
 
 if TYPE_CHECKING:
@@ -19,9 +21,14 @@ if TYPE_CHECKING:
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Debian's ppc64el kernels on this machine.")
 
 
-@app.command()
+@app.command(cls=Command)
 def fetch(
-    series: Annotated[str, typer.Argument(metavar="SERIES", help="6.1, 6.12 or 7.2; with -64k for 64 KiB pages.")],
+    series: Annotated[
+        str,
+        typer.Argument(
+            metavar="SERIES", help="6.1, 6.12 or 7.2; with -64k for 64 KiB pages.", autocompletion=complete.series
+        ),
+    ],
     output: Output = Format.TEXT,
 ) -> None:
     """Get Debian's newest kernel of a series, its modules and a static busybox."""
@@ -32,7 +39,7 @@ def fetch(
     typer.echo(json.dumps([_plain(kernel)], indent=2) if output is Format.JSON else _describe(kernel))
 
 
-@app.command("list")
+@app.command("list", cls=Command)
 def list_kernels(output: Output = Format.TEXT) -> None:
     """List the kernels that were fetched."""
     from oddtoc.debian import fetched_kernels

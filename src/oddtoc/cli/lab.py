@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from oddtoc.cli.complete import mechanisms
 from oddtoc.cli.options import Format, Output
 
 if TYPE_CHECKING:
@@ -23,7 +24,13 @@ class Flavour(StrEnum):
 def lab(
     mechanism: Annotated[
         list[str] | None,
-        typer.Option("--mechanism", "-m", metavar="NAME", help="Such as guarded/slot; repeatable. All if not given."),
+        typer.Option(
+            "--mechanism",
+            "-m",
+            metavar="NAME",
+            help="Such as guarded/slot; repeatable. All if not given.",
+            autocompletion=mechanisms,
+        ),
     ] = None,
     scenario: Annotated[
         list[str] | None,

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from oddtoc.errors import UsageError
+from oddtoc.cli.complete import targets
+from oddtoc.errors import OddtocError, UsageError
 
 
 class Format(StrEnum):
@@ -18,19 +19,23 @@ class Format(StrEnum):
     JSON = "json"
 
 
-_TARGET = "Where it runs: guest:NAME, gdb://HOST:PORT, qmp:PATH or a debug server's socket; #PID behind for a process."
+_TARGET = "Where it runs: guest:NAME, gdb://HOST:PORT, qmp:PATH, a debug server's socket; #PID behind, or pid:N."
 _VMLINUX = "The running kernel's ELF image; guests know theirs."
+_MODULES = "A folder with the files of the running kernel's modules; Debian's guests know theirs."
 _TIMEOUT = "How long to wait for threads to leave the functions that change."
 _IMMEDIATE = "Do not look at stacks: threads may run old and new code side by side."
 
 Output = Annotated[Format, typer.Option("--format", help="How to print the answer.")]
-Target = Annotated[str, typer.Option("--target", "-t", metavar="TARGET", help=_TARGET)]
+Target = Annotated[str, typer.Option("--target", "-t", metavar="TARGET", help=_TARGET, autocompletion=targets)]
 Vmlinux = Annotated[Path | None, typer.Option("--vmlinux", metavar="PATH", help=_VMLINUX)]
 Timeout = Annotated[float, typer.Option("--timeout", metavar="SECONDS", help=_TIMEOUT)]
 Immediate = Annotated[bool, typer.Option("--immediate", help=_IMMEDIATE)]
+Modules = Annotated[Path | None, typer.Option("--modules", metavar="FOLDER", help=_MODULES)]
 _REMOTE = "Allow a debug server on another machine: nothing on the way is encrypted or proves who it is."
 Remote = Annotated[bool, typer.Option("--remote", help=_REMOTE)]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show every word that would be written; write none.")]
+_SCHEDULER = "Let the workers of this Dask cluster do it, instead of processes here."
+Scheduler = Annotated[str, typer.Option("--scheduler", metavar="tcp://HOST:PORT", help=_SCHEDULER)]
 _WHICH = "For a name that stands more than once: which one is meant; repeatable."
 Which = Annotated[list[str] | None, typer.Option("--which", metavar="NAME=FILE|ADDRESS", help=_WHICH)]
 
@@ -48,3 +53,15 @@ def choices(which: list[str] | None) -> dict[str, str]:
             raise UsageError(f"--which {one} names no file or address", advice="write NAME=FILE or NAME=0xADDRESS")
         chosen[name] = value
     return chosen
+
+
+def write_page(path: Path, page: str) -> None:
+    """Write a page of HTML.
+
+    Raises:
+        OddtocError: the file can't be written.
+    """
+    try:
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise OddtocError(f"{path} can't be written: {error.strerror}") from error

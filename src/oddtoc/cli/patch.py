@@ -7,7 +7,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from oddtoc.cli.options import DryRun, Format, Immediate, Output, Remote, Target, Timeout, Vmlinux, Which, choices
+from oddtoc.cli.complete import applied, mechanisms, series
+from oddtoc.cli.options import (
+    DryRun,
+    Format,
+    Immediate,
+    Modules,
+    Output,
+    Remote,
+    Target,
+    Timeout,
+    Vmlinux,
+    Which,
+    choices,
+)
 from oddtoc.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,7 +40,9 @@ def build(
     diff: Annotated[
         Path | None, typer.Option("--diff", metavar="FIX.patch", help="Build from a diff of the kernel's source.")
     ] = None,
-    kernel: Annotated[str, typer.Option("--kernel", help="The kernel that a diff is for.")] = "6.1",
+    kernel: Annotated[
+        str, typer.Option("--kernel", help="The kernel that a diff is for.", autocompletion=series)
+    ] = "6.1",
     old: Annotated[
         Path | None, typer.Option("--old", metavar="TREE", help="The kernel's source [Debian's of that version].")
     ] = None,
@@ -52,7 +67,7 @@ def build(
     source = Path(sources[0])
     target = output or Path(source.stem + ".o")
     patch = compile_patch(source, target, code_model=code_model, long_calls=long_calls)
-    typer.echo(patches.built(patch, target))
+    typer.echo(patches.built_json(patch, target) if form is Format.JSON else patches.built_text(patch, target))
 
 
 def _build_fix(
@@ -83,7 +98,8 @@ def _build_fix(
                 raise UsageError("--new needs --old", advice="give the source of the kernel that runs with --old TREE")
             fix = fix_from_trees(series, old, new, files, target, note=note, **options)
     except RefusedError as error:
-        typer.echo(fixes.refused_json(error) if form is Format.JSON else fixes.refused_text(error))
+        if form is Format.TEXT:
+            typer.echo(fixes.refused_text(error))
         raise
     typer.echo(fixes.fix_json(fix, target) if form is Format.JSON else fixes.fix_text(fix, target))
 
@@ -92,8 +108,15 @@ def apply(
     patch: Annotated[Path, typer.Argument(metavar="PATCH.o", help="A patch object from oddtoc build.")],
     target: Target,
     vmlinux: Vmlinux = None,
+    modules: Modules = None,
     mechanism: Annotated[
-        str, typer.Option("--mechanism", "-m", help="auto, shared-toc, guarded/slot or odd-toc/cr4.")
+        str,
+        typer.Option(
+            "--mechanism",
+            "-m",
+            help="auto, shared-toc, guarded/slot or odd-toc/cr4.",
+            autocompletion=mechanisms,
+        ),
     ] = "auto",
     name: Annotated[str | None, typer.Option("--name", help="The patch's name [the file's stem].")] = None,
     which: Which = None,
@@ -111,7 +134,9 @@ def apply(
     from oddtoc.report import patches
 
     parsed = PatchObject.open(patch, name)
-    with _session(target, vmlinux, remote) as session:
+    with _session(target, vmlinux, modules, remote) as session:
+        if not dry_run:
+            session.prepare(parsed, timeout=timeout)
         plan = session.plan(parsed, mechanism=mechanism, which=choices(which), replace=replace)
         if dry_run:
             typer.echo(patches.plan_json(plan) if output is Format.JSON else patches.plan_text(plan))
@@ -122,19 +147,73 @@ def apply(
     )
 
 
-def status(target: Target, vmlinux: Vmlinux = None, remote: Remote = False, output: Output = Format.TEXT) -> None:
+def watch(
+    patch: Annotated[Path, typer.Argument(metavar="PATCH.o", help="A patch object from oddtoc build, for a module.")],
+    target: Target,
+    vmlinux: Vmlinux = None,
+    modules: Modules = None,
+    mechanism: Annotated[
+        str,
+        typer.Option(
+            "--mechanism",
+            "-m",
+            help="auto, shared-toc, guarded/slot or odd-toc/cr4.",
+            autocompletion=mechanisms,
+        ),
+    ] = "auto",
+    name: Annotated[str | None, typer.Option("--name", help="The patch's name [the file's stem].")] = None,
+    which: Which = None,
+    remote: Remote = False,
+    wait: Annotated[float, typer.Option("--wait", metavar="SECONDS", help="How long to wait for the module.")] = 60.0,
+    timeout: Timeout = 10.0,
+    output: Output = Format.TEXT,
+) -> None:
+    """Apply a patch of a module when that is loaded, before any of its code runs; now if it is there."""
+    from oddtoc.link.object import PatchObject
+    from oddtoc.live.loading import watch as watch_for
+    from oddtoc.report import patches
+    from oddtoc.target.interrupts import interrupts_held
+
+    parsed = PatchObject.open(patch, name)
+    with interrupts_held() as give_up, _session(target, vmlinux, modules, remote) as session:
+        plan, outcome = watch_for(
+            session,
+            parsed,
+            mechanism=mechanism,
+            which=choices(which),
+            wait=wait,
+            timeout=timeout,
+            give_up=give_up,
+        )
+        typer.echo(
+            patches.applied_json(plan, outcome)
+            if output is Format.JSON
+            else patches.applied_text(plan, outcome, target)
+        )
+
+
+def status(
+    target: Target,
+    vmlinux: Vmlinux = None,
+    modules: Modules = None,
+    remote: Remote = False,
+    output: Output = Format.TEXT,
+) -> None:
     """List what is applied to a running kernel, as its live words tell it."""
     from oddtoc.report import patches
 
-    with _session(target, vmlinux, remote) as session:
+    with _session(target, vmlinux, modules, remote) as session:
         found = session.status()
     typer.echo(patches.status_json(found) if output is Format.JSON else patches.status_text(found, target))
 
 
 def revert(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The patch, as oddtoc status names it.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="The patch, as oddtoc status names it.", autocompletion=applied)
+    ],
     target: Target,
     vmlinux: Vmlinux = None,
+    modules: Modules = None,
     remote: Remote = False,
     dry_run: DryRun = False,
     immediate: Immediate = False,
@@ -144,9 +223,11 @@ def revert(
     """Take a patch back: the old words return."""
     from oddtoc.report import patches
 
-    with _session(target, vmlinux, remote) as session:
+    with _session(target, vmlinux, modules, remote) as session:
         if dry_run:
-            typer.echo(patches.revert_text(session.journal().find(name).record, session.plan_revert(name)))
+            record, commit = session.journal().find(name).record, session.plan_revert(name)
+            shown = patches.revert_json if output is Format.JSON else patches.revert_text
+            typer.echo(shown(record, commit))
             return
         outcome = session.revert(name, timeout=timeout, immediate=immediate)
     typer.echo(patches.reverted_json(outcome) if output is Format.JSON else patches.reverted_text(outcome, target))
@@ -155,6 +236,7 @@ def revert(
 def gc(
     target: Target,
     vmlinux: Vmlinux = None,
+    modules: Modules = None,
     remote: Remote = False,
     dry_run: DryRun = False,
     output: Output = Format.TEXT,
@@ -162,12 +244,14 @@ def gc(
     """Give back the memory of reverted patches that nobody can be in or come back to."""
     from oddtoc.report import memory
 
-    with _session(target, vmlinux, remote) as session:
+    with _session(target, vmlinux, modules, remote) as session:
         found = session.plan_gc() if dry_run else session.gc()
-    typer.echo(memory.collection_json(found) if output is Format.JSON else memory.collection_text(found, dry_run))
+    typer.echo(
+        memory.collection_json(found, dry_run) if output is Format.JSON else memory.collection_text(found, dry_run)
+    )
 
 
-def _session(target: str, vmlinux: Path | None, remote: bool) -> Session:
+def _session(target: str, vmlinux: Path | None, modules: Path | None, remote: bool) -> Session:
     from oddtoc.live.session import Session
 
-    return Session.open(target, vmlinux=vmlinux, remote=remote)
+    return Session.open(target, vmlinux=vmlinux, modules=modules, remote=remote)

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-
-class Format(StrEnum):
-    """How proofs are printed."""
-
-    TEXT = "text"
-    JSON = "json"
+from oddtoc.cli.complete import mechanisms
+from oddtoc.cli.options import Format, Output
 
 
 def prove(
     mechanism: Annotated[
-        str | None, typer.Argument(metavar="[MECHANISM]", help="A mechanism, such as guarded/slot; all if not given.")
+        str | None,
+        typer.Argument(
+            metavar="[MECHANISM]",
+            help="A mechanism, such as guarded/slot; all if not given.",
+            autocompletion=mechanisms,
+        ),
     ] = None,
     process: Annotated[
         bool, typer.Option("--process", help="The trampolines for processes, not those for kernels.")
     ] = False,
-    output: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TEXT,
+    output: Output = Format.TEXT,
 ) -> None:
     """Prove, for all registers and memory, that a patched call comes back right; show how it can go wrong."""
     import time

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from oddtoc.cli.options import Scheduler
 from oddtoc.errors import UsageError
 
 if TYPE_CHECKING:
+    from oddtoc.engine import Engine
     from oddtoc.scan.run import Scan
     from oddtoc.scan.sources import Failure
 
@@ -35,11 +37,15 @@ class TableName(StrEnum):
     ROOM = "room"
 
 
-_IMAGES = "Kernels, modules (.ko, .ko.xz, ...), programs, libraries, Debian packages, folders, or a series such as 6.1."
+_IMAGES = (
+    "Kernels, modules (.ko, .ko.xz, ...), programs, libraries, Debian packages, folders, URLs (s3://, https://, "
+    "file:// ...), or a series such as 6.1."
+)
 _TABLE = "The whole table instead of the summary; repeatable."
 _REDRAWN = 0.1
 """Seconds."""
 _FOLDER = "Write a file for each table into this folder."
+_PARTS = "With --format parquet: a folder for each table, written part by part; a scan that was ended goes on."
 
 
 def scan(
@@ -54,6 +60,8 @@ def scan(
     jobs: Annotated[
         int | None, typer.Option("--jobs", "-j", metavar="N", min=1, help="Processes; one for each CPU if not given.")
     ] = None,
+    scheduler: Scheduler = "",
+    parts: Annotated[bool, typer.Option("--parts", help=_PARTS)] = False,
 ) -> None:
     """Show what can be redirected in whole images, what is dangerous, and where there is room."""
     if bool(images) == bool(between):
@@ -64,10 +72,18 @@ def scan(
         raise UsageError("--output writes tables", advice="choose --format csv, json or parquet")
     if output is TableFormat.CSV and folder is None and len(table or []) > 1:
         raise UsageError("CSV holds one table", advice="name one, or a folder for several with --output")
+    if parts and output is not TableFormat.PARQUET:
+        raise UsageError("--parts is for Parquet", advice="choose --format parquet")
+    from oddtoc.engine import open_engine
+
     names = list(dict.fromkeys(table or []))
-    failed = (
-        _compare(between, names, output, folder, jobs) if between else _scan(images or [], names, output, folder, jobs)
-    )
+    with open_engine(scheduler, jobs) as engine:
+        if between:
+            failed = _compare(between, names, output, folder, engine)
+        elif folder is not None and (parts or (scheduler and output is TableFormat.PARQUET)):
+            failed = _scan_into_parts(images or [], names, folder, engine)
+        else:
+            failed = _scan(images or [], names, output, folder, engine)
     if failed:
         from oddtoc.report.scan import failures_as_text
 
@@ -76,12 +92,12 @@ def scan(
 
 
 def _scan(
-    images: list[str], names: list[TableName], output: TableFormat, folder: Path | None, jobs: int | None
+    images: list[str], names: list[TableName], output: TableFormat, folder: Path | None, engine: Engine
 ) -> list[Failure]:
     from oddtoc.report.scan import scan_as_json, scan_as_text, tables_as_text
     from oddtoc.report.tables import table_as_csv, write_tables
 
-    found = _run(images, jobs)
+    found = _run(images, engine)
     if folder is not None:
         _written(write_tables([found.table(name) for name in names or TableName], folder, output))
     elif output is TableFormat.JSON:
@@ -94,7 +110,7 @@ def _scan(
 
 
 def _compare(
-    between: tuple[str, str], names: list[TableName], output: TableFormat, folder: Path | None, jobs: int | None
+    between: tuple[str, str], names: list[TableName], output: TableFormat, folder: Path | None, engine: Engine
 ) -> list[Failure]:
     from oddtoc.report.scan import comparison_as_json, comparison_as_text, tables_as_text
     from oddtoc.report.tables import table_as_csv, write_tables
@@ -102,7 +118,7 @@ def _compare(
 
     if names not in ([], [TableName.FUNCTIONS]):
         raise UsageError("--between compares functions", advice="--table functions shows them all")
-    first, second = (_run([side], jobs, digests=True) for side in between)
+    first, second = (_run([side], engine, digests=True) for side in between)
     found = compare(first, second)
     if folder is not None:
         _written(write_tables([found.table], folder, output))
@@ -115,12 +131,36 @@ def _compare(
     return [*first.failed, *second.failed]
 
 
-def _run(images: list[str], jobs: int | None, *, digests: bool = False) -> Scan:
-    from oddtoc.cli.inspect import image_path
+def _scan_into_parts(images: list[str], names: list[TableName], folder: Path, engine: Engine) -> list[Failure]:
+    from oddtoc.report.parts import Parts
+    from oddtoc.scan.batch import LARGE
+    from oddtoc.scan.run import scan_batches
+    from oddtoc.scan.sources import Failure
+
+    parts = Parts(folder, names or list(TableName))
+    failed: list[Failure] = []
+    with _bar() as progress:
+        wanted = [_source(image) for image in images]
+        for batch, results in scan_batches(wanted, engine, size=LARGE, progress=progress, skip=parts.has):
+            parts.write(batch, results)
+            failed += [result for result in results if isinstance(result, Failure)]
+    parts.finish()
+    _written(parts.folders)
+    return failed
+
+
+def _run(images: list[str], engine: Engine, *, digests: bool = False) -> Scan:
     from oddtoc.scan.run import run_scan
 
     with _bar() as progress:
-        return run_scan([image_path(image) for image in images], jobs=jobs, progress=progress, digests=digests)
+        return run_scan([_source(image) for image in images], engine=engine, progress=progress, digests=digests)
+
+
+def _source(image: str) -> Path | str:
+    from oddtoc.cli.inspect import image_path
+    from oddtoc.scan.store import is_url
+
+    return image if is_url(image) else image_path(image)
 
 
 @contextmanager

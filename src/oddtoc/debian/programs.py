@@ -18,6 +18,7 @@ from oddtoc.errors import FetchError
 
 _SUITES = ("bookworm",)
 _LIBRARY_FOLDERS = ("lib/powerpc64le-linux-gnu", "usr/lib/powerpc64le-linux-gnu")
+_ALTERNATIVES = ("blas", "lapack")
 _INSTALLED = re.compile(r"^Inst (?P<name>\S+) \((?P<version>\S+) ", re.MULTILINE)
 _NEVER_NEEDED = re.compile(r"(?:dpkg|tar|perl-base|debconf|passwd|adduser|lsb-base|lib(?:pam|semanage|sepol).*)\Z")
 """What scripts of packages ask for: a guest only runs the programs."""
@@ -64,8 +65,18 @@ def _fetched(packages: Sequence[str]) -> Path:
                 if unpacked.returncode:
                     raise FetchError(f"{archive.name} can't be unpacked", advice=f"is there room in {folder}?")
                 archive.unlink()
+            _link_alternatives(folder)
             done.touch()
     return folder
+
+
+def _link_alternatives(root: Path) -> None:
+    """Make the links to libraries that scripts of packages make, with update-alternatives."""
+    for folder in _LIBRARY_FOLDERS:
+        for library in (library for name in _ALTERNATIVES for library in (root / folder / name).glob("*.so.*")):
+            link = root / folder / library.name
+            if not link.exists():
+                link.symlink_to(library.relative_to(link.parent))
 
 
 def _closure(apt: PrivateApt, packages: Sequence[str], complaint: str) -> Iterator[Found]:

@@ -12,8 +12,8 @@ from dataclasses import replace
 
 from oddtoc import isa
 from oddtoc.errors import FaultError, TargetError
-from oddtoc.explain.interrupts import GaveUpError
 from oddtoc.explain.trace import HEADER_SIZE, Call, Map, Moment, State, Trace, read_header
+from oddtoc.target.interrupts import GaveUpError
 from oddtoc.target.qemu import QemuTarget
 from oddtoc.target.stepper import Stepper
 

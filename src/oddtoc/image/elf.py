@@ -63,11 +63,15 @@ class Image:
         data: the bytes of the file.
         headers: its headers.
         shift: what is added to the addresses that it is linked for.
+        toc: of an object that a loader has placed (see `oddtoc.image.placed`): its TOC pointer there.
     """
 
-    def __init__(self, path: Path, data: memoryview, headers: Headers, shift: int = 0) -> None:
+    def __init__(
+        self, path: Path, data: memoryview, headers: Headers, shift: int = 0, *, toc: int | None = None
+    ) -> None:
         self.path = path
         self.shift = shift
+        self._placed_toc = toc
         self.sections = headers.sections
         self._data = data
         self._headers = headers
@@ -126,7 +130,7 @@ class Image:
     @property
     def is_relocatable(self) -> bool:
         """Whether it is an object before linking (ET_REL): addresses are offsets in the file."""
-        return self._headers.type is FileType.REL
+        return self._headers.type is FileType.REL and self._placed_toc is None
 
     @cached_property
     def symbols(self) -> SymbolTable:
@@ -137,13 +141,13 @@ class Image:
         if self.shift:
             records = records.copy()
             records["value"][records["shndx"] < SHN_LORESERVE] += np.uint64(self.shift)
-        return SymbolTable(records, strings, self.sections, relocatable=self.is_relocatable)
+        return SymbolTable(records, strings, self.sections, relocatable=self.type is FileType.REL)
 
     @cached_property
     def toc(self) -> int | None:
         """What r2 holds in this image: the address of .TOC., or None (relocatable, or no .got)."""
-        if self.is_relocatable:
-            return None
+        if self.type is FileType.REL:
+            return self._placed_toc
         found = self.symbols.find(".TOC.")
         if found:
             return found[0].address
@@ -222,6 +226,11 @@ class Image:
     def file_size(self) -> int:
         """Bytes in the file."""
         return len(self._data)
+
+    @property
+    def file_bytes(self) -> memoryview:
+        """The whole file."""
+        return self._data
 
     def text(self) -> list[Text]:
         """All executable sections, in section order."""

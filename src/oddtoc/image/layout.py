@@ -298,7 +298,8 @@ def _read_segments(path: Path, data: memoryview, header: np.void) -> tuple[Segme
     raw = table(data, offset, count * PROGRAM_HEADER.itemsize, PROGRAM_HEADER, what)
     segments = []
     for kind, _, place, address, _, in_file, in_memory, _ in raw.tolist():
-        if kind in (PT_LOAD, PT_NOTE):
+        # a debug file has empty ones, where the file that it belongs to goes on
+        if kind in (PT_LOAD, PT_NOTE) and in_file:
             table(data, place, in_file, "u1", f"{path}: the segment at {address:#x}")
         segments.append(Segment(kind, address, place, in_file, max(in_file, in_memory)))
     return tuple(segments)

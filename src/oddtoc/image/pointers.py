@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from oddtoc.errors import ImageError
-from oddtoc.image.layout import RELOCATION, Section, SectionType
+from oddtoc.image.layout import RELOCATION, FileType, Section, SectionType
 from oddtoc.isa import Addresses
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def read_pointers(image: Image) -> Pointers:
         ImageError: a relocation names a symbol that is not there.
     """
     tables = [section for section in image.sections if section.type == SectionType.RELA]
-    found = [_of_object(image, table) if image.is_relocatable else _of_linked(image, table) for table in tables]
+    found = [_of_object(image, table) if image.type is FileType.REL else _of_linked(image, table) for table in tables]
     empty = np.empty(0, np.uint64)
     return Pointers(
         np.concatenate([empty, *(pointers.places for pointers in found)]),

@@ -21,7 +21,7 @@ from oddtoc.image.elf import Image
 from oddtoc.isa import Addresses
 from oddtoc.kernel.offsets import Hidden, ReadMany
 from oddtoc.kernel.tasks import Task
-from oddtoc.places import Rooms, Span
+from oddtoc.places import Span
 
 _TRAMPOLINES = ("return_to_handler", "__kretprobe_trampoline", "kretprobe_trampoline", "arch_rethook_trampoline")
 _LONGEST_TRAMPOLINE = 160
@@ -44,14 +44,19 @@ class Hideouts:
     helpers: tuple[Span, ...]
 
     @classmethod
-    def of(cls, image: Image, rooms: Rooms) -> Hideouts:
-        """Those of one kernel."""
+    def of(cls, image: Image, rooms: Iterable[Span]) -> Hideouts:
+        """Those of one kernel.
+
+        Args:
+            image: the kernel's image.
+            rooms: where code of payloads may be.
+        """
         trampolines = [
             Span(symbol.address, symbol.address + max(symbol.size, 4))
             for name in _TRAMPOLINES
             for symbol in image.symbols.find(name)
         ]
-        return cls(tuple(_widened(trampolines)), (rooms.helpers, rooms.text))
+        return cls(tuple(_widened(trampolines)), tuple(rooms))
 
 
 def _widened(spans: Iterable[Span]) -> Iterable[Span]:

@@ -6,30 +6,48 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
-from oddtoc.errors import MismatchError, PatchError, RecordError, SymbolError
+from oddtoc.errors import (
+    ChangedError,
+    MismatchError,
+    NoSiteError,
+    PatchError,
+    RecordError,
+    SymbolError,
+)
 from oddtoc.image.elf import Image
 from oddtoc.image.entry import Entry
 from oddtoc.image.flow import flow_of
 from oddtoc.image.live import ReadMany as ReadMany
-from oddtoc.image.live import live_entries
-from oddtoc.image.symbols import Symbol
-from oddtoc.isa import NOP
-from oddtoc.kernel.ftrace import FtraceRecords
+from oddtoc.image.live import known_entries, live_entries
+from oddtoc.image.symbols import Symbol, SymbolTable
+from oddtoc.kernel.arena import Arena, find_arenas
+from oddtoc.kernel.body import body
+from oddtoc.kernel.callers import far_caller
+from oddtoc.kernel.module import LoadedModule
+from oddtoc.kernel.modulelist import SUFFIX, LoadedAt, ModuleList
+from oddtoc.kernel.pagetable import PageTables
 from oddtoc.kernel.place import branch_place
 from oddtoc.kernel.room import rooms
 from oddtoc.kernel.threadstart import started_by
 from oddtoc.places import TABLES_IN_COMMON, Rooms, Span, Zone
+from oddtoc.target.memory import is_linear
+from oddtoc.target.modules import read_module
 
 _PACA_WORDS = 64
 
 
 _SHADOW_TABLE = 0
 _MAILBOX = 960
-_SHARED = {"oddtoc_shadow_table": _SHADOW_TABLE, "oddtoc_mailbox": _MAILBOX, "oddtoc_tables": TABLES_IN_COMMON}
-"""Offsets (bytes) in the common room: 960 bytes of shadow table, then the mailbox, then 3 KiB of tables."""
-_DIRECT_CALL = 1 << 24 | 1 << 23
-"""FTRACE_FL_DIRECT and FTRACE_FL_DIRECT_EN (include/linux/ftrace.h): a BPF trampoline calls the function."""
+_ARENAS = 992
+_SHARED = {
+    "oddtoc_shadow_table": _SHADOW_TABLE,
+    "oddtoc_mailbox": _MAILBOX,
+    "oddtoc_arenas": _ARENAS,
+    "oddtoc_tables": TABLES_IN_COMMON,
+}
+"""Offsets (bytes) in the common room: 960 bytes of shadow table, the mailbox, the list of arenas, 3 KiB of tables."""
 
 
 @dataclass(frozen=True)
@@ -50,17 +68,26 @@ class RunningKernel:
 
     Args:
         image: the file that it was booted from.
-        read_many: reads live memory.
+        read_many: reads live memory; once this kernel tells where it is (`pieces`), that of modules too.
+        modules: folders with the files of its modules.
     """
 
-    def __init__(self, image: Image, read_many: ReadMany) -> None:
+    def __init__(self, image: Image, read_many: ReadMany, modules: Sequence[Path] = ()) -> None:
         if image.toc is None:
             raise SymbolError(f"{image.path.name} has no .TOC. symbol", advice="oddtoc needs a vmlinux with symbols")
         self.image = image
         self.toc = image.toc
         self.read_many = read_many
+        self.modules = ModuleList(image, read_many)
+        self._folders = tuple(modules)
+        self._tables = PageTables(image)
+        self._loaded: dict[LoadedAt, LoadedModule] = {}
+        self._relied_on: set[LoadedAt] = set()
+        self._arenas: Sequence[Arena] = ()
 
     in_process = False
+    toc_is_a_number = False
+    module: LoadedAt | None = None
 
     @cached_property
     def rooms(self) -> Rooms:
@@ -75,25 +102,114 @@ class RunningKernel:
     @property
     def payloads(self) -> tuple[Span, ...]:
         """The room for payloads."""
-        return self.rooms.text, self.rooms.helpers, self.rooms.data
+        return *self.code_rooms, self.rooms.data, *(arena.data for arena in self.arenas)
 
-    def subject(self, names: Sequence[str]) -> RunningKernel:
-        """What a patch changes: the kernel proper.
+    @property
+    def code_rooms(self) -> tuple[Span, ...]:
+        """The room for code of payloads."""
+        return self.rooms.text, self.rooms.helpers, *(arena.code for arena in self.arenas)
+
+    @property
+    def arena_list(self) -> int:
+        """Where the address of the first arena is (see `oddtoc.kernel.arena`)."""
+        return self.rooms.common.start + _ARENAS
+
+    @property
+    def arenas(self) -> Sequence[Arena]:
+        """The room near modules that this kernel has given so far."""
+        self._arenas = find_arenas(self.arena_list, self.read_many)
+        return self._arenas
+
+    def subject(self, names: Sequence[str]) -> RunningKernel | LoadedModule:
+        """What a patch changes: the kernel proper, or one of its modules.
+
+        Args:
+            names: ``vmlinux``, or a module's with ``.ko`` behind.
 
         Raises:
-            PatchError: it names something else.
+            PatchError: there is no such thing, or there are several; NotLoadedError: the module is not loaded.
+            MismatchError: the module's file is not what was loaded.
         """
-        for name in names:
-            if name != "vmlinux":
-                raise PatchError(
-                    f"the patch changes {name}, which is not vmlinux", advice="modules can't be patched yet"
-                )
-        return self
+        if len(set(names)) > 1:
+            raise PatchError(f"the patch changes {' and '.join(sorted(set(names)))}", advice="make a patch for each")
+        if names[0] == "vmlinux":
+            return self
+        if not names[0].endswith(SUFFIX):
+            raise PatchError(
+                f"the patch changes {names[0]}, which is neither vmlinux nor a module",
+                advice=f"modules are named with their suffix: {names[0]}{SUFFIX}",
+            )
+        return self.module_at(self.modules.find(names[0]))
 
-    def subject_at(self, address: int) -> RunningKernel:
-        """The kernel is all one."""
-        del address
-        return self
+    def subject_at(self, address: int) -> RunningKernel | LoadedModule:
+        """The kernel proper, or the module around an address."""
+        modules = (self.module_at(module) for module in self._relied_on) if not is_linear(address, 4) else ()
+        return next((module for module in modules if module.is_around(address)), self)
+
+    def module_at(self, module: LoadedAt) -> LoadedModule:
+        """A module that is loaded, with its file.
+
+        Raises:
+            GuestError: there is no file of it.
+            MismatchError: that file is not what was loaded.
+        """
+        if module not in self._loaded:
+            content = read_module(self._folders, module.name)
+            self._loaded[module] = LoadedModule(self, module, content)
+        self._relied_on.add(module)
+        return self._loaded[module]
+
+    def is_here(self, module: str, address: int) -> bool:
+        """Whether what a record speaks of is still there.
+
+        Args:
+            module: its module; empty for the kernel proper.
+            address: of its `struct module`.
+        """
+        if not module:
+            return True
+        found = LoadedAt(module, address)
+        if self.modules.is_up(found):
+            self._relied_on.add(found)
+        else:
+            self._relied_on.discard(found)
+            self._loaded.pop(found, None)
+        return found in self._relied_on
+
+    def place(self, address: int) -> str:
+        """An address in words."""
+        modules = (module for module in self._loaded.values() if module.is_around(address))
+        subject = next(modules, self)
+        symbol = subject.image.symbols.at(address)
+        where = f" [{subject.module.name}]" if subject.module else ""
+        return f"{symbol.name}+{address - symbol.address:#x}{where}" if symbol else f"{address:#x}"
+
+    def pieces(self, spans: Sequence[tuple[int, int]], read_many: ReadMany) -> list[list[tuple[int, int]]]:
+        """Where memory of modules is in the linear map. See `oddtoc.target.memory.MemoryMapping`."""
+        return self._tables.pieces(spans, read_many)
+
+    @property
+    def page_size(self) -> int:
+        """Bytes of a page: `empty_zero_page` is one (arch/powerpc/mm)."""
+        return self.image.symbols.one("empty_zero_page").size
+
+    def admit(self, spans: Sequence[tuple[int, int]], read_many: ReadMany) -> None:
+        """Let memory of arenas be written to, and of modules if all that were looked at are still there.
+
+        Asked inside of a stop.
+
+        Raises:
+            ChangedError: one is not.
+        """
+        if all(any(address in arena.span for arena in self._arenas) for address, _ in spans):
+            return
+        gone = [module.name for module in self._relied_on if not self.modules.is_up(module, read_many)]
+        if gone or not self._relied_on:
+            raise ChangedError(
+                f"the module {gone[0]} was removed meanwhile" if gone else f"nothing is known at {spans[0][0]:#x}",
+                address=spans[0][0],
+                advice="look with oddtoc status",
+            )
 
     def make_room(self, subject: object) -> None:
         """A kernel has its room already."""
@@ -148,20 +264,14 @@ class RunningKernel:
         """
         return live_entries(self.image, self.read_many, symbols)
 
-    def bpf_users(self, symbol: Symbol) -> str | None:
-        """How BPF programs may call a function, in words; None where no way is known.
+    def known_entries(self, symbols: Iterable[Symbol]) -> list[Entry | NoSiteError]:
+        """The entries of functions, with an error for each whose words are of no known shape."""
+        return known_entries(self.image, self.read_many, symbols)
 
-        Helpers stand in a `struct bpf_func_proto` (include/linux/bpf.h), whose objects are named `*_proto` and begin
-        with the function's address; kernel functions open to BPF are listed in .BTF_ids under
-        `__BTF_ID__func__NAME__N` (include/linux/btf_ids.h).
-        """
-        for place in self.image.references(symbol.address):
-            holder = self.image.symbols.at(place, functions_only=False)
-            if holder is not None and holder.name.endswith("_proto") and holder.address == place:
-                return f"BPF (helper, {holder.name})"
-        if self.image.symbols.starting_with(f"__BTF_ID__func__{symbol.name}__"):
-            return "BPF (kernel function)"
-        return None
+    @property
+    def tables(self) -> Sequence[SymbolTable]:
+        """All symbols that are known."""
+        return [self.image.symbols]
 
     def branch_place(self, symbol: Symbol, entry: Entry, *, compiled: bool = False) -> int:
         """The word that takes the branch. See `oddtoc.kernel.place`."""
@@ -193,27 +303,13 @@ class RunningKernel:
         return False
 
     def far_caller(self, symbol: Symbol, entry: Entry) -> str | None:
-        """Who calls a function from beyond 2 GiB: BPF programs and BPF trampolines."""
-        if users := self.bpf_users(symbol):
-            return users
-        if entry.site is None or self.read_many([(entry.site, 4)]) == [NOP.to_bytes(4, "little")]:
-            return None
-        record = FtraceRecords(self.image, self.read_many).find(entry.site)
-        return "a BPF trampoline" if record is not None and record.flags & _DIRECT_CALL else None
+        """Who calls a function from beyond 2 GiB. See `oddtoc.kernel.callers`."""
+        return far_caller(self.image, self.image, self.read_many, symbol, entry)
 
     def starter(self, symbol: Symbol) -> str | None:
         """The function that has threads begin in this one. See `oddtoc.kernel.threadstart`."""
         return started_by(self.image, symbol)
 
     def body(self, name: str, entry: int, behind: int) -> Iterator[Zone]:
-        """The code of a function, with the parts that the compiler has put elsewhere.
-
-        Its first word is none of it: an address there is a pointer to the function, and who goes there enters it.
-        """
-        symbols = self.image.symbols
-        functions = symbols.functions()
-        ends = functions.ends[functions.starts == entry]
-        yield Zone(Span(entry + 4, max((int(end) for end in ends), default=behind + 4)), name)
-        for kind in (".cold", ".part."):
-            for part in symbols.starting_with(name + kind):
-                yield Zone(Span(part.address, part.address + max(part.size, 4)), part.name)
+        """The code of a function. See `oddtoc.kernel.body`."""
+        return body(self.image, name, entry, behind)

@@ -20,10 +20,14 @@ from elftools.elf.sections import SymbolTableSection
 
 from oddtoc.errors import ImageError, OddtocError, PatchError
 
+KERNEL, MODULE_SUFFIX = "vmlinux", ".ko"
+"""What a patch calls the kernel proper, and what the names of its modules end in there."""
 REPLACE_SECTION = ".oddtoc.replace"
 HOOK_SECTION = ".oddtoc.hook"
 KERNEL_SECTION = ".oddtoc.kernel"
 """Holds the build id of the one kernel that a patch is for; other patches have none."""
+ROOM_SECTION = ".oddtoc.room"
+"""Holds a patch object that has the kernel make room (build/support/room.c), in patches for modules."""
 TRAMPOLINE_PREFIX = ".oddtoc.trampoline."
 
 _RECORD = struct.Struct("<64s128s64s8x")
@@ -141,13 +145,28 @@ class PatchObject:
         try:
             # read once: what is parsed is what is hashed, and what a signature is checked for
             content = path.read_bytes()
-            patch = _Reader(Path(shown_as or path), ELFFile(BytesIO(content))).read(name or path.stem, content)
-            patch.path = path
-            return patch
-        except OddtocError:
-            raise
         except OSError as error:
             raise ImageError(f"{path} can't be read: {error.strerror}") from error
+        patch = cls.parse(content, name or path.stem, Path(shown_as or path))
+        patch.path = path
+        return patch
+
+    @classmethod
+    def parse(cls, content: bytes, name: str, path: Path) -> PatchObject:
+        """Parse and check a patch object that was read already.
+
+        Args:
+            content: the whole file.
+            name: the patch's name.
+            path: what errors call it.
+
+        Raises:
+            ImageError, PatchError: as `open`.
+        """
+        try:
+            return _Reader(path, ELFFile(BytesIO(content))).read(name, content)
+        except OddtocError:
+            raise
         except (ELFError, ConstructError, struct.error, ValueError, LookupError, TypeError, AttributeError,
                 OverflowError, AssertionError, EOFError, MemoryError, RecursionError) as error:  # fmt: skip
             # pyelftools answers damage with whatever the broken field led it into
@@ -157,6 +176,17 @@ class PatchObject:
     def kernel(self) -> bytes | None:
         """The build id of the one kernel that it is for; None if it names none."""
         return next((section.data for section in self.sections.values() if section.name == KERNEL_SECTION), None)
+
+    @property
+    def room(self) -> PatchObject | None:
+        """The patch that has the kernel make room for this one, which it carries if it is for a module; or None.
+
+        Raises:
+            ImageError, PatchError: as `open`.
+        """
+        found = (section.data for section in self.sections.values() if section.name == ROOM_SECTION)
+        content = next(found, None)
+        return PatchObject.parse(content, "room for modules", self.path or Path(self.name)) if content else None
 
     @property
     def loaded(self) -> list[Section]:
@@ -210,7 +240,7 @@ class _Reader:
             patch.sections[index] = Section(index, section.name, section["sh_flags"], alignment, data, found)
         patch.replacements = tuple(self.replacements(patch, REPLACE_SECTION))
         patch.hooks = tuple(self.replacements(patch, HOOK_SECTION))
-        if not patch.replacements:
+        if not patch.replacements and not patch.hooks:
             raise PatchError(
                 f"{self.path} replaces nothing",
                 advice="#include <oddtoc.h> and name what it replaces: ODDTOC_REPLACE(vmlinux, old, new);",

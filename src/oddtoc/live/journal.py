@@ -7,15 +7,17 @@ that a killed run left behind become what the live words say.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import cached_property
 
 from oddtoc.errors import StateError
 from oddtoc.kernel.running import ReadMany
-from oddtoc.live.record import Change, FunctionRecord, Record
+from oddtoc.live.record import SLOTS, STUBS, Change, FunctionRecord, Record
 from oddtoc.live.store import JournalEntry, State, Write, read_journal, state_write
 from oddtoc.places import Span
+from oddtoc.slots import ReturnSlots
 
 
 class Condition(Enum):
@@ -26,6 +28,7 @@ class Condition(Enum):
     ABSENT = "not applied"
     PARTLY = "partly applied"
     FOREIGN = "changed by somebody else"
+    GONE = "gone with its module"
 
     @property
     def in_force(self) -> bool:
@@ -54,6 +57,9 @@ class PatchStatus:
     def condition(self) -> Condition:
         """The patch as a whole: the one condition of all its functions, otherwise the worst."""
         found = {condition for _, condition in self.functions}
+        if not found:
+            # it has nothing but callbacks
+            return Condition.ABSENT
         if len(found) == 1:
             return found.pop()
         if Condition.FOREIGN in found:
@@ -65,7 +71,7 @@ class PatchStatus:
     @property
     def present(self) -> bool:
         """Whether any of its words may be in force."""
-        return self.condition is not Condition.ABSENT
+        return self.condition not in (Condition.ABSENT, Condition.GONE)
 
 
 class Journal:
@@ -74,6 +80,7 @@ class Journal:
     Args:
         room: where the journal is.
         read_many: reads live memory.
+        is_here: whether the module of that name, whose `struct module` is at an address, is there (see `Running`).
 
     Attributes:
         contents: what stands there.
@@ -84,17 +91,26 @@ class Journal:
         RecordError: the journal is damaged.
     """
 
-    def __init__(self, room: Span, read_many: ReadMany) -> None:
+    def __init__(
+        self, room: Span, read_many: ReadMany, is_here: Callable[[str, int], bool] = lambda _module, _address: True
+    ) -> None:
         self.room = room
         self.contents = read_journal(room, lambda address, size: read_many([(address, size)])[0])
         recorded = _not_replaced([entry for entry in self.contents.entries if entry.state is not State.REVERTED])
+        spoken_of = {(entry.record.module, entry.record.module_at) for entry in self.contents.entries}
+        self._gone = {module for module in spoken_of if not is_here(*module)}
         hooks = [hook for entry in self.contents.entries for hook in entry.record.hooks]
-        functions = [*(function for entry in recorded for function in entry.record.functions), *hooks]
+        here = [entry.record for entry in recorded if not self.is_gone(entry.record)]
+        functions = [*(function for record in here for function in record.functions), *hooks]
         addresses = sorted({change.address for function in functions for change in function.changes})
         memory = read_many([(address, 4) for address in addresses]) if addresses else []
         self.live = {a: int.from_bytes(m, "little") for a, m in zip(addresses, memory, strict=True)}
         self.patches = self._judge(recorded)
         self._hooks = hooks
+
+    def is_gone(self, record: Record) -> bool:
+        """Whether what a patch has changed was removed: its memory may be anybody's by now."""
+        return (record.module, record.module_at) in self._gone
 
     def _judge(self, recorded: Sequence[JournalEntry]) -> list[PatchStatus]:
         """Newest first: what is on top covers what is older."""
@@ -102,6 +118,10 @@ class Journal:
         patches: list[PatchStatus] = []
         for index in reversed(range(len(recorded))):
             below = _words(recorded[:index])
+            if self.is_gone(recorded[index].record):
+                gone = tuple((function, Condition.GONE) for function in recorded[index].record.functions)
+                patches.append(PatchStatus(recorded[index], gone))
+                continue
             functions = tuple(
                 (function, self._condition(function, recorded[index].state, function.entry in covered, below))
                 for function in recorded[index].record.functions
@@ -179,10 +199,17 @@ class Journal:
         return words[-1] if words else changes[0][1].old
 
     def _in_force(self, address: int) -> Iterable[tuple[PatchStatus, Change]]:
+        return self._changes_in_force.get(address, ())
+
+    @cached_property
+    def _changes_in_force(self) -> dict[int, list[tuple[PatchStatus, Change]]]:
+        """By address, oldest first."""
+        found: dict[int, list[tuple[PatchStatus, Change]]] = {}
         for status in self.patches:
             for function, condition in status.functions:
-                if condition.in_force:
-                    yield from ((status, change) for change in function.changes if change.address == address)
+                for change in function.changes if condition.in_force else ():
+                    found.setdefault(change.address, []).append((status, change))
+        return found
 
     @property
     def left_hooks(self) -> list[FunctionRecord]:
@@ -220,6 +247,17 @@ class Journal:
     def spans(self) -> list[Span]:
         """Memory that payloads hold, also those of reverted patches: somebody may still be in one."""
         return [span for entry in self.contents.entries for span in entry.record.spans.values() if span.size > 0]
+
+    @property
+    def return_slots(self) -> list[ReturnSlots]:
+        """Where traces keep return addresses, also those that were taken back: somebody may still come back there."""
+        spans = [entry.record.spans for entry in self.contents.entries]
+        return [ReturnSlots(one[STUBS], one[SLOTS]) for one in spans if STUBS in one and SLOTS in one]
+
+    @property
+    def left_over(self) -> list[PatchStatus]:
+        """What is in force and was to be temporary."""
+        return [status for status in self.patches if status.record.temporary and status.present]
 
     @property
     def next_serial(self) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 from oddtoc.errors import OddtocError, SignatureError
 from oddtoc.link.object import PatchObject
-from oddtoc.live.record import FunctionRecord
+from oddtoc.live.record import FunctionRecord, Record
 from oddtoc.trust.log import Operation, logged
 from oddtoc.trust.policy import Policy, current_policy
 from oddtoc.trust.signature import check
@@ -53,6 +53,10 @@ class Keeper:
         """
         self._signers[hashlib.sha256(patch.content).hexdigest()] = check(patch.content, patch.path, self.policy)
 
+    def vouch(self, record: Record) -> None:
+        """Let in what oddtoc itself has made: nobody signs that."""
+        self._signers[record.sha256] = None
+
     def signer(self, sha256: str) -> str | None:
         """Who signed a patch object that was admitted.
 
@@ -78,6 +82,22 @@ def admitted(
             with logged(session.keeper.policy, "apply", session.keeper.target, patch.name) as operation:
                 operation.details["sha256"] = hashlib.sha256(patch.content).hexdigest()
                 raise
+
+    return keep
+
+
+def logged_room(
+    make: Callable[Concatenate[Session, PatchObject, _P], None],
+) -> Callable[Concatenate[Session, PatchObject, _P], None]:
+    """For a method that has the target make room for a patch: the policy comes first here, too."""
+
+    @wraps(make)
+    def keep(session: Session, patch: PatchObject, /, *args: _P.args, **options: _P.kwargs) -> None:
+        session.keeper.admit(patch)
+        with logged(session.keeper.policy, "room", session.keeper.target, patch.name) as operation:
+            sha256 = hashlib.sha256(patch.content).hexdigest()
+            operation.begin(sha256=sha256, signer=session.keeper.signer(sha256))
+            make(session, patch, *args, **options)
 
     return keep
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from oddtoc import isa
-from oddtoc.check.finding import RULES, Severity
+from oddtoc.check.finding import RULES, Finding, Severity
 from oddtoc.check.patch import check_patch
 from oddtoc.errors import MechanismError, MismatchError, OddtocError, PatchError, RelocationError, RoomError
 from oddtoc.link.escape import why_pinned
@@ -95,7 +95,7 @@ def plan_apply(
     """
     candidates = list(AUTOMATIC) if mechanism == AUTO else [by_name(mechanism)]
     which = which or {}
-    subject = running.subject([replacement.image for replacement in (*patch.replacements, *patch.hooks)])
+    subject = running.subject(images_of(patch))
     _check_kernel(subject, patch)
     functions = find_functions(subject, journal, patch, which)
     _check_findings(subject, patch)
@@ -123,11 +123,21 @@ def _check_kernel(subject: Subject, patch: PatchObject) -> None:
         )
 
 
+def images_of(patch: PatchObject) -> list[str]:
+    """The images that a patch names."""
+    return [replacement.image for replacement in (*patch.replacements, *patch.hooks)]
+
+
+def findings(subject: Subject, patch: PatchObject) -> list[Finding]:
+    """What there is to say about a patch for a kernel or one of its modules."""
+    return check_patch(patch, subject.image, name=images_of(patch)[0], resolve=subject.resolve)
+
+
 def _check_findings(subject: Subject, patch: PatchObject) -> None:
     """Stop at errors that nothing else here would meet; they are about kernels."""
     if subject.in_process:
         return
-    for finding in check_patch(patch, subject.image):
+    for finding in findings(subject, patch):
         if finding.severity is Severity.ERROR and finding.id in ("init-code", "tables-not-found"):
             raise PatchError(f"{finding.place} {finding.reason}", function=finding.place, advice=RULES[finding.id])
 
@@ -167,7 +177,9 @@ def _plan_with(
         mechanism.check(function.entry)
         check_conditions(mechanism, Site(subject, patch, function.symbol, function.entry, redirected))
     found = [(replacement, functions[replacement.function]) for replacement in (*patch.replacements, *patch.hooks)]
-    redirects = [Redirect(r, f.entry, mechanism, subject.image.word(f.behind), subject.in_process) for r, f in found]
+    redirects = [
+        Redirect(r, f.entry, mechanism, subject.image.word(f.behind), subject.toc_is_a_number) for r, f in found
+    ]
     layout = lay_out(patch, redirects, own_toc=mechanism.own_toc, is_foreign=subject.is_foreign)
     spans = _allocate(subject.rooms, journal, layout)
     ground = Ground(
@@ -190,6 +202,8 @@ def _plan_with(
         states=tuple(states_of(patch).items()),
         callbacks=tuple((when, _address(layout, ground, place)) for when, place in callbacks_of(patch).items()),
         hooks=tuple(_record(subject, functions[r.function], mechanism, payload) for r in patch.hooks),
+        module=subject.module.name if subject.module else "",
+        module_at=subject.module.address if subject.module else 0,
     )
     segments = ((start, data, area.value) for area, (start, data) in payload.segments.items())
     leaving = journal.patches if replace else []
@@ -226,7 +240,7 @@ def _redirected(journal: Journal) -> dict[int, Mechanism]:
         function.entry: by_name(function.mechanism)
         for status in journal.patches
         for function, condition in status.functions
-        if condition.in_force
+        if condition.in_force and not status.record.temporary
     }
 
 

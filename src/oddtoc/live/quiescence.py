@@ -7,7 +7,7 @@ stop is short; what has changed since is noticed inside.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -25,6 +25,8 @@ from oddtoc.live.running import Running, Threads
 from oddtoc.mechanism.catalog import by_name
 from oddtoc.mechanism.mark import is_marked
 from oddtoc.places import Span, Zone, Zones
+from oddtoc.slots import ReturnSlots, returned
+from oddtoc.target.pause import uninterrupted
 from oddtoc.target.qemu import Cpu, QemuTarget, Stopped
 
 _LOCKS = ("text_mutex", "ftrace_lock", "jump_label_mutex", "kprobe_mutex")
@@ -41,12 +43,18 @@ class KernelThreads:
     Args:
         kernel: the kernel.
         target: where it runs.
+        find_slots: says which return addresses traces keep.
     """
 
-    def __init__(self, kernel: RunningKernel, target: QemuTarget) -> None:
+    def __init__(
+        self, kernel: RunningKernel, target: QemuTarget, find_slots: Callable[[], Sequence[ReturnSlots]]
+    ) -> None:
+        self._find_slots = find_slots
         self._kernel = kernel
         self._target = target
         symbols = kernel.image.symbols
+        self._lookout: Lookout | None = None
+        self._slots: Sequence[ReturnSlots] = ()
         self._locks = {symbol.address: name for name in _LOCKS for symbol in symbols.find(name)}
 
     def prepare(self) -> None:
@@ -60,9 +68,12 @@ class KernelThreads:
         while not complete:
             with self._target.stopped() as stopped:
                 complete = finder.explore(stopped.read_many, _TASKS_IN_ONE_STOP)
-        # what takes long is made now and not inside a stop
-        self._lookout, self._contexts  # noqa: B018
-        self._place(next(iter(self._locks), 0))
+        # what takes long is made now and not inside a stop; other modules may be looked at than the last time
+        hideouts = Hideouts.of(self._kernel.image, self._kernel.code_rooms)
+        self._slots = self._find_slots()
+        self._lookout = Lookout(self._kernel.image, self._offsets.hidden, hideouts, self._slots)
+        self._contexts  # noqa: B018
+        self._kernel.place(next(iter(self._locks), 0))
 
     def standing_in(self, spans: Iterable[Span]) -> BusyError | None:
         """Who stands in some memory or will return into it, in a stop of its own; None if nobody does.
@@ -75,6 +86,21 @@ class KernelThreads:
         with self._target.stopped() as stopped:
             cpus, memory = stopped.look(self.requests())
             return self.obstacle(zones, stopped, cpus, memory)
+
+    def release(self) -> None:
+        """Put return addresses that traces keep back onto the stacks that they were taken from, where they are found.
+
+        Who holds one in a register comes back through the trace: its slot stays as it is.
+        """
+        self.prepare()
+        with uninterrupted(), self._target.stopped() as stopped:
+            cpus, memory = stopped.look(self.requests())
+            tasks = self._finder.settle(memory[len(self._locks) :], stopped.read_many)
+            spans = {span for context in self._contexts.contexts(tasks, cpus) for span in context.stacks}
+            writes = []
+            for span, content in zip(spans, stopped.read_many([(s.start, s.size) for s in spans]), strict=True):
+                writes += returned(span.start, content, self._slots, stopped.read_many)
+            stopped.write_many(writes)
 
     def requests(self) -> list[tuple[int, int]]:
         """What `obstacle` wants to have read: (address, size in bytes) each."""
@@ -111,6 +137,7 @@ class KernelThreads:
                     f"vCPU {cpu.id} is between two tasks or in an emergency: its stack is none that is known",
                     advice=_LATER,
                 )
+        assert self._lookout is not None
         spans = [span for context in contexts for span in context.stacks]
         stacks = stopped.read_many([(span.start, span.size) for span in spans])
         for found in self._lookout.standing(contexts, stacks, zones, stopped.read_many):
@@ -119,7 +146,7 @@ class KernelThreads:
         return None
 
     def _busy(self, found: Standing, task: str) -> BusyError:
-        lines = [self._place(address) for address in (found.address, *found.returns)]
+        lines = [self._kernel.place(address) for address in (found.address, *found.returns)]
         shown = lines[1 : _LINES_OF_STACK + 1]
         return BusyError(
             f"{task} {found.where} and is in {found.zone.name}, at {lines[0]}",
@@ -128,10 +155,6 @@ class KernelThreads:
             stack=shown,
             advice=_LATER,
         )
-
-    def _place(self, address: int) -> str:
-        symbol = self._kernel.image.symbols.at(address)
-        return f"{symbol.name}+{address - symbol.address:#x}" if symbol else f"{address:#x}"
 
     @cached_property
     def _offsets(self) -> Offsets:
@@ -145,11 +168,6 @@ class KernelThreads:
     def _contexts(self) -> ContextFinder:
         finder, size = self._finder, self._offsets.stack_size
         return ContextFinder(self._kernel.image, size, finder.cpu_count, self._target.read_many)
-
-    @cached_property
-    def _lookout(self) -> Lookout:
-        hideouts = Hideouts.of(self._kernel.image, self._kernel.rooms)
-        return Lookout(self._kernel.image, self._offsets.hidden, hideouts)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ from oddtoc.errors import RecordError
 from oddtoc.places import Span
 
 _64 = 1 << 64
+STUBS, SLOTS = "stubs", "slots"
+"""The areas of a record in which a trace has its return stubs, and keeps return addresses."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,10 @@ class Record:
         states: of the target that it knows how to handle, by id, each with its version.
         callbacks: when each runs, and the address of its global entry.
         hooks: functions that are redirected while callbacks run.
+        module: the module of the kernel that it changes; empty for the kernel proper, and in a process.
+        module_at: the address of its `struct module`, which tells one loading from the next.
+        temporary: it is there for as long as one command runs. Whoever finds it later, with that command dead, takes it
+            back.
     """
 
     name: str
@@ -77,6 +83,9 @@ class Record:
     states: tuple[tuple[int, int], ...] = ()
     callbacks: tuple[tuple[str, int], ...] = ()
     hooks: tuple[FunctionRecord, ...] = ()
+    module: str = ""
+    module_at: int = 0
+    temporary: bool = False
 
     def encode(self) -> bytes:
         """The body of its entry."""
@@ -99,7 +108,8 @@ def decode(body: bytes, place: int) -> Record:
         plain = json.loads(body)
         functions = tuple(_function(one) for one in _list(plain["functions"]))
         spans = {_text(area): Span(*map(_address, _list(span))) for area, span in plain["spans"].items()}
-        if not functions:
+        hooks = tuple(_function(one) for one in _list(plain["hooks"]))
+        if not functions and not hooks:
             raise ValueError("it redirects nothing")
         states = tuple((_address(number), _word(version)) for number, version in _list(plain["states"]))
         return Record(
@@ -113,7 +123,10 @@ def decode(body: bytes, place: int) -> Record:
             pinned=_text(plain["pinned"]),
             states=states,
             callbacks=tuple((_text(when), _address(address)) for when, address in _list(plain["callbacks"])),
-            hooks=tuple(_function(one) for one in _list(plain["hooks"])),
+            hooks=hooks,
+            module=_text(plain.get("module", "")),
+            module_at=_address(plain.get("module_at", 0)),
+            temporary=_flag(plain.get("temporary", False)),
         )
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise RecordError(f"the journal entry at {place:#x} is damaged: {error}", address=place) from error

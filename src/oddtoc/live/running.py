@@ -10,10 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from oddtoc.errors import BusyError
+from oddtoc.errors import BusyError, NoSiteError
 from oddtoc.image.elf import Image
 from oddtoc.image.entry import Entry
-from oddtoc.image.symbols import Symbol
+from oddtoc.image.symbols import Symbol, SymbolTable
+from oddtoc.kernel.modulelist import LoadedAt
 from oddtoc.link.payload import Outside
 from oddtoc.places import Rooms, Span, Zone, Zones
 from oddtoc.target.pause import Pause
@@ -89,6 +90,9 @@ class Threads(Protocol):
     def standing_in(self, spans: Iterable[Span]) -> BusyError | None:
         """Who stands in some memory or will return into it, in a stop of its own."""
 
+    def release(self) -> None:
+        """Put return addresses that traces keep back where they were taken from."""
+
     def requests(self) -> list[tuple[int, int]]:
         """What `obstacle` wants to have read."""
 
@@ -119,6 +123,14 @@ class Subject(Protocol):
     def in_process(self) -> bool:
         """Whether it runs in a process."""
 
+    @property
+    def toc_is_a_number(self) -> bool:
+        """Whether its TOC pointer can be loaded from nowhere, and functions of others run on another one."""
+
+    @property
+    def module(self) -> LoadedAt | None:
+        """The module of a kernel that it is, which may be removed; None for everything else."""
+
     def read_many(self, requests: Sequence[tuple[int, int]]) -> list[bytes]:
         """Live memory."""
 
@@ -127,6 +139,13 @@ class Subject(Protocol):
 
     def entries(self, symbols: Iterable[Symbol]) -> list[Entry]:
         """The entries of functions, told from the live words."""
+
+    def known_entries(self, symbols: Iterable[Symbol]) -> list[Entry | NoSiteError]:
+        """`entries`, with an error for each whose words are of no known shape."""
+
+    @property
+    def tables(self) -> Sequence[SymbolTable]:
+        """All symbols that are known."""
 
     def branch_place(self, symbol: Symbol, entry: Entry, *, compiled: bool = False) -> int:
         """The word that takes the branch; NoSiteError where there is none.
@@ -182,6 +201,14 @@ class Running(Protocol):
 
     def subject_at(self, address: int) -> Subject:
         """The image around an address."""
+
+    def is_here(self, module: str, address: int) -> bool:
+        """Whether a module that a record speaks of is still there; true for records that speak of none.
+
+        Args:
+            module: its name; empty for none.
+            address: of its `struct module`.
+        """
 
     def make_room(self, subject: Subject) -> None:
         """Make real what `journal` and the subject's `rooms` have promised, before anything is written there."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
 
+from oddtoc.check.finding import Finding
+from oddtoc.debian.kernels import fetched_kernels
 from oddtoc.errors import ChangedError, UsageError
 from oddtoc.image.elf import Image
 from oddtoc.kernel.running import RunningKernel
@@ -15,10 +17,11 @@ from oddtoc.live.callbacks import Callbacks, around, unhook
 from oddtoc.live.collect import Collection, Look, collect
 from oddtoc.live.commit import Commit, carry_out
 from oddtoc.live.journal import Condition, Journal, PatchStatus
-from oddtoc.live.keeper import Keeper, admitted, logged_apply, logged_revert
+from oddtoc.live.keeper import Keeper, admitted, logged_apply, logged_revert, logged_room
+from oddtoc.live.moduleroom import lacks_room, make_room
 from oddtoc.live.moves import moves
 from oddtoc.live.outcome import Outcome as Outcome
-from oddtoc.live.plan import Plan, plan_apply
+from oddtoc.live.plan import Plan, findings, images_of, plan_apply
 from oddtoc.live.quiescence import KernelThreads, Watch, check_immediate, zones_of_apply, zones_of_revert
 from oddtoc.live.record import Record
 from oddtoc.live.running import Running, Target, Threads
@@ -27,10 +30,12 @@ from oddtoc.live.tables import TABLES
 from oddtoc.mechanism.catalog import AUTO
 from oddtoc.process.running import RunningProcess
 from oddtoc.process.threads import ProcessThreads
+from oddtoc.slots import ReturnSlots
 from oddtoc.target.connect import connect, parse_target
 from oddtoc.target.pause import Pause
 from oddtoc.target.process import ProcessTarget
 from oddtoc.target.qemu import QemuTarget
+from oddtoc.trust.log import logged
 
 DEFAULT_TIMEOUT = 10.0
 _PIECE = 16 << 10
@@ -47,6 +52,7 @@ class Session:
         target: where it runs, already connected.
         image: the kernel's image.
         name: of the target, as the user wrote it.
+        modules: folders with the files of its modules.
 
     Attributes:
         running: what runs there.
@@ -55,10 +61,11 @@ class Session:
         MismatchError: another kernel runs there.
     """
 
-    def __init__(self, target: QemuTarget, image: Image, name: str = "") -> None:
-        kernel = RunningKernel(image, target.read_many)
+    def __init__(self, target: QemuTarget, image: Image, name: str = "", modules: Sequence[Path] = ()) -> None:
+        kernel = RunningKernel(image, target.read_many, modules)
         kernel.check_identity()
-        self._hold(target, name, kernel, lambda: KernelThreads(kernel, target))
+        target.mapping = kernel
+        self._hold(target, name, kernel, lambda: KernelThreads(kernel, target, self._slots))
 
     def _hold(self, target: Target, name: str, running: Running, threads: Callable[[], Threads]) -> None:
         self.target = target
@@ -89,13 +96,21 @@ class Session:
         return self.target
 
     @classmethod
-    def open(cls, target: str, *, vmlinux: str | Path | None = None, remote: bool = False) -> Session:
+    def open(
+        cls,
+        target: str,
+        *,
+        vmlinux: str | Path | None = None,
+        modules: str | Path | None = None,
+        remote: bool = False,
+    ) -> Session:
         """Connect to a target.
 
         Args:
             target: ``guest:NAME``, ``gdb://host:port``, ``qmp:PATH`` or the path of a debug server's Unix socket; for
-                a process behind a gdbserver ``#PID`` stands behind its address.
+                a process behind a gdbserver ``#PID`` stands behind its address; ``pid:N`` is one of this machine.
             vmlinux: the kernel's ELF image with symbols; known already for ``guest:NAME``.
+            modules: a folder with files of its modules; those of Debian's kernels in guests are known.
             remote: whether the debug server may be on another machine. Nothing on the way there is encrypted, and
                 nobody proves who they are.
 
@@ -115,7 +130,7 @@ class Session:
                 return cls._of_process(connection, target)
             if image is None:
                 raise UsageError(f"which kernel runs at {target}?", advice="give its image with --vmlinux PATH")
-            return cls(connection, image, target)
+            return cls(connection, image, target, _module_folders(modules, address.vmlinux))
         except BaseException:
             connection.close()
             raise
@@ -124,7 +139,7 @@ class Session:
     def _of_process(cls, target: ProcessTarget, name: str) -> Session:
         process = RunningProcess(target)
         session = cls.__new__(cls)
-        session._hold(target, name, process, lambda: ProcessThreads(process, target))
+        session._hold(target, name, process, lambda: ProcessThreads(process, target, session._slots))
         return session
 
     def __enter__(self) -> Session:
@@ -143,7 +158,7 @@ class Session:
         Raises:
             RecordError: the journal in the target is damaged.
         """
-        return Journal(self.running.journal, self.running.read_many)
+        return Journal(self.running.journal, self.running.read_many, self.running.is_here)
 
     def status(self) -> list[PatchStatus]:
         """Every recorded patch that was not reverted, oldest first, judged by the live words."""
@@ -161,8 +176,39 @@ class Session:
         """Everything that applying a patch would write. See `plan_apply`."""
         return plan_apply(self.running, self.journal(), patch, mechanism=mechanism, which=which, replace=replace)
 
+    def check(self, patch: PatchObject) -> list[Finding]:
+        """What there is to say about a patch for this kernel or one of its modules. See `check_patch`."""
+        return findings(self.kernel.subject(images_of(patch)), patch)
+
+    def prepare(self, patch: PatchObject, *, timeout: float = DEFAULT_TIMEOUT) -> None:
+        """Have the kernel give memory near the module that a patch changes, if it has not yet. It keeps it for ever.
+
+        Args:
+            patch: the patch object; nothing has to be done for one that changes something else.
+            timeout: seconds to wait for the kernel.
+
+        Raises:
+            NotLoadedError: the module is not loaded.
+            BusyError: no thread came by to do it.
+            RoomError: the kernel has no such memory.
+        """
+        if lacks_room(self.running, patch):
+            self.make_room(patch, timeout=timeout)
+
+    @logged_room
+    def make_room(self, patch: PatchObject, *, timeout: float = DEFAULT_TIMEOUT) -> None:
+        """Have the kernel give memory where it loads modules, in the way that a patch for a module says.
+
+        Raises:
+            BusyError: no thread came by to do it.
+            RoomError: the kernel has no such memory.
+        """
+        make_room(self.target, self.kernel, self.threads, self.journal, patch, timeout=timeout)
+
     @logged_apply
-    def apply(self, plan: Plan, *, timeout: float = DEFAULT_TIMEOUT, immediate: bool = False) -> Outcome:
+    def apply(
+        self, plan: Plan, *, timeout: float = DEFAULT_TIMEOUT, immediate: bool = False, unused: bool = False
+    ) -> Outcome:
         """Carry out a plan: intent and payload while the target runs, then the commit in one stop.
 
         Killed anywhere, it leaves a record that the next command goes on from.
@@ -172,6 +218,7 @@ class Session:
             timeout: seconds to wait for threads to leave the functions that change.
             immediate: don't look at their stacks: a thread may then run the old code to its end, and the new one at
                 the same time.
+            unused: nobody has ever been in the functions that change.
 
         Raises:
             ChangedError: the room is not empty, or a word has changed since the plan was made.
@@ -179,7 +226,7 @@ class Session:
             MechanismError: it can't be done without looking at stacks.
         """
         first = len(self.target.pauses)
-        watch = self._watch_apply(plan, immediate) if plan.commit else None
+        watch = self._watch_apply(plan, immediate) if plan.commit and not unused else None
         if plan.commit:
             self.running.make_room(plan.subject)
         if plan.journal_entry:
@@ -220,6 +267,7 @@ class Session:
             MechanismError: it can't be done without looking at stacks.
         """
         first = len(self.target.pauses)
+        self.end_temporary(timeout=timeout)
         journal = self.journal()
         commit = self._revert_commit(journal, name)
         status = journal.find(name)
@@ -236,6 +284,25 @@ class Session:
             timeout=timeout,
         )
         return self._outcome(name, pause, first, immediate)
+
+    def end_temporary(self, *, timeout: float = DEFAULT_TIMEOUT) -> list[str]:
+        """Take back what was to last as long as one command: nobody else has this target, so that command has ended.
+
+        One word of each function changes, so nobody can stand in the way but on that word.
+
+        Returns:
+            Their names.
+        """
+        journal = self.journal()
+        left = journal.left_over
+        if not left:
+            return []
+        names = [status.record.name for status in left]
+        with logged(self.keeper.policy, "revert", self.keeper.target, " ".join(names)) as operation:
+            operation.begin(functions=sum(len(status.functions) for status in left))
+            states = [state_write(status.entry.address, State.REVERTED) for status in left]
+            carry_out(self.target, Commit(moves(journal, left), states, accepted=True), timeout=timeout)
+        return names
 
     def settle(self, *, timeout: float = DEFAULT_TIMEOUT) -> None:
         """Put right what a killed run left behind: states of records, and hooks of callbacks."""
@@ -272,21 +339,29 @@ class Session:
         state = state_write(status.entry.address, State.REVERTED)
         return Commit(moves(journal, [status]), [state], accepted=True)
 
-    def plan_gc(self, look: Look | None = None) -> Collection:
-        """What `gc` would give back, and what not and why."""
-        return collect(self.journal(), self.running.payloads, look or self.threads.standing_in)
+    def _slots(self) -> list[ReturnSlots]:
+        return self.journal().return_slots
 
-    def gc(self, look: Look | None = None) -> Collection:
+    def plan_gc(self, look: Look | None = None, *, temporary_only: bool = False) -> Collection:
+        """What `gc` would give back, and what not and why."""
+        look = look or self.threads.standing_in
+        return collect(self.journal(), self.running.payloads, look, temporary_only=temporary_only)
+
+    def gc(self, look: Look | None = None, *, temporary_only: bool = False) -> Collection:
         """Give back the memory and the records of reverted patches that nobody can be in or come back to.
 
         Args:
             look: says who stands in some spans, or will return into them; looks at all threads if not given.
+            temporary_only: leave patches as they are.
 
         Returns:
             What was given back; and what was not, with the reason for each.
         """
+        self.end_temporary()
         self.settle()
-        collection = self.plan_gc(look)
+        if self._slots():
+            self.threads.release()
+        collection = self.plan_gc(look, temporary_only=temporary_only)
         for write in collection.writes:
             self.target.write_many([write])
         contents = self.journal().contents
@@ -328,3 +403,9 @@ class Session:
 
     def _outcome(self, name: str, pause: Pause | None, first: int, immediate: bool = False) -> Outcome:
         return Outcome.of(name, pause, self.target.pauses[first:], immediate=immediate)
+
+
+def _module_folders(given: str | Path | None, vmlinux: Path | None) -> list[Path]:
+    """Where the files of a kernel's modules may be: where the user says, and what was fetched with a guest's kernel."""
+    fetched = [kernel.modules for kernel in fetched_kernels() if vmlinux and kernel.vmlinux.samefile(vmlinux)]
+    return [*([Path(given)] if given else []), *fetched]

@@ -10,7 +10,7 @@ import numpy as np
 from oddtoc.errors import RoomError, TargetError
 from oddtoc.process.maps import Mapping
 from oddtoc.process.room import CODE_SIZE, DATA_SIZE, JOURNAL_SIZE, Area
-from oddtoc.target.held import StoppedProcess
+from oddtoc.target.process import StoppedProcess
 from oddtoc.target.thread import Thread
 
 _SC = 0x44000002

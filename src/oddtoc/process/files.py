@@ -11,8 +11,7 @@ from oddtoc.errors import ImageError
 from oddtoc.image.elf import Image
 from oddtoc.image.layout import PROGRAM_HEADER, PT_NOTE
 from oddtoc.image.notes import build_id
-from oddtoc.target.files import MissingFileError
-from oddtoc.target.process import ProcessTarget
+from oddtoc.target.process import MissingFileError, ProcessTarget
 
 _LARGEST = 1 << 30
 _HEADERS = 4096

@@ -64,6 +64,11 @@ class RunningProcess:
         files = dict.fromkeys(m.path for m in self.mappings if m.path.startswith("/") and m.is_executable)
         return sorted(files, key=lambda path: (path != self._program, -self._code_of(path).start))
 
+    @property
+    def program(self) -> str:
+        """The base name of what was executed."""
+        return PurePosixPath(self._program.removesuffix(_DELETED)).name
+
     @cached_property
     def _program(self) -> str:
         """The path of what was executed: ELF auxiliary vector, AT_PHDR, points into it."""
@@ -146,6 +151,11 @@ class RunningProcess:
             RoomError: there is no place for one.
         """
         return self._area(subject.start, subject.code)
+
+    def is_here(self, module: str, address: int) -> bool:
+        """Nothing that a record speaks of is unloaded without the process."""
+        del module, address
+        return True
 
     def make_room(self, subject: object) -> None:
         """Map what is promised and not there yet: the journal, and the arena of an object.

@@ -27,12 +27,12 @@ def story_as_text(story: Story) -> Text:
     """At most 100 columns; a line for each instruction, with what it changes, under a heading for each part."""
     from rich.text import Text
 
-    lines = [Text(_headline(story), "bold"), Text(_second_line(story)), _legend()]
+    lines = [Text(headline(story), "bold"), Text(_second_line(story)), _legend()]
     place: Place | None = None
     for step in story.steps:
         if step.place is not place:
             place = step.place
-            lines += [Text(), Text(_heading(place, story), _PLACE)]
+            lines += [Text(), Text(heading(place, story), _PLACE)]
         lines += _step_lines(step)
     lines += [Text(), *_header_lines(story), Text()]
     right = story.verdict.right
@@ -48,16 +48,16 @@ def story_as_json(story: Story) -> str:
 def story_as_page(story: Story) -> str:
     """A page of HTML that needs nothing else: to be stepped through with the arrow keys."""
     data = json.dumps(_record(story)).replace("<", "\\u003c")
-    title = f"{story.function}, called {_how(story)}, redirected by {story.mechanism}"
     page = _PAGE.read_text(encoding="utf-8")
-    return page.replace("{{TITLE}}", _escaped(title)).replace("{{STORY}}", data)
+    return page.replace("{{TITLE}}", _escaped(headline(story))).replace("{{STORY}}", data)
 
 
 def _how(story: Story) -> str:
     return {"local": "locally", "global": "globally", "sibling": "by a sibling call"}[story.call]
 
 
-def _headline(story: Story) -> str:
+def headline(story: Story) -> str:
+    """What was called, how, and redirected by what."""
     return f"{story.function}, called {_how(story)}, redirected by {story.mechanism}"
 
 
@@ -74,7 +74,8 @@ def _legend() -> Text:
     )  # fmt: skip
 
 
-def _heading(place: Place, story: Story) -> str:
+def heading(place: Place, story: Story) -> str:
+    """What the instructions of a place are, in words."""
     caller = f" ({story.caller})" if story.caller else ""
     names = {
         Place.ENTRY: f"global entry of {story.function}",
@@ -158,7 +159,7 @@ def _record(story: Story) -> dict[str, Any]:
         "toc": f"{story.toc:#x}",
         "right": story.verdict.right,
         "verdict": story.verdict.text,
-        "headings": {place.value: _heading(place, story) for place in Place},
+        "headings": {place.value: heading(place, story) for place in Place},
         "meanings": {f"{value:#x}": meaning for value, meaning in story.meanings.items()},
         "header": [
             {"offset": offset, "name": name, "borrowable": offset in BORROWED} for offset, name in HEADER_NAMES.items()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from oddtoc.build.refusal import RefusedError
+from oddtoc.report.patches import built_line, built_record
 
 if TYPE_CHECKING:
     from oddtoc.build.fix import Fix, UnitFix
@@ -16,8 +17,7 @@ if TYPE_CHECKING:
 
 def fix_text(fix: Fix, path: Path) -> str:
     """What a patch was made of."""
-    size = sum(len(section.data) for section in fix.patch.loaded)
-    lines = [f"{path}: patch {fix.patch.name}, {size} bytes of code and data"]
+    lines = [built_line(fix.patch, path)]
     for unit in fix.units:
         found = unit.comparison
         lines.append(f"  {unit.file}: {_changed(unit)}")
@@ -46,8 +46,7 @@ def fix_text(fix: Fix, path: Path) -> str:
 def fix_json(fix: Fix, path: Path) -> str:
     """The same for programs."""
     plain = {
-        "patch": fix.patch.name,
-        "path": str(path),
+        **built_record(fix.patch, path),
         "files": [_plain(unit) for unit in fix.units],
         "headers": {"taken": list(map(asdict, fix.taken)), "left": list(map(asdict, fix.left))},
     }
@@ -57,11 +56,6 @@ def fix_json(fix: Fix, path: Path) -> str:
 def refused_text(error: RefusedError) -> str:
     """All that is in the way, a line each."""
     return "\n".join(f"{r.id:14} {r.file}: {r.subject} {r.reason}" for r in error.refusals)
-
-
-def refused_json(error: RefusedError) -> str:
-    """The same for programs."""
-    return json.dumps({"refused": [refusal.plain() for refusal in error.refusals]}, indent=2)
 
 
 def _changed(unit: UnitFix) -> str:

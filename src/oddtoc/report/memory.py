@@ -16,10 +16,11 @@ def collection_text(collection: Collection, dry_run: bool) -> str:
     return "\n".join(lines)
 
 
-def collection_json(collection: Collection) -> str:
+def collection_json(collection: Collection, dry_run: bool) -> str:
     """The same as JSON."""
     return json.dumps(
         {
+            "dry_run": dry_run,
             "bytes": collection.size,
             "freed": [entry.record.name for entry in collection.free],
             "kept": [{"patch": record.name, "reason": reason} for record, reason in collection.kept],

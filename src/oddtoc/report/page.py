@@ -52,6 +52,11 @@ class Section:
     tables: Sequence[PageTable] = field(default_factory=list)
 
 
+def written_json(path: Path, sections: Sequence[Section]) -> str:
+    """Where the page is, and what is on it."""
+    return json.dumps({"path": str(path), "sections": [section.title for section in sections]}, indent=2)
+
+
 def page(title: str, about: str, sections: Sequence[Section]) -> str:
     """The whole page."""
     tables = [table for section in sections for table in section.tables]

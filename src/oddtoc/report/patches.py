@@ -24,14 +24,38 @@ _IMMEDIATE = (
     "stacks were not looked at: a thread that was inside goes on in the code that it was in, "
     "beside others that run what is in force now"
 )
+_LEFT_OVER = "the command that made it has ended; the next oddtoc trace, revert or gc takes it back"
 
 
-def built(patch: PatchObject, path: Path) -> str:
+def built_text(patch: PatchObject, path: Path) -> str:
     """One line per replaced function."""
-    size = sum(len(section.data) for section in patch.loaded)
-    lines = [f"{path}: patch {patch.name}, {size} bytes of code and data"]
+    lines = [built_line(patch, path)]
     lines += [f"  {r.image}: {r.function} -> {r.symbol.name}" for r in patch.replacements]
     return "\n".join(lines)
+
+
+def built_line(patch: PatchObject, path: Path) -> str:
+    """Where a patch object is, and how large."""
+    return f"{path}: patch {patch.name}, {_size(patch)} bytes of code and data"
+
+
+def built_json(patch: PatchObject, path: Path) -> str:
+    """The same as JSON."""
+    return _json(built_record(patch, path))
+
+
+def built_record(patch: PatchObject, path: Path) -> dict[str, Any]:
+    """A patch object as plain values."""
+    return {
+        "patch": patch.name,
+        "path": str(path),
+        "bytes": _size(patch),
+        "replacements": [{"image": r.image, "function": r.function, "by": r.symbol.name} for r in patch.replacements],
+    }
+
+
+def _size(patch: PatchObject) -> int:
+    return sum(len(section.data) for section in patch.loaded)
 
 
 def plan_text(plan: Plan) -> str:
@@ -44,7 +68,7 @@ def plan_text(plan: Plan) -> str:
         lines += [f"  record, {len(plan.journal_entry)} bytes", *_record_dump(plan.journal_address, plan.journal_entry)]
     for address, data, what in plan.segments:
         lines += [f"  {what}, {len(data)} bytes", *_dump(address, data)]
-    lines += ["", "in one stop, if the old words are still there:", *_changes(plan.commit.functions)]
+    lines += ["", "in one stop, if the old words are still there:", *changes_text(plan.commit.functions)]
     lines.append("  and the record's state: applied")
     lines += [f"  and that of {name}: reverted" for name in plan.replaced]
     lines += _callbacks(plan.record, ("pre_patch", "post_patch"))
@@ -105,11 +129,16 @@ def reverted_json(outcome: Outcome) -> str:
 
 def revert_text(record: Record, commit: Commit) -> str:
     """Every word that a revert would write."""
-    lines = [f"reverting {record.name} would write, in one stop:", *_changes(commit.functions)]
+    lines = [f"reverting {record.name} would write, in one stop:", *changes_text(commit.functions)]
     if not commit.functions:
         lines.append("  no word of code: later patches cover all of it")
     lines.append("  and the record's state: reverted")
     return "\n".join([*lines, *_callbacks(record, ("pre_unpatch", "post_unpatch"))])
+
+
+def revert_json(record: Record, commit: Commit) -> str:
+    """The same as JSON."""
+    return _json({"patch": record.name, "functions": [_function(function) for function in commit.functions]})
 
 
 def status_text(patches: Sequence[PatchStatus], target: str) -> str:
@@ -119,6 +148,9 @@ def status_text(patches: Sequence[PatchStatus], target: str) -> str:
     lines = []
     for status in patches:
         lines.append(f"{status.record.name}: {status.condition.value}")
+        if status.record.temporary:
+            lines.append(f"  {len(status.functions)} functions; {_LEFT_OVER}")
+            continue
         for function, condition in status.functions:
             place = f"{function.behind:#x} -> {function.target:#x}"
             lines.append(f"  {function.name}  {function.mechanism}  {place}  {condition.value}")
@@ -133,13 +165,19 @@ def status_json(patches: Sequence[PatchStatus]) -> str:
         [
             {
                 "patch": status.record.name,
+                "module": status.record.module or None,
                 "condition": status.condition.value,
                 "sha256": status.record.sha256,
                 "time": status.record.time,
+                "temporary": status.record.temporary,
                 "pinned": status.record.pinned or None,
                 "replaced_all": status.record.replaces,
                 "states": {hex(number): version for number, version in status.record.states},
                 "callbacks": {when: hex(address) for when, address in status.record.callbacks},
+                "payload": [
+                    {"area": area, "address": hex(span.start), "size": span.size}
+                    for area, span in status.record.spans.items()
+                ],
                 "functions": [{**_function(f), "condition": condition.value} for f, condition in status.functions],
             }
             for status in patches
@@ -186,10 +224,11 @@ def _callbacks(record: Record, whens: Sequence[str]) -> list[str]:
     if not found:
         return []
     lines = ["", "around that, through the mailbox that all patches share, the callbacks", *found]
-    return [*lines, "and for as long as they have to run:", *_changes(record.hooks)]
+    return [*lines, "and for as long as they have to run:", *changes_text(record.hooks)]
 
 
-def _changes(functions: Iterable[FunctionRecord]) -> list[str]:
+def changes_text(functions: Iterable[FunctionRecord]) -> list[str]:
+    """A line for each word of code that changes."""
     return [
         f"  {change.address:#x}  {change.old:08x} -> {change.new:08x}  {change.role} of {function.name}"
         for function in functions

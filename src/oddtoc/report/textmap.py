@@ -12,13 +12,19 @@ _BINS: Final = 240
 _WIDTH, _HEIGHT, _LEFT, _TOP = 960, 110, 4, 16
 
 
-def text_map(functions: Sequence[Mapping[str, Any]], room: Sequence[Mapping[str, Any]], image: str) -> str:
+def text_map(
+    functions: Sequence[Mapping[str, Any]],
+    room: Sequence[Mapping[str, Any]],
+    image: str,
+    applied: Sequence[Mapping[str, Any]] = (),
+) -> str:
     """A picture of one image, as HTML: a bar for each piece of the text, its height the share of bytes.
 
     Args:
         functions: rows of that image, with addresses as texts.
         room: rows of that image.
         image: its name, for those who do not see the picture.
+        applied: patches as `oddtoc status` prints them: their payloads, and lines from the functions to them.
     """
     placed = [(int(row["address"], 16), max(row["size"], 4), row) for row in functions if row["address"]]
     if not placed:
@@ -30,7 +36,7 @@ def text_map(functions: Sequence[Mapping[str, Any]], room: Sequence[Mapping[str,
         place = min(int((start - low) / step), _BINS - 1)
         (good if row["obstacle"] == "none" else bad)[place] += size
         siblings[place] += row["siblings_in"]
-    parts = [*_bars(good, bad, step), _line(siblings), *_rooms(room, low, high)]
+    parts = [*_bars(good, bad, step), _line(siblings), *_rooms(room, low, high), *_payloads(applied, low, high)]
     label = escape(f"Map of {image}: {_words(good, bad, siblings)}", quote=True)
     return (
         f'<h3>text of {escape(image)}</h3><div class="map"><svg viewBox="0 0 {_WIDTH + 2 * _LEFT} {_HEIGHT + 40}" '
@@ -40,7 +46,9 @@ def text_map(functions: Sequence[Mapping[str, Any]], room: Sequence[Mapping[str,
         '<ul class="legend"><li><span class="good"></span>can be redirected</li>'
         '<li><span class="bad"></span>can\'t be redirected</li>'
         '<li><span class="sibling"></span>sibling calls that lead there</li>'
-        '<li><span class="room"></span>holes</li></ul>'
+        '<li><span class="room"></span>holes</li>'
+        + ('<li><span class="payload"></span>payloads, and the functions that lead there</li>' if applied else "")
+        + "</ul>"
     )
 
 
@@ -77,6 +85,27 @@ def _rooms(room: Sequence[Mapping[str, Any]], low: int, high: int) -> list[str]:
             x = _LEFT + (start - low) / (high - low) * _WIDTH
             wide = max((end - start) / (high - low) * _WIDTH, 2)
             parts.append(f'<rect class="room" x="{x:.1f}" y="{_TOP - 8}" width="{wide:.1f}" height="7"/>')
+    return parts
+
+
+def _payloads(applied: Sequence[Mapping[str, Any]], low: int, high: int) -> list[str]:
+    """Where payloads lie, and an arc from each function to the place that its branch leads to."""
+
+    def across(address: str) -> float:
+        return _LEFT + (int(address, 16) - low) / (high - low) * _WIDTH
+
+    spans = [span for patch in applied for span in patch["payload"] if low <= int(span["address"], 16) < high]
+    parts = [
+        f'<rect class="payload" x="{across(span["address"]) - 1.5:.1f}" y="{_TOP}" width="3" height="{_HEIGHT}"/>'
+        for span in spans
+    ]
+    base = _TOP + _HEIGHT
+    for patch in applied:
+        for function in patch["functions"]:
+            start, end = across(function["branch_at"]), across(function["branch_to"])
+            title = escape(f"{function['name']}, by {patch['patch']}")
+            path = f"M{start:.1f} {base} Q{(start + end) / 2:.1f} {_TOP + _HEIGHT / 3:.0f} {end:.1f} {base}"
+            parts.append(f'<path class="leads" d="{path}"><title>{title}</title></path>')
     return parts
 
 

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from oddtoc.image.elf import Image
+from oddtoc.image.relocated import Relocated, relocated_branches
 from oddtoc.isa import Addresses, Words
-from oddtoc.scan.relocated import Relocated, relocated_branches
 
 Places = npt.NDArray[np.intp]
 Mask = npt.NDArray[np.bool_]

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from oddtoc.image.elf import Image
 from oddtoc.image.functions import Functions
+from oddtoc.image.relocated import relocated_distances
 from oddtoc.isa import Addresses
 from oddtoc.kernel.jumplabel import jump_label_sites
 from oddtoc.scan.code import OUTSIDE, Branches, Code, Mask
@@ -16,7 +17,6 @@ from oddtoc.scan.entries import SETUPS, Entries, read_entries
 from oddtoc.scan.jumps import CountJumps, SiblingCalls
 from oddtoc.scan.jumptables import in_jump_tables
 from oddtoc.scan.owners import Owners
-from oddtoc.scan.relocated import relocated_distances
 from oddtoc.scan.schema import OBSTACLES
 from oddtoc.scan.table import Column, Labels, Table, texts
 

@@ -1,27 +1,26 @@
-"""Many images, scanned by several processes: the same tables as by one."""
+"""Many images, scanned by several processes or machines: the same tables as by one."""
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
-from multiprocessing import get_context
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-from oddtoc.errors import OddtocError
-from oddtoc.scan.image import ImageScan, images_table, scan_image
-from oddtoc.scan.sources import Candidate, Failure, Source, sources
+from oddtoc.engine import Engine, Here, Lost, open_engine
+from oddtoc.scan.batch import LARGE, SMALL, Batch, Listed, Size, missing_here
+from oddtoc.scan.image import ImageScan, images_table
+from oddtoc.scan.sources import Failure, Source, sources, sources_in_store
+from oddtoc.scan.store import is_url
 from oddtoc.scan.table import Table, joined
+from oddtoc.scan.work import Parcel, Result, scan_batch, unpacked_results
 
 Progress = Callable[[int, int, str], None]
 """Told how many images are done, of how many known so far, and which was the last one."""
 
-_AHEAD: Final = 4
-"""Images that wait for each process: members of packages wait in memory."""
+_AHEAD: Final = 3
+"""Batches that wait for each slot: members of packages wait in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +34,15 @@ class Scan:
 
     scans: list[ImageScan]
     failed: list[Failure]
+
+    @classmethod
+    def of(cls, results: Iterable[Result]) -> Scan:
+        """From results in their order."""
+        results = list(results)
+        return cls(
+            [result for result in results if isinstance(result, ImageScan)],
+            [result for result in results if isinstance(result, Failure)],
+        )
 
     @property
     def images(self) -> Table:
@@ -63,123 +71,97 @@ class Scan:
 
 
 def run_scan(
-    paths: Iterable[Path], *, jobs: int | None = None, progress: Progress | None = None, digests: bool = False
+    paths: Iterable[Path | str],
+    *,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+    digests: bool = False,
+    engine: Engine | None = None,
 ) -> Scan:
-    """Scan files, folders and Debian packages.
+    """Scan files, folders, Debian packages, and what is in stores.
 
     Args:
-        paths: what to scan.
+        paths: what to scan; a URL as text.
         jobs: processes; as many as there are CPUs if not given.
         progress: is told how far it is.
         digests: work out what each function's code is, to be compared with another scan.
+        engine: who scans; processes of this machine if not given.
     """
-    found = sources(paths)
-    jobs = jobs or len(os.sched_getaffinity(0))
-    report = progress or (lambda _done, _known, _name: None)
-    alone = len(found) == 1 and isinstance(found[0], Source) and not found[0].is_package
-    listed = _Listed(found)
-    results: dict[int, ImageScan | Failure] = {}
-    for number, result in _here(listed, digests) if jobs == 1 or alone else _by_processes(listed, jobs, digests):
-        results[number] = result
-        report(len(results), listed.known, result.image if isinstance(result, ImageScan) else result.name)
-    ordered = [results[number] for number in sorted(results)]
-    return Scan(
-        [result for result in ordered if isinstance(result, ImageScan)],
-        [result for result in ordered if isinstance(result, Failure)],
-    )
+    if engine is None:
+        with open_engine(jobs=jobs) as engine:
+            return run_scan(paths, progress=progress, digests=digests, engine=engine)
+    found = {
+        batch.number: results for batch, results in scan_batches(paths, engine, progress=progress, digests=digests)
+    }
+    return Scan.of(result for number in sorted(found) for result in found[number])
 
 
-_Numbered = Iterator[tuple[int, ImageScan | Failure]]
+def scan_batches(
+    paths: Iterable[Path | str],
+    engine: Engine,
+    *,
+    size: Size | None = None,
+    progress: Progress | None = None,
+    digests: bool = False,
+    skip: Callable[[Batch], bool] = lambda _batch: False,
+) -> Iterator[tuple[Batch, list[Result]]]:
+    """Scan batch by batch.
+
+    Args:
+        paths: what to scan; a URL as text.
+        engine: who scans.
+        size: of batches; what suits the engine if not given.
+        progress: is told how far it is.
+        digests: work out what each function's code is.
+        skip: whether the results of a batch are known already.
+
+    Returns:
+        Batches with the results for all images in them, in the order in which they are done.
+    """
+    found = _found([str(path) for path in paths], engine)
+    if len(found) == 1 and isinstance(found[0], Source) and not found[0].is_package and not engine.is_cluster:
+        engine = Here()
+    size = size or (LARGE if engine.is_cluster else SMALL)
+    listed = Listed(found, _not_everywhere(found, engine) if engine.is_cluster else None)
+    work = partial(scan_batch, digests=digests, elsewhere=engine.is_cluster)
+    done = 0
+    for batch, parcel in engine.each(
+        work, (listed.sendable(b) for b in listed.batches(size) if not skip(b)), ahead=_AHEAD
+    ):
+        results = _one_by_one(engine, work, batch) if isinstance(parcel, Lost) else unpacked_results(parcel)
+        done += len(results)
+        listed.known += len(results) - len(batch.units)
+        if progress and results:
+            progress(done, listed.known, _name(results[-1]))
+        yield batch, results
 
 
-class _Listed:
-    """All candidates, numbered, and how many there are as far as is known: packages tell theirs one by one."""
-
-    def __init__(self, found: list[Source | Failure]) -> None:
-        self._found = found
-        self.known = len(found)
-
-    def __iter__(self) -> Iterator[tuple[int, Candidate | Failure]]:
-        number = 0
-        for source in self._found:
-            for inside, candidate in enumerate(source.candidates() if isinstance(source, Source) else [source]):
-                self.known += inside > 0
-                yield number, candidate
-                number += 1
+def _found(paths: Sequence[str], engine: Engine) -> list[Source | Failure]:
+    """Stores are listed by those who will read them: they have the way there, and what proves who they are."""
+    stored = dict(engine.each(sources_in_store, [path for path in paths if is_url(path)]))
+    found: list[Source | Failure] = []
+    for path in paths:
+        listing = stored[path] if is_url(path) else sources(Path(path))
+        found += [Failure(path, listing.reason)] if isinstance(listing, Lost) else listing
+    return found
 
 
-def _scan(candidate: Candidate, digests: bool) -> ImageScan | Failure:
-    try:
-        return scan_image(candidate.open(), candidate.name, digests=digests)
-    except OddtocError as error:
-        return Failure(candidate.name, error.message)
+def _not_everywhere(found: Iterable[Source | Failure], engine: Engine) -> set[str]:
+    """Files of this machine that some worker does not see: they are sent to whoever scans them."""
+    local = [source for source in found if isinstance(source, Source) and not source.is_remote]
+    return {name for missing in engine.everywhere(missing_here, local) for name in missing}
 
 
-def _here(listed: _Listed, digests: bool) -> _Numbered:
-    for number, candidate in listed:
-        yield number, candidate if isinstance(candidate, Failure) else _scan(candidate, digests)
+def _one_by_one(engine: Engine, work: Callable[[Batch], Parcel], batch: Batch) -> list[Result]:
+    """A batch over which processes died, image by image: which one is it?"""
+    results: list[Result] = []
+    ones = [replace(batch, number=place, units=(unit,)) for place, unit in enumerate(batch.units)]
+    found = dict(engine.each(work, ones))
+    for one in ones:
+        parcel = found[one]
+        results += [Failure(one.units[0].name, parcel.reason)] if isinstance(parcel, Lost) else unpacked_results(parcel)
+    return results
 
 
-def _by_processes(listed: _Listed, jobs: int, digests: bool) -> _Numbered:
-    pool = _Pool(jobs, digests)
-    try:
-        for number, candidate in listed:
-            if isinstance(candidate, Failure):
-                yield number, candidate
-                continue
-            pool.submit(number, candidate)
-            while len(pool.waiting) >= jobs * _AHEAD:
-                yield from pool.finished()
-        while pool.waiting:
-            yield from pool.finished()
-    finally:
-        pool.close()
-
-
-def _processes(count: int) -> ProcessPoolExecutor:
-    # forked ones have their libraries loaded; nothing here starts threads
-    return ProcessPoolExecutor(count, mp_context=get_context("fork"), initializer=_settle)
-
-
-def _settle() -> None:
-    """A new process leaves Ctrl-C to its parent, and ends when that terminates it, whatever the parent does then."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-class _Pool:
-    """Processes that scan. When one of them dies, what was under way is scanned again, each image by one of its own."""
-
-    def __init__(self, jobs: int, digests: bool) -> None:
-        self._jobs = jobs
-        self._digests = digests
-        self._executor = _processes(jobs)
-        self.waiting: dict[Future[ImageScan | Failure], tuple[int, Candidate]] = {}
-
-    def submit(self, number: int, candidate: Candidate) -> None:
-        try:
-            future = self._executor.submit(_scan, candidate, self._digests)
-        except BrokenProcessPool:
-            self._executor = _processes(self._jobs)
-            future = self._executor.submit(_scan, candidate, self._digests)
-        self.waiting[future] = number, candidate
-
-    def finished(self) -> _Numbered:
-        """Waits for at least one."""
-        done, _ = wait(self.waiting, return_when=FIRST_COMPLETED)
-        for future in done:
-            number, candidate = self.waiting.pop(future)
-            try:
-                yield number, future.result()
-            except BrokenProcessPool:
-                yield number, self._alone(candidate)
-
-    def _alone(self, candidate: Candidate) -> ImageScan | Failure:
-        with _processes(1) as executor:
-            try:
-                return executor.submit(_scan, candidate, self._digests).result()
-            except BrokenProcessPool:
-                return Failure(candidate.name, "the process that scanned it was killed: is there enough memory?")
-
-    def close(self) -> None:
-        self._executor.shutdown(cancel_futures=True)
+def _name(result: Result) -> str:
+    return result.name if isinstance(result, Failure) else result.image

@@ -1,31 +1,24 @@
-"""What there is to scan in files, folders and packages: one candidate after the other, read as late as possible."""
+"""What there is to scan in files, folders, packages and stores: one candidate after the other, read as late as
+possible."""
 
 from __future__ import annotations
 
-import gzip
-import lzma
 import os
-import shutil
-import subprocess
-import tarfile
-import zlib
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from oddtoc.errors import ImageError, LibraryError, OddtocError
+from oddtoc.errors import ImageError, OddtocError
 from oddtoc.image.elf import Image
+from oddtoc.scan import store
+from oddtoc.scan.package import MAGIC, PACKAGE, looks_like_an_image, members
+from oddtoc.scan.unpack import unpacked
 
 _ELF: Final = b"\x7fELF"
-_PACKAGE: Final = b"!<arch>\n"
-_MAGIC: Final = 8
-_XZ, _GZIP, _ZSTD = b"\xfd7zXZ\x00", b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
-_PACKED: Final = (".xz", ".gz", ".zst")
-_LARGEST: Final = 2 << 30
-"""Bytes that a compressed image may have when it is unpacked: more would be an attack."""
-_PIECE: Final = 64 << 10
-_ENOUGH: Final = "no image has that many bytes"
+
+Stamp = tuple[int | str, ...]
+"""The size in bytes of a file and when it was written, or what a store says instead: another one is another file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +29,13 @@ class Candidate:
         name: what to call it: its path, with the member behind a colon when it is in a package.
         path: where it is, if it is a file of its own.
         data: its bytes otherwise.
+        stamp: of the file that it is from.
     """
 
     name: str
     path: Path | None = None
     data: bytes = b""
+    stamp: Stamp = ()
 
     def open(self) -> Image:
         """The image, unpacked if need be.
@@ -49,7 +44,7 @@ class Candidate:
             ImageError: it is none, or is damaged.
             LibraryError: it is compressed with zstd, and the library for that is not installed.
         """
-        if self.path is not None and _magic(self.path)[:4] == _ELF:
+        if self.path is not None and _magic(self.path)[: len(_ELF)] == _ELF:
             return Image.open(self.path)
         data = self.data
         if self.path is not None:
@@ -70,41 +65,85 @@ class Source:
     """A file that is an image or holds images.
 
     Args:
-        path: where it is.
-        is_package: whether it is a Debian package.
+        name: its path or URL.
+        is_package: whether it is a Debian package; not known yet for a URL.
+        is_named: whether somebody wants this very file, and it was not only found in a folder.
+        stamp: tells this version of it from others.
     """
 
-    path: Path
+    name: str
     is_package: bool = False
+    is_named: bool = True
+    stamp: Stamp = ()
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether it is in a store, which every machine reads by itself."""
+        return store.is_url(self.name)
+
+    def is_here(self) -> bool:
+        """Whether this machine has the file, the same one as where it was found."""
+        try:
+            return _stamp(Path(self.name)) == self.stamp
+        except OSError:
+            return False
+
+    def loaded(self) -> Candidate | Failure:
+        """A file of this machine, read, so that others can scan it."""
+        try:
+            return Candidate(self.name, data=_read(Path(self.name)), stamp=self.stamp)
+        except ImageError as error:
+            return Failure(self.name, error.message)
 
     def candidates(self) -> Iterator[Candidate | Failure]:
         """What is in it, in a fixed order; members of a package are read one by one."""
-        if not self.is_package:
-            yield Candidate(str(self.path), self.path)
-            return
         try:
-            yield from _members(self.path)
+            yield from self._in_store() if self.is_remote else self._in_file()
         except OddtocError as error:
-            yield Failure(str(self.path), error.message)
+            yield Failure(self.name, error.message)
+
+    def _in_file(self) -> Iterator[Candidate]:
+        path = Path(self.name)
+        if self.is_package:
+            yield from self._members(path)
+        else:
+            yield Candidate(self.name, path)
+
+    def _in_store(self) -> Iterator[Candidate]:
+        magic = store.read(self.name, MAGIC)
+        if magic == PACKAGE and (self.is_named or self.name.endswith(".deb")):
+            with store.copied(self.name) as path:
+                yield from self._members(path)
+        elif self.is_named or looks_like_an_image(self.name, magic):
+            yield Candidate(self.name, data=store.read(self.name))
+
+    def _members(self, package: Path) -> Iterator[Candidate]:
+        for member, data in members(package, self.name):
+            yield Candidate(f"{self.name}:{member}", data=data, stamp=self.stamp)
 
 
-def sources(paths: Iterable[Path]) -> list[Source | Failure]:
-    """All that is to be scanned, in a fixed order.
+def sources(path: Path) -> list[Source | Failure]:
+    """All that is to be scanned at a path of this machine, in a fixed order.
 
     A file that is named is a source whatever it holds; in folders those are that look like images or are Debian
     packages. Symbolic links count when they are named, and not inside of folders.
 
     Args:
-        paths: files, folders and Debian packages.
+        path: a file, folder or Debian package.
     """
-    found: list[Source | Failure] = []
-    for path in paths:
-        if path.is_dir():
-            sources_inside = (_source(inside) for inside in _files(path))
-            found += [source for source in sources_inside if source]
-        else:
-            found.append(_source(path, named=True) or Source(path))
-    return found
+    if path.is_dir():
+        found = (_source(inside, named=False) for inside in _files(path))
+        return [source for source in found if source]
+    source = _source(path, named=True)
+    return [source] if source else []
+
+
+def sources_in_store(url: str) -> list[Source | Failure]:
+    """The same for a URL. What its files are is not looked at yet."""
+    try:
+        return [Source(one.url, is_named=one.is_named, stamp=one.stamp) for one in store.listed(url)]
+    except ImageError as error:
+        return [Failure(url, error.message)]
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -116,14 +155,19 @@ def _files(folder: Path) -> Iterator[Path]:
                 yield path
 
 
-def _source(path: Path, *, named: bool = False) -> Source | Failure | None:
+def _source(path: Path, *, named: bool) -> Source | Failure | None:
     try:
-        magic = _magic(path)
+        magic, source = _magic(path), Source(str(path), is_named=named, stamp=_stamp(path))
     except ImageError as error:
         return Failure(str(path), error.message)
-    if magic == _PACKAGE and (named or path.suffix == ".deb"):
-        return Source(path, is_package=True)
-    return Source(path) if _looks_like_an_image(path.name, magic) else None
+    if magic == PACKAGE and (named or path.suffix == ".deb"):
+        return replace(source, is_package=True)
+    return source if named or looks_like_an_image(path.name, magic) else None
+
+
+def _stamp(path: Path) -> Stamp:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
 
 
 def _magic(path: Path) -> bytes:
@@ -132,7 +176,7 @@ def _magic(path: Path) -> bytes:
         if path.exists() and not path.is_file():
             raise ImageError(f"{path} is not a regular file")
         with path.open("rb") as file:
-            return file.read(_MAGIC)
+            return file.read(MAGIC)
     except OSError as error:
         raise ImageError(f"{path} can't be read: {error.strerror}") from error
 
@@ -142,104 +186,3 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ImageError(f"{path} can't be read: {error.strerror}") from error
-
-
-def _looks_like_an_image(name: str, magic: bytes) -> bool:
-    if magic.startswith(_ELF):
-        return True
-    path = Path(name)
-    return path.suffix in _PACKED and (path.stem.endswith(".ko") or path.stem.startswith("vmlinu"))
-
-
-def _members(package: Path) -> Iterator[Candidate]:
-    """The images in a Debian package, read one by one.
-
-    Raises:
-        ImageError: it is damaged.
-        LibraryError: dpkg-deb is not there.
-    """
-    if not shutil.which("dpkg-deb"):
-        raise LibraryError(f"{package} is a Debian package, and there is no dpkg-deb to read it")
-    command = ["dpkg-deb", "--fsys-tarfile", str(package)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=False) as process:
-        assert process.stdout is not None and process.stderr is not None
-        try:
-            with tarfile.open(fileobj=process.stdout, mode="r|") as archive:
-                for member in archive:
-                    yield from _of_member(package, archive, member)
-        except tarfile.TarError as error:
-            process.kill()
-            raise ImageError(f"{package} is a damaged package: {_reason(process.stderr.read(), error)}") from error
-        finally:
-            process.stdout.close()
-        if process.wait():
-            raise ImageError(f"{package} is a damaged package: {_reason(process.stderr.read())}")
-
-
-def _of_member(package: Path, archive: tarfile.TarFile, member: tarfile.TarInfo) -> Iterator[Candidate]:
-    file = archive.extractfile(member) if member.isreg() else None
-    if file is None:
-        return
-    start = file.read(_MAGIC)
-    if _looks_like_an_image(Path(member.name).name, start):
-        yield Candidate(f"{package}:{member.name.removeprefix('./')}", data=start + file.read())
-
-
-def _reason(output: bytes, error: Exception | None = None) -> str:
-    lines = output.decode(errors="replace").strip().splitlines()
-    return lines[-1].removeprefix("dpkg-deb: error: ") if lines else str(error or "no reason given")
-
-
-def unpacked(name: str, data: bytes) -> bytes:
-    """The bytes of a file, decompressed if they are compressed with xz, gzip or zstd.
-
-    Raises:
-        ImageError: they are damaged.
-        LibraryError: the library for zstd is not installed.
-    """
-    ways: dict[bytes, Callable[[bytes], bytes]] = {_XZ: _from_xz, _GZIP: _from_gzip, _ZSTD: _from_zstd}
-    way = next((way for magic, way in ways.items() if data.startswith(magic)), None)
-    if way is None:
-        return data
-    try:
-        return way(data)
-    except (lzma.LZMAError, zlib.error, EOFError, gzip.BadGzipFile, ValueError) as error:
-        raise ImageError(f"{name} is compressed, and damaged: {error}") from error
-    except ImportError as error:
-        raise LibraryError(
-            f"{name} is compressed with zstd, and the library zstandard is not installed",
-            advice="pip install 'oddtoc[scan]'",
-        ) from error
-
-
-def _from_xz(data: bytes) -> bytes:
-    way = lzma.LZMADecompressor()
-    return _whole(way.decompress(data, _LARGEST), at_end=way.eof)
-
-
-def _from_gzip(data: bytes) -> bytes:
-    way = zlib.decompressobj(wbits=31)
-    return _whole(way.decompress(data, _LARGEST), at_end=way.eof)
-
-
-def _from_zstd(data: bytes) -> bytes:
-    import zstandard
-
-    way = zstandard.ZstdDecompressor().decompressobj()
-    parts, size = [], 0
-    try:
-        # piece by piece: it has no limit of its own
-        for start in range(0, len(data), _PIECE):
-            parts.append(way.decompress(data[start : start + _PIECE]))
-            size += len(parts[-1])
-            if way.eof or size > _LARGEST:
-                break
-    except zstandard.ZstdError as error:
-        raise ValueError(str(error)) from error
-    return _whole(b"".join(parts), at_end=way.eof)
-
-
-def _whole(data: bytes, *, at_end: bool) -> bytes:
-    if not at_end:
-        raise EOFError("it ends too early" if len(data) < _LARGEST else _ENOUGH)
-    return data

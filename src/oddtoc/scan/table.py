@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -137,3 +138,12 @@ def _joined(columns: Sequence[Column]) -> Column:
         new = np.array([words.setdefault(word, len(words)) for word in column.words] or [0], np.int32)
         parts.append(new[column.codes])
     return Labels(np.concatenate(parts), tuple(words))
+
+
+def split(table: Table, lengths: Sequence[int]) -> list[Table]:
+    """The other way round: tables of so many rows each, which share the memory of the long one."""
+    edges = [0, *accumulate(lengths)]
+    return [
+        Table(table.name, {name: column[start:end] for name, column in table.columns.items()})
+        for start, end in pairwise(edges)
+    ]

@@ -9,19 +9,19 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from oddtoc.errors import TargetError, UsageError
+from oddtoc.target.contact import Contact
+from oddtoc.target.gdbserver import GdbserverProcess
 from oddtoc.target.guest import Guest
 from oddtoc.target.handshake import greeting_of
-from oddtoc.target.lock import TargetLock, lock_key
 from oddtoc.target.process import ProcessTarget
 from oddtoc.target.qemu import QemuTarget
-from oddtoc.target.rsp import Connection
-from oddtoc.target.undo import Undo
 
 KNOWN = (
-    "guest:NAME, gdb://HOST:PORT, qmp:PATH or the path of a debug server's Unix socket; "
-    "of a gdbserver with #PID behind it"
+    "guest:NAME, gdb://HOST:PORT, qmp:PATH or the path of a debug server's Unix socket, "
+    "of a gdbserver with #PID behind it; or pid:N for a process of this machine"
 )
 _PROCESS = re.compile(r"(?P<server>[^#]+)#(?P<pid>[1-9]\d{0,6})\Z")
+_NUMBER = re.compile(r"[1-9]\d{0,6}\Z")
 _TIMEOUT = 5.0
 """Seconds to wait for the replies to any one round trip."""
 _HOST_PORT = re.compile(r"(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:\[\]/]+)):(?P<port>\d{1,5})\Z")
@@ -33,10 +33,10 @@ class TargetAddress:
 
     Attributes:
         text: as the user wrote it.
-        endpoint: of its gdb server; None for `qmp:`, which has yet to be asked for one.
+        endpoint: of its gdb server; None for `qmp:`, which has yet to be asked for one, and for `pid:`.
         vmlinux: the image of the kernel that runs there, where the address tells (`guest:NAME`).
         qmp: the QMP socket, for `qmp:PATH`.
-        pid: of a process, for the address of a gdbserver with `#PID` behind it.
+        pid: of a process, for ``pid:N`` and for the address of a gdbserver with ``#PID`` behind it.
     """
 
     text: str
@@ -62,6 +62,8 @@ def parse_target(text: str) -> TargetAddress:
     if separator and scheme == "guest" and rest:
         guest = Guest.find(rest)
         return TargetAddress(text, endpoint=guest.debug_socket, vmlinux=guest.vmlinux)
+    if scheme == "pid" and _NUMBER.match(rest):
+        return TargetAddress(text, pid=int(rest))
     if separator and scheme == "qmp" and rest:
         return TargetAddress(text, qmp=Path(rest))
     if text.startswith("gdb://"):
@@ -96,6 +98,10 @@ def connect(address: TargetAddress, *, remote: bool = False) -> QemuTarget | Pro
     """
     endpoint = address.endpoint
     if endpoint is None:
+        if address.pid is not None:
+            from oddtoc.target.local import LocalProcess  # on ppc64le alone
+
+            return LocalProcess(address.pid)
         if address.qmp is None:
             raise UsageError(f"unknown target {address.text}", advice=f"a target is {KNOWN}")
         from oddtoc.target.qmp import open_debug_server  # slow to load, and seldom needed
@@ -120,24 +126,17 @@ def open_server(endpoint: Path | tuple[str, int], pid: int | None = None) -> Qem
         UsageError: the server has no processes, or it is not clear which one is meant.
         TargetError, TargetInUseError: as `connect`.
     """
-    held = TargetLock(lock_key(endpoint))
-    connection = None
-    try:
-        connection = Connection(endpoint, _TIMEOUT)
-        greeting = greeting_of(connection, _TIMEOUT)
+    contact = Contact(endpoint, _TIMEOUT)
+    with contact.handed_over():
+        greeting = greeting_of(contact.connection, _TIMEOUT)
         if greeting.runs_processes:
-            return ProcessTarget(connection, held, greeting, pid, _TIMEOUT)
+            return GdbserverProcess(contact, greeting, pid)
         if pid is not None:
             raise UsageError(
-                f"{connection.name} is the debug server of a QEMU, which knows no processes",
+                f"{contact.connection.name} is the debug server of a QEMU, which knows no processes",
                 advice=f"leave #{pid} away to patch the kernel; a process is reached through a gdbserver inside",
             )
-        return QemuTarget(connection, held, Undo.beside(endpoint), _TIMEOUT, greeting)
-    except BaseException:
-        if connection:
-            connection.close()
-        held.release()
-        raise
+        return QemuTarget(contact, greeting)
 
 
 def _is_loopback(host: str) -> bool:

@@ -9,15 +9,12 @@ import errno
 import os
 
 from oddtoc.errors import TargetError
+from oddtoc.target.process import MissingFileError
 from oddtoc.target.rsp import Connection
 
 _PIECE = 8 << 10
 """Bytes in one request: escaped they may be twice as many, and a packet of gdbserver holds 18,431."""
 _AHEAD = 16
-
-
-class MissingFileError(TargetError):
-    """There is no such file, or it may not be opened."""
 
 
 class RemoteFile:

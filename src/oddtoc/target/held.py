@@ -1,12 +1,13 @@
-"""A process while it stands still: its threads and its memory."""
+"""A process that a gdbserver holds: its threads and its memory."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
 
-from oddtoc.errors import TargetError, WriteFaultError
-from oddtoc.target.memory import bytes_read, pieces, pieces_of_data
+from oddtoc.errors import TargetError
+from oddtoc.target.memory import bytes_read, check_written, pieces, pieces_of_data
+from oddtoc.target.process import StoppedProcess
 from oddtoc.target.rsp import Connection
 from oddtoc.target.thread import ProcessLayout, Thread, changed, decode_thread, restarted
 
@@ -18,8 +19,8 @@ _TRAP = 5
 _MOST_SIGNALS = 64
 
 
-class StoppedProcess:
-    """The process while it stands still; valid only inside its `stopped` block.
+class HeldByGdbserver(StoppedProcess):
+    """As `StoppedProcess`.
 
     Args:
         connection: to the gdbserver, attached.
@@ -80,14 +81,7 @@ class StoppedProcess:
         requests = [b"M%x,%x:%b" % (a, len(data), data.hex().encode()) for a, data in parts]
         if verify:
             requests += [_read_request(address, len(data)) for address, data in parts]
-        replies = self._exchange(requests)
-        for (address, data), reply in zip(parts, replies, strict=False):
-            if reply != b"OK":
-                raise WriteFaultError(f"{address:#x} can't be written", address=address, size=len(data))
-        for (address, data), reply in zip(parts, replies[len(parts) :], strict=False):
-            if bytes_read(reply, address, len(data)) != data:
-                message = f"{address:#x} did not take what was written to it"
-                raise WriteFaultError(message, address=address, size=len(data))
+        check_written(parts, self._exchange(requests))
 
     def run_alone(self, thread: Thread, values: Mapping[str, int], until: int) -> Thread:
         """Let one thread run with other registers until it comes to an address; all others stand still.

@@ -9,8 +9,9 @@ what is RAM before they are sent.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from oddtoc.errors import FaultError, WriteFaultError
 
@@ -20,11 +21,35 @@ PIECE = 32 << 10
 LIST_MEMORY = "info mtree -f"
 """The command to QEMU's monitor that prints what `read_memory` reads."""
 _PHYSICAL = 0x0FFFFFFFFFFFFFFF
-_OUTSIDE = "only memory that the kernel maps linearly can be reached: no vmalloc, no devices"
+_LINEAR_SIZE = 1 << 51
+"""Bytes: what is above is mapped by page tables (arch/powerpc/include/asm/page.h, book3s/64/radix.h)."""
+_OUTSIDE = "nothing is known of it: it is neither in the kernel's linear map nor of a module"
 _VIEW = re.compile(r'^FlatView #\d+\s*\n(?:^ .*\n)*?^ AS "memory",.*\n(?P<lines>(?:^ .*\n?)*)', re.MULTILINE)
 _RANGE = re.compile(r"^  (?P<first>[0-9a-f]{16})-(?P<last>[0-9a-f]{16}) \(prio -?\d+, (?P<kind>[^)]*)\)", re.MULTILINE)
 _READABLE = ("ram", "nv-ram", "rom", "nv-rom")
 _WRITABLE = ("ram", "nv-ram")
+
+
+class MemoryMapping(Protocol):
+    """Where memory is that a kernel maps elsewhere than in its linear map. Asked inside of a stop."""
+
+    def pieces(
+        self, spans: Sequence[tuple[int, int]], read_many: Callable[[Sequence[tuple[int, int]]], list[bytes]]
+    ) -> list[list[tuple[int, int]]]:
+        """The pieces of the linear map, (address, size in bytes), that make up each of some spans of other memory.
+
+        Raises:
+            FaultError: nothing is mapped there.
+        """
+
+    def admit(
+        self, spans: Sequence[tuple[int, int]], read_many: Callable[[Sequence[tuple[int, int]]], list[bytes]]
+    ) -> None:
+        """Let some memory be written to.
+
+        Raises:
+            ChangedError: it may not be what it was.
+        """
 
 
 @dataclass(frozen=True)
@@ -43,7 +68,7 @@ class Memory:
         Raises:
             FaultError: not all of it is memory in the linear map.
         """
-        if not _is_linear(address, size) or not _holds(self.readable, address & _PHYSICAL, size):
+        if not is_linear(address, size) or not _holds(self.readable, address & _PHYSICAL, size):
             raise FaultError(f"{size} bytes at {address:#x} can't be read", address=address, size=size, advice=_OUTSIDE)
         return address & _PHYSICAL
 
@@ -53,7 +78,7 @@ class Memory:
         Raises:
             WriteFaultError: not all of it is writable memory in the linear map.
         """
-        if not _is_linear(address, size) or not _holds(self.writable, address & _PHYSICAL, size):
+        if not is_linear(address, size) or not _holds(self.writable, address & _PHYSICAL, size):
             raise WriteFaultError(
                 f"{size} bytes at {address:#x} can't be written", address=address, size=size, advice=_OUTSIDE
             )
@@ -84,8 +109,9 @@ def _joined(ranges: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
     return tuple(joined)
 
 
-def _is_linear(address: int, size: int) -> bool:
-    return LINEAR_MAP <= address <= address + size <= LINEAR_MAP + _PHYSICAL
+def is_linear(address: int, size: int) -> bool:
+    """Whether some memory is in the linear map."""
+    return LINEAR_MAP <= address <= address + size <= LINEAR_MAP + _LINEAR_SIZE
 
 
 def _holds(ranges: Sequence[tuple[int, int]], start: int, size: int) -> bool:
@@ -127,3 +153,31 @@ def bytes_read(reply: bytes, address: int, size: int) -> bytes:
     if len(data) != size:
         raise FaultError(f"{size} bytes at {address:#x} can't be read", address=address, size=size)
     return data
+
+
+def check_written(parts: Sequence[tuple[int, bytes]], replies: Sequence[bytes]) -> None:
+    """Hold the replies to `M` of each (address, bytes), then those to `m` of each, against what was written.
+
+    Args:
+        parts: what was written.
+        replies: as many, or twice as many if all of it was read back.
+
+    Raises:
+        WriteFaultError: it could not be written, or something else is there.
+    """
+    for (address, data), reply in zip(parts, replies, strict=False):
+        if reply != b"OK":
+            raise WriteFaultError(f"{address:#x} can't be written", address=address, size=len(data))
+    for (address, data), reply in zip(parts, replies[len(parts) :], strict=False):
+        check_read_back(address, data, bytes_read(reply, address, len(data)))
+
+
+def check_read_back(address: int, written: bytes, found: bytes) -> None:
+    """Whether memory took what was written to it.
+
+    Raises:
+        WriteFaultError: something else is there.
+    """
+    if found != written:
+        message = f"{address:#x} did not take what was written to it"
+        raise WriteFaultError(message, address=address, size=len(written))

@@ -26,7 +26,7 @@ def load_order(folder: Path, names: Iterable[str]) -> list[tuple[str, bytes]]:
     Raises:
         GuestError: there is no such module, or it is packed in a way that can't be read.
     """
-    files = {_plain(path.name.partition(".ko")[0]): path for path in folder.rglob("*.ko*")}
+    files = _files(folder)
     order: dict[str, bytes] = {}
 
     def add(name: str, above: tuple[str, ...]) -> None:
@@ -36,14 +36,44 @@ def load_order(folder: Path, names: Iterable[str]) -> list[tuple[str, bytes]]:
         if key not in files:
             raise GuestError(f"there is no module {name} in {folder}", advice="it may be built into the kernel")
         content = _read(files[key])
-        match = _DEPENDS.search(content)
-        for needed in filter(None, (match[1] if match else b"").decode("ascii", "replace").split(",")):
+        for needed in depends_on(content):
             add(needed, (*above, key))
         order[key] = content
 
     for name in names:
         add(name, ())
     return list(order.items())
+
+
+def read_module(folders: Iterable[Path], name: str) -> bytes:
+    """The content of the .ko of one module.
+
+    Args:
+        folders: hold modules of one kernel, in folders below them; the first that has it counts.
+        name: of the module.
+
+    Raises:
+        GuestError: there is none, or it is packed in a way that can't be read.
+    """
+    known = [*folders]
+    for folder in known:
+        path = _files(folder).get(_plain(name))
+        if path is not None:
+            return _read(path)
+    raise GuestError(
+        f"there is no file of the module {name} in {' or '.join(map(str, known)) or 'any folder that is known'}",
+        advice="give the folder of the modules of the kernel that runs there with --modules",
+    )
+
+
+def depends_on(content: bytes) -> list[str]:
+    """The modules that one needs, from the content of its .ko."""
+    match = _DEPENDS.search(content)
+    return [name for name in (match[1] if match else b"").decode("ascii", "replace").split(",") if name]
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    return {_plain(path.name.partition(".ko")[0]): path for path in folder.rglob("*.ko*")}
 
 
 def _plain(name: str) -> str:

@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from oddtoc.errors import TargetError, WriteFaultError
+from oddtoc.errors import TargetError
 from oddtoc.target.handshake import Server
-from oddtoc.target.memory import bytes_read, pieces, pieces_of_data
+from oddtoc.target.memory import MemoryMapping, bytes_read, check_written, is_linear, pieces, pieces_of_data
 from oddtoc.target.registers import decode_core
 from oddtoc.target.rsp import Connection
 from oddtoc.target.stepper import Stepper
@@ -53,13 +53,19 @@ class Cpu:
 class Stopped:
     """The target while it stands still; valid only inside its `stopped` block.
 
+    Args:
+        connection: to its debug server.
+        server: what is known of that.
+        mapping: where memory is that the kernel maps elsewhere than in its linear map; None where nobody knows.
+
     Attributes:
         round_trips: how many were made so far.
     """
 
-    def __init__(self, connection: Connection, server: Server) -> None:
+    def __init__(self, connection: Connection, server: Server, mapping: MemoryMapping | None = None) -> None:
         self._connection = connection
         self._server = server
+        self._mapping = mapping
         self.round_trips = 0
 
     def read_many(self, requests: Sequence[tuple[int, int]]) -> list[bytes]:
@@ -101,24 +107,46 @@ class Stopped:
             WriteFaultError: an address is outside of the linear map or has no memory (nothing was written), or what
                 is read back differs (all that could be written was).
         """
-        parts = [part for address, data in writes for part in pieces_of_data(address, data, self._server.most_bytes)]
+        most = self._server.most_bytes
+        parts = [part for write in self.in_linear_map(writes) for part in pieces_of_data(*write, most)]
         requests = [self._write_request(*part) for part in parts]
         if verify:
             requests += [self._read_request(address, len(data)) for address, data in parts]
-        replies = self._exchange(requests)
-        for (address, data), reply in zip(parts, replies, strict=False):
-            if reply != b"OK":
-                raise WriteFaultError(f"{address:#x} can't be written", address=address, size=len(data))
-        for (address, data), reply in zip(parts, replies[len(parts) :], strict=False):
-            if bytes_read(reply, address, len(data)) != data:
-                message = f"{address:#x} did not take what was written to it"
-                raise WriteFaultError(message, address=address, size=len(data))
+        check_written(parts, self._exchange(requests))
+
+    def in_linear_map(self, writes: Sequence[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+        """The same writes by addresses of the linear map, which mean the same to whoever writes them later.
+
+        Raises:
+            FaultError: nothing is mapped at an address.
+            ChangedError: what was mapped there has gone.
+        """
+        spans = [(address, len(data)) for address, data in writes]
+        if self._mapping and not all(is_linear(*span) for span in spans):
+            self._mapping.admit(spans, self.read_many)
+        found = []
+        for (_, data), parts in zip(writes, self._in_linear_map(spans), strict=True):
+            for address, size in parts:
+                found.append((address, data[:size]))
+                data = data[size:]
+        return found
+
+    def _in_linear_map(self, spans: Sequence[tuple[int, int]]) -> list[list[tuple[int, int]]]:
+        """The pieces of the linear map where each (address, size) is."""
+        found = [[span] for span in spans]
+        elsewhere = [index for index, span in enumerate(spans) if not is_linear(*span)] if self._mapping else []
+        if self._mapping and elsewhere:
+            mapped = self._mapping.pieces([spans[index] for index in elsewhere], self.read_many)
+            for index, parts in zip(elsewhere, mapped, strict=True):
+                found[index] = parts
+        return found
 
     def _reading(
         self, requests: Sequence[tuple[int, int]]
     ) -> tuple[list[bytes], Callable[[Sequence[bytes]], list[bytes]]]:
         """The packets that read memory, and what makes memory of their replies."""
-        cut = [pieces(address, size, self._server.most_bytes) for address, size in requests]
+        most = self._server.most_bytes
+        cut = [[piece for part in parts for piece in pieces(*part, most)] for parts in self._in_linear_map(requests)]
 
         def joined(replies: Sequence[bytes]) -> list[bytes]:
             remaining = iter(replies)

@@ -1,4 +1,4 @@
-"""The registers of a process's thread, as gdbserver sends them."""
+"""The registers of a process's thread, as gdbserver sends them, or ptrace gives them."""
 
 from __future__ import annotations
 
@@ -22,6 +22,11 @@ class ProcessLayout:
     """Where registers stand in the reply to `g`: name -> (offset, width) in bytes."""
 
     places: Mapping[str, tuple[int, int]]
+
+
+_PTRACE_ORDER = (*(f"r{n}" for n in range(32)), "pc", "msr", "orig_r3", "ctr", "lr", "xer", "cr", "softe", "trap")
+PTRACE_LAYOUT = ProcessLayout({name: (8 * index, 8) for index, name in enumerate(_PTRACE_ORDER)})
+"""Of what ptrace gives: PT_R0 to PT_TRAP of arch/powerpc/include/uapi/asm/ptrace.h."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,15 @@ def decode_thread(layout: ProcessLayout, thread: str, reply: bytes) -> Thread:
         raw = bytes.fromhex(reply.replace(b"x", b"0").decode("ascii"))
     except ValueError as error:
         raise TargetError(f"the registers of thread {thread} are malformed: {reply[:20]!r}") from error
+    return thread_of(layout, thread, raw)
+
+
+def thread_of(layout: ProcessLayout, thread: str, raw: bytes) -> Thread:
+    """A thread by its id and all its registers.
+
+    Raises:
+        TargetError: they are too few.
+    """
     if len(raw) < max(offset + width for offset, width in (layout.places[name] for name in (*CORE, *_SYSTEM))):
         raise TargetError(f"the target sends {len(raw)} bytes of registers, too few")
     values = {name: int.from_bytes(_part(raw, layout.places[name]), "little") for name in (*CORE, *_SYSTEM)}

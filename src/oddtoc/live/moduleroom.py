@@ -1,0 +1,75 @@
+"""Having a kernel give memory near one of its modules, before the first patch of that module is planned.
+
+Its own allocator does it, called by one of its own threads, as a callback (see `callbacks`) of a patch that redirects
+nothing and that every patch for a module carries. What was given stays, and serves other modules too
+(`oddtoc.kernel.arena`). Killed anywhere, this leaves a record that the next operation settles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from oddtoc.errors import PatchError, RoomError
+from oddtoc.kernel.arena import FIRST
+from oddtoc.kernel.module import LoadedModule
+from oddtoc.kernel.running import RunningKernel
+from oddtoc.link.object import PatchObject
+from oddtoc.live.callbacks import Callbacks
+from oddtoc.live.journal import Journal
+from oddtoc.live.plan import images_of, plan_apply
+from oddtoc.live.running import Running, Target, Threads
+from oddtoc.live.store import State, state_write
+
+_WHEN = "pre_patch"
+
+
+def lacks_room(running: Running, patch: PatchObject) -> bool:
+    """Whether a patch changes a module that there is no room near yet.
+
+    Raises:
+        OddtocError: as `Running.subject`.
+    """
+    if not isinstance(running, RunningKernel):
+        return False
+    subject = running.subject(images_of(patch))
+    return isinstance(subject, LoadedModule) and not subject.has_room
+
+
+def make_room(
+    target: Target,
+    kernel: RunningKernel,
+    threads: Threads,
+    journal: Callable[[], Journal],
+    patch: PatchObject,
+    *,
+    timeout: float,
+) -> None:
+    """Have the kernel give room where it loads modules.
+
+    Args:
+        target: where the kernel runs.
+        kernel: it.
+        threads: its threads.
+        journal: reads what is in force.
+        patch: the patch that wants it.
+        timeout: seconds to wait for the kernel.
+
+    Raises:
+        PatchError: the patch does not say how.
+        BusyError: no thread came by to do it.
+        RoomError: the kernel has no such memory.
+    """
+    if patch.room is None:
+        raise PatchError(f"{patch.name} is for a module and was built for something else", advice="build it again")
+    first, _ = FIRST.unpack(kernel.read_many([(kernel.arena_list, FIRST.size)])[0])
+    target.write_many([(kernel.arena_list, FIRST.pack(first, kernel.page_size))])
+    plan = plan_apply(kernel, journal(), patch.room)
+    for write in (*plan.settling, *plan.journal_writes, *((address, data) for address, data, _ in plan.segments)):
+        target.write_many([write])
+    try:
+        with Callbacks(target, kernel, threads, journal, plan.record, (_WHEN, "", ""), timeout) as callbacks:
+            said = callbacks.run(_WHEN)
+    finally:
+        target.write_many([state_write(plan.journal_address, State.REVERTED)])
+    if said:
+        raise RoomError(f"the kernel has no memory for patches of modules: error {said}")

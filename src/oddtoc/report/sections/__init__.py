@@ -1,0 +1,1 @@
+"""Parts of a page, one file for each kind of answer."""

@@ -1,0 +1,129 @@
+"""A process, reached through a gdbserver that is attached to it only for as long as it stands still.
+
+Between two stops the server has let go of the process, so that nothing is left behind when oddtoc dies there, and
+signals take their usual way. Stopping by attaching works for a process that blocks SIGINT, too, which is what the
+protocol's own interrupt sends, and to a whole process group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from oddtoc.errors import TargetError, UsageError
+from oddtoc.target.contact import Contact
+from oddtoc.target.files import RemoteFile
+from oddtoc.target.handshake import Greeting, documents, greeting_of
+from oddtoc.target.held import HeldByGdbserver
+from oddtoc.target.process import LARGEST_LIST, ProcessTarget
+from oddtoc.target.thread import ProcessLayout, read_process_layout
+
+_FEATURES = b"qSupported:multiprocess+;swbreak+"
+
+
+class GdbserverProcess(ProcessTarget):
+    """A connection to a gdbserver for one of the processes beside it.
+
+    Use `connect`.
+
+    Args:
+        contact: with the server.
+        greeting: what it has said.
+        pid: of the process; not needed if the server was started for one.
+    """
+
+    def __init__(self, contact: Contact, greeting: Greeting, pid: int | None) -> None:
+        super().__init__()
+        self._contact = contact
+        self._connection = contact.connection
+        self._packet_size = greeting.packet_size
+        self._layout: ProcessLayout | None = None
+        self._threads: list[str] = []
+        self._connection.looks_after_process()
+        with self._connection.within(contact.timeout):
+            self.pid = self._take_over(pid)
+            self.check_free()
+
+    @classmethod
+    def connect(
+        cls, endpoint: Path | tuple[str, int], pid: int | None = None, *, lock: bool = True, timeout: float = 5.0
+    ) -> GdbserverProcess:
+        """Connect to a gdbserver.
+
+        Args:
+            endpoint: (host, port), or the path of a serial line's Unix socket.
+            pid: of the process; not needed if the server was started for one.
+            lock: whether to keep other oddtocs out; False only for tests.
+            timeout: seconds to wait for the replies to any one round trip.
+
+        Raises:
+            TargetError: nobody listens there, or it is no gdbserver.
+            TargetInUseError: another debugger is connected, or attached to the process.
+            UsageError: it is not clear which process is meant.
+        """
+        contact = Contact(endpoint, timeout, lock=lock)
+        with contact.handed_over():
+            greeting = greeting_of(contact.connection, timeout)
+            if not greeting.runs_processes:
+                raise TargetError(f"{contact.connection.name} is no gdbserver, so it has no processes")
+            return cls(contact, greeting, pid)
+
+    @property
+    def place(self) -> str:
+        """Its server: host:port, or the path of its socket."""
+        return self._connection.name
+
+    @property
+    def name(self) -> str:
+        """Its server and process: host:port#PID."""
+        return f"{self.place}#{self.pid}"
+
+    def close(self) -> None:
+        """Let go; safe to call twice and after any error."""
+        self._contact.close()
+
+    @contextmanager
+    def _held(self) -> Iterator[HeldByGdbserver]:
+        with self._connection.holding(b"vAttach;%x" % self.pid, b"D;%x" % self.pid) as reply:
+            if reply[:1] not in (b"T", b"S"):
+                self.check_free()
+                raise TargetError(f"process {self.pid} can't be stopped: {reply[:40]!r}")
+            if self._layout is None:
+                self._layout = read_process_layout(documents(self._connection, self._packet_size))
+            session = HeldByGdbserver(self._connection, self._layout, self._threads)
+            try:
+                yield session
+            finally:
+                self._threads = session.threads
+
+    def read_file(self, path: str, most: int = LARGEST_LIST) -> bytes:
+        """As `ProcessTarget.read_file`."""
+        file = RemoteFile(self._connection, path)
+        try:
+            return file.whole(most)
+        finally:
+            file.close()
+
+    def read_part(self, path: str, offset: int, size: int) -> bytes:
+        """As `ProcessTarget.read_part`."""
+        file = RemoteFile(self._connection, path)
+        try:
+            return file.part(offset, size)
+        finally:
+            file.close()
+
+    def _take_over(self, pid: int | None) -> int:
+        """Find out which process is meant, and let go of the one that the server was started for."""
+        _, extended, stop = self._connection.exchange([_FEATURES, b"!", b"?"])
+        current = int(stop.partition(b"thread:p")[2].partition(b".")[0] or b"0", 16)
+        if current:
+            # it would end with its last process if it had not been told to stay
+            self._connection.exchange([b"D;%x" % current])
+        if pid is None and not current:
+            raise UsageError(
+                f"which process at {self._connection.name}?", advice="write its number behind the address: #PID"
+            )
+        if extended != b"OK":
+            raise TargetError(f"{self._connection.name} does not attach to processes")
+        return pid or current

@@ -1,0 +1,200 @@
+"""A process of this machine, which has to be a ppc64le one: its threads by ptrace, its memory by /proc/PID/mem.
+
+Nobody traces it but inside of a stop. Memory is read and written without one: what is written then is what nothing runs
+yet. The kernel sees to the instruction caches (copy_to_user_page of arch/powerpc/mm/cacheflush.c).
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from oddtoc.errors import FaultError, TargetError, WriteFaultError
+from oddtoc.target.lock import TargetLock
+from oddtoc.target.memory import check_read_back
+from oddtoc.target.process import LARGEST_LIST, MissingFileError, ProcessTarget, StoppedProcess
+from oddtoc.target.ptrace import Tracee, hold_all
+from oddtoc.target.thread import PTRACE_LAYOUT, Thread, changed, thread_of
+
+_TRAP = (0x7FE00008).to_bytes(4, "little")
+"""`trap`, an unconditional tw."""
+_PIECE = 1 << 20
+_UNKNOWN_TRAP = {"trap": 0}
+"""No system call is to be started again when the kernel looks at where the thread has been sent."""
+
+
+class LocalProcess(ProcessTarget):
+    """A process of this machine.
+
+    Args:
+        pid: of it.
+
+    Raises:
+        TargetError: there is no such process, it may not be traced, or this is no ppc64le machine.
+        TargetInUseError: another debugger traces it, or another oddtoc is at it.
+    """
+
+    def __init__(self, pid: int) -> None:
+        super().__init__()
+        if platform.machine() != "ppc64le":
+            raise TargetError(
+                f"pid:{pid} is a process of this machine, which is {platform.machine()} and not ppc64le",
+                advice="run oddtoc where the process runs, or a gdbserver there: gdb://HOST:PORT#PID",
+            )
+        self.pid = pid
+        self._memory = -1
+        self._lock = TargetLock(f"pid:{pid}")
+        try:
+            self.check_free()
+            self._memory = os.open(f"/proc/{pid}/mem", os.O_RDWR | os.O_CLOEXEC)
+        except OSError as error:
+            self.close()
+            raise TargetError(
+                f"process {pid} can't be reached: {error.strerror}", advice="be its user or root"
+            ) from error
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def place(self) -> str:
+        """This machine."""
+        return platform.node()
+
+    @property
+    def name(self) -> str:
+        """``pid:N``."""
+        return f"pid:{self.pid}"
+
+    def close(self) -> None:
+        """Let go; safe to call twice and after any error."""
+        if self._memory >= 0:
+            os.close(self._memory)
+            self._memory = -1
+        self._lock.release()
+
+    @contextmanager
+    def _held(self) -> Iterator[HeldByPtrace]:
+        tracees: dict[int, Tracee] = {}
+        try:
+            hold_all(self.pid, tracees)
+            yield HeldByPtrace(self.pid, tracees, self)
+        finally:
+            for tracee in tracees.values():
+                tracee.let_go()
+
+    def read_many(self, requests: Sequence[tuple[int, int]]) -> list[bytes]:
+        """As `StoppableTarget.read_many`, without a stop."""
+        return [self._read(address, size) for address, size in requests]
+
+    def write_many(self, writes: Sequence[tuple[int, bytes]]) -> None:
+        """As `StoppableTarget.write_many`, without a stop."""
+        for address, data in writes:
+            self._write(address, data)
+            check_read_back(address, data, self._read(address, len(data)))
+
+    def read_file(self, path: str, most: int = LARGEST_LIST) -> bytes:
+        """As `ProcessTarget.read_file`."""
+        content = self.read_part(path, 0, most + 1)
+        if len(content) > most:
+            raise TargetError(f"{path} is longer than {most} bytes")
+        return content
+
+    def read_part(self, path: str, offset: int, size: int) -> bytes:
+        """As `ProcessTarget.read_part`."""
+        try:
+            with Path(path).open("rb") as file:
+                file.seek(offset)
+                # in pieces: room for all that may be read is taken at once
+                content = bytearray()
+                while len(content) < size and (piece := file.read(min(_PIECE, size - len(content)))):
+                    content += piece
+                return bytes(content)
+        except (FileNotFoundError, PermissionError, ProcessLookupError) as error:
+            raise MissingFileError(f"{path} can't be opened: {error.strerror}") from error
+        except OSError as error:
+            raise TargetError(f"{path} can't be read: {error.strerror}") from error
+
+    def _read(self, address: int, size: int) -> bytes:
+        found = bytearray()
+        while len(found) < size:
+            try:
+                part = os.pread(self._memory, size - len(found), address + len(found))
+            except (OSError, OverflowError):
+                part = b""
+            if not part:
+                raise FaultError(f"{size} bytes at {address:#x} can't be read", address=address, size=size)
+            found += part
+        return bytes(found)
+
+    def _write(self, address: int, data: bytes) -> None:
+        try:
+            written = os.pwrite(self._memory, data, address)
+        except (OSError, OverflowError):
+            written = 0
+        if written != len(data):
+            raise WriteFaultError(f"{address:#x} can't be written", address=address, size=len(data))
+
+
+class HeldByPtrace(StoppedProcess):
+    """A process whose threads all stand still, as `StoppedProcess`.
+
+    Args:
+        pid: of the process.
+        tracees: its threads by number.
+        memory: reads and writes its memory.
+    """
+
+    def __init__(self, pid: int, tracees: Mapping[int, Tracee], memory: LocalProcess) -> None:
+        self._pid = pid
+        self._tracees = tracees
+        self._memory = memory
+        self.round_trips = 0
+
+    def read_many(self, requests: Sequence[tuple[int, int]]) -> list[bytes]:
+        """As `StoppedProcess.read_many`."""
+        self.round_trips += 1
+        return self._memory.read_many(requests)
+
+    def look(self, requests: Sequence[tuple[int, int]]) -> tuple[list[Thread], list[bytes]]:
+        """As `StoppedProcess.look`."""
+        return self.cpus(), self.read_many(requests)
+
+    def cpus(self) -> list[Thread]:
+        """As `StoppedProcess.cpus`."""
+        return [self._thread(number) for number in self._tracees]
+
+    def write_many(self, writes: Sequence[tuple[int, bytes]], *, verify: bool = True) -> None:
+        """As `StoppedProcess.write_many`; always read back."""
+        del verify
+        self.round_trips += 1
+        self._memory.write_many(writes)
+
+    def run_alone(self, thread: Thread, values: Mapping[str, int], until: int) -> Thread:
+        """As `StoppedProcess.run_alone`; signals that come meanwhile wait."""
+        tracee = self._tracees[_number(thread)]
+        (before,) = self._memory.read_many([(until, len(_TRAP))])
+        self._memory.write_many([(until, _TRAP)])
+        try:
+            tracee.registers = changed(PTRACE_LAYOUT, thread, {**_UNKNOWN_TRAP, **values})
+            tracee.run_to_trap()
+        finally:
+            self._memory.write_many([(until, before)])
+        stopped = self._thread(tracee.number)
+        if stopped.registers["pc"] != until:
+            raise TargetError(f"{thread.label} has come to {stopped.registers['pc']:#x} and not to {until:#x}")
+        return stopped
+
+    def restore(self, thread: Thread) -> None:
+        """As `StoppedProcess.restore`. The kernel starts a system call again that it was stopped in."""
+        self._tracees[_number(thread)].registers = thread.raw
+
+    def _thread(self, number: int) -> Thread:
+        return thread_of(PTRACE_LAYOUT, f"p{self._pid:x}.{number:x}", self._tracees[number].registers)
+
+
+def _number(thread: Thread) -> int:
+    return int(thread.id.rpartition(".")[2], 16)

@@ -1,0 +1,216 @@
+"""ptrace(2): the threads of a process held by oddtoc itself, on a ppc64le machine.
+
+Threads are seized (PTRACE_SEIZE) and not attached to: nothing is sent to the process that it could see, a process that
+stands still by job control stays so, and when oddtoc dies the kernel lets all of them go on. A signal that comes while
+a thread is being held is what the thread is found with; it is handed back when it is let go.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from oddtoc.errors import TargetError
+
+_GETSIGINFO, _SETSIGINFO = 0x4202, 0x4203
+_GETREGSET, _SETREGSET = 0x4204, 0x4205
+_SEIZE, _INTERRUPT = 0x4206, 0x4207
+_GETSIGMASK, _SETSIGMASK = 0x420A, 0x420B
+_CONT, _DETACH = 7, 17
+"""include/uapi/linux/ptrace.h"""
+_EVENT_STOP = 128
+_PRSTATUS = 1
+_REGISTERS_SIZE = 48 * 8
+"""ELF_NGREG of arch/powerpc/include/uapi/asm/elf.h, 8 bytes each."""
+_SIGINFO_SIZE = 128
+_ALL_CLONES = 0x40000000
+_SIGSET_SIZE = 8
+_ALL_BUT_TRAP = ~(1 << (signal.SIGTRAP - 1)) & (1 << 64) - 1
+_PATIENCE = 5.0
+"""Seconds that a thread may take to stop: one that waits for a disk can't be interrupted."""
+_MOMENT = 0.0001
+_MOST_STOPS = 64
+_MOST_ROUNDS = 64
+_GONE = (errno.ESRCH, errno.ECHILD)
+
+
+class _Iovec(ctypes.Structure):
+    _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.ptrace.restype = ctypes.c_long
+_libc.ptrace.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p)
+
+
+class Tracee:
+    """A thread that was seized.
+
+    Attributes:
+        number: of the thread.
+        held: whether it stands still.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.held = False
+        self._signal = 0
+        self._signal_details: bytes | None = None
+        _ptrace(_SEIZE, number)
+        _ptrace(_INTERRUPT, number)
+
+    def await_stop(self) -> bool:
+        """Wait for it to stand still; False if it has ended.
+
+        Raises:
+            TargetError: it does not.
+        """
+        status = self._awaited()
+        if status is None:
+            return False
+        self.held = True
+        if status >> 16 != _EVENT_STOP:
+            self._signal = os.WSTOPSIG(status)
+            self._signal_details = self._details()
+        return True
+
+    def let_go(self) -> None:
+        """Let it run on, with the signal that it was found with."""
+        if not self.held:
+            # what is detached from has to stand still
+            with suppress(TargetError):
+                self.await_stop()
+        if self.held:
+            if self._signal_details is not None:
+                self._set_details(self._signal_details)
+            with suppress(ProcessLookupError):
+                _ptrace(_DETACH, self.number, 0, self._signal)
+            self.held = False
+
+    @property
+    def registers(self) -> bytes:
+        """Its general registers: struct pt_regs of arch/powerpc/include/uapi/asm/ptrace.h."""
+        buffer = ctypes.create_string_buffer(_REGISTERS_SIZE)
+        vector = _Iovec(ctypes.addressof(buffer), _REGISTERS_SIZE)
+        _ptrace(_GETREGSET, self.number, _PRSTATUS, ctypes.addressof(vector))
+        return buffer.raw[: vector.length]
+
+    @registers.setter
+    def registers(self, raw: bytes) -> None:
+        buffer = ctypes.create_string_buffer(raw, len(raw))
+        vector = _Iovec(ctypes.addressof(buffer), len(raw))
+        _ptrace(_SETREGSET, self.number, _PRSTATUS, ctypes.addressof(vector))
+
+    def run_to_trap(self) -> None:
+        """Let it run, its signals held back, until it comes to a trap instruction.
+
+        Raises:
+            TargetError: it ended, or never came to one.
+        """
+        mask = ctypes.create_string_buffer(_SIGSET_SIZE)
+        _ptrace(_GETSIGMASK, self.number, _SIGSET_SIZE, ctypes.addressof(mask))
+        self._set_mask(_ALL_BUT_TRAP.to_bytes(_SIGSET_SIZE, "little"))
+        try:
+            for _ in range(_MOST_STOPS):
+                _ptrace(_CONT, self.number)
+                status = self._awaited()
+                if status is None:
+                    self.held = False
+                    raise TargetError(f"thread {self.number} has ended")
+                if status >> 16 == 0 and os.WSTOPSIG(status) == signal.SIGTRAP:
+                    return
+            raise TargetError(f"thread {self.number} does not come to its trap")
+        finally:
+            if self.held:
+                self._set_mask(mask.raw)
+
+    def _set_mask(self, mask: bytes) -> None:
+        buffer = ctypes.create_string_buffer(mask, _SIGSET_SIZE)
+        _ptrace(_SETSIGMASK, self.number, _SIGSET_SIZE, ctypes.addressof(buffer))
+
+    def _details(self) -> bytes:
+        """What came with the signal that it was found with (siginfo_t)."""
+        buffer = ctypes.create_string_buffer(_SIGINFO_SIZE)
+        _ptrace(_GETSIGINFO, self.number, 0, ctypes.addressof(buffer))
+        return buffer.raw
+
+    def _set_details(self, details: bytes) -> None:
+        buffer = ctypes.create_string_buffer(details, _SIGINFO_SIZE)
+        # not where it stands for another reason than a signal by now
+        with suppress(TargetError, ProcessLookupError):
+            _ptrace(_SETSIGINFO, self.number, 0, ctypes.addressof(buffer))
+
+    def _awaited(self) -> int | None:
+        """The status that it stops with; None if it has ended."""
+        limit = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                found, status = os.waitpid(self.number, _ALL_CLONES | os.WNOHANG)
+            except OSError as error:
+                if error.errno in _GONE:
+                    return None
+                raise
+            if found:
+                return status if os.WIFSTOPPED(status) else None
+            if time.monotonic() > limit:
+                raise TargetError(
+                    f"thread {self.number} does not stop", advice="it waits for something that can't be interrupted"
+                )
+            time.sleep(_MOMENT)
+
+
+def hold_all(pid: int, held: dict[int, Tracee]) -> None:
+    """Make all threads of a process stand still.
+
+    Args:
+        pid: of the process.
+        held: takes each that was seized, by its number, at once: they have to be let go of however this ends.
+
+    Raises:
+        TargetError: it can't be traced, has ended, or a thread does not stop.
+    """
+    for _ in range(_MOST_ROUNDS):
+        fresh = [number for number in _threads(pid) if number not in held and not _is_dead(pid, number)]
+        if not fresh:
+            return
+        for number in fresh:
+            with suppress(ProcessLookupError):
+                held[number] = Tracee(number)
+        for number in fresh:
+            if number in held and not held[number].await_stop():
+                del held[number]
+    raise TargetError(f"process {pid} makes new threads faster than they can be stopped")
+
+
+def _threads(pid: int) -> list[int]:
+    try:
+        return [int(entry.name) for entry in Path(f"/proc/{pid}/task").iterdir()]
+    except OSError:
+        raise TargetError(f"there is no process {pid} any more") from None
+
+
+def _is_dead(pid: int, number: int) -> bool:
+    """Whether a thread has ended: the first one of a process stays until all have."""
+    try:
+        state = Path(f"/proc/{pid}/task/{number}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return True
+    return state in "ZX"
+
+
+def _ptrace(request: int, number: int, address: int = 0, data: int = 0) -> None:
+    if _libc.ptrace(request, number, address, data) == -1:
+        code = ctypes.get_errno()
+        if code == errno.ESRCH:
+            raise ProcessLookupError(code, os.strerror(code))
+        raise TargetError(
+            f"thread {number} can't be traced: {os.strerror(code)}",
+            advice="be its user or root; /proc/sys/kernel/yama/ptrace_scope may forbid it"
+            if code == errno.EPERM
+            else "",
+        )
