@@ -92,6 +92,7 @@ BUILD: Final = record(
                 changed=texts("functions whose code changed"),
                 new=texts("functions that are new"),
                 removed=texts("functions that are gone"),
+                ran_at_boot=texts("functions that only ran at boot, before what they call has changed"),
                 running_as_compiled=count("functions of the old source that are the code that runs"),
                 different=mapping("those that are not", text("how they differ")),
                 overridden=texts("weak functions in whose place another one runs"),
