@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Many targets at once.")
 
-_TARGETS = "A target on each line: guest:NAME, gdb://HOST:PORT ..., and name=, vmlinux=, resource=, LABEL= behind it."
+_TARGETS = "A target on each line: guest:NAME, gdb://HOST:PORT ...; behind it name=, vmlinux=, modules=, LABEL= ..."
 _ONLY = "Only targets with this label; repeatable."
 _JOBS = "How many targets at a time [8]; a cluster has its own number."
 _CHECK = "A shell command that must succeed for each target after its wave; it finds $ODDTOC_TARGET and $ODDTOC_NAME."
