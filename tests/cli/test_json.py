@@ -100,6 +100,20 @@ def test_patches_from_start_to_end(guest, patch):
     assert answer("status", *target) == []
 
 
+def test_lines_of_a_trace(guest):
+    machine = guest("6.1")
+    words = ["vfs_read", "vfs_caches_init", "--target", f"guest:{machine.name}", "--returns", "--duration", "2"]
+    line = [sys.executable, "-m", "oddtoc", "trace", *words, "--format", "json"]
+    tracing = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    first = tracing.stdout.readline()
+    machine.run("cat /proc/version /proc/cmdline")
+    lines = [json.loads(text) for text in [first, *tracing.communicate()[0].splitlines()]]
+    for one in lines:
+        jsonschema.validate(one, schema_of("trace"))
+    assert lines[0]["refused"][0]["function"] == "vfs_caches_init"
+    assert {one["event"] for one in lines} == {"start", "call", "return", "end"}
+
+
 def test_signatures(patch, folder):
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / "key"], check=True)
     (folder / "signers").write_text(f"me@here {(folder / 'key.pub').read_text()}")

@@ -92,6 +92,7 @@ BUILD: Final = record(
                 changed=texts("functions whose code changed"),
                 new=texts("functions that are new"),
                 removed=texts("functions that are gone"),
+                ran_at_boot=texts("functions that only ran at boot, before what they call has changed"),
                 running_as_compiled=count("functions of the old source that are the code that runs"),
                 different=mapping("those that are not", text("how they differ")),
                 overridden=texts("weak functions in whose place another one runs"),
@@ -127,7 +128,7 @@ CHECK: Final = record(
     ),
 )
 
-_APPLIED: Final = record(
+APPLIED: Final = record(
     "what is in force now",
     patch=_PATCH,
     changed=flag("false when it was applied already"),
@@ -149,7 +150,7 @@ _PLAN: Final = record(
     replaces=texts("patches in whose place it would be"),
     functions=_FUNCTIONS,
 )
-APPLY: Final = either("what an apply did, or would do", _APPLIED, _PLAN)
+APPLY: Final = either("what an apply did, or would do", APPLIED, _PLAN)
 
 STATUS: Final = listing(
     "the patches that are recorded, oldest first",
