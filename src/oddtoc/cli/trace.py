@@ -7,16 +7,17 @@ from typing import Annotated
 
 import typer
 
-from oddtoc.cli.options import Format, Output, Remote, Target, Timeout, Vmlinux, write_page
+from oddtoc.cli.options import Format, Modules, Output, Remote, Target, Timeout, Vmlinux, write_page
 
 
 def trace(
     functions: Annotated[
         list[str],
-        typer.Argument(metavar="FUNCTION...", help="Names or quoted patterns: 'vfs_*'; in a process 'libz.so.1:in*'."),
+        typer.Argument(metavar="FUNCTION...", help="Names or quoted patterns: 'vfs_*', 'fat.ko:*', 'libz.so.1:in*'."),
     ],
     target: Target,
     vmlinux: Vmlinux = None,
+    modules: Modules = None,
     remote: Remote = False,
     arguments: Annotated[
         bool, typer.Option("--arguments", help="Record each call, with r3 to r10; for --format json.")
@@ -45,7 +46,7 @@ def trace(
     events = html is not None or (as_lines and (arguments or returns))
     with (
         interrupts_held(ends_well=True) as interrupted,
-        Session.open(target, vmlinux=vmlinux, remote=remote) as session,
+        Session.open(target, vmlinux=vmlinux, remote=remote, modules=modules) as session,
     ):
         tracer = Tracer(session, functions, events=events, returns=returns, timeout=timeout)
         view = Lines(typer.echo) if as_lines else LiveTable()

@@ -121,7 +121,7 @@ def _markdown(command: CommandHelp) -> Iterator[str]:
     if command.parameters:
         yield from ("| argument or option | meaning |", "|---|---|")
         for term, meaning in command.parameters:
-            yield f"| `{_cell(term)}` | {_cell(meaning)} |"
+            yield f"| `{term}` | {_cell(meaning)} |"
         yield ""
 
 

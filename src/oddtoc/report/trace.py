@@ -6,9 +6,10 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from html import escape
 from typing import TYPE_CHECKING, Any
 
+from oddtoc.report.template import filled, script_data
 from oddtoc.trace.calls import CallTree, Node
 from oddtoc.trace.reading import Count, Event, Reading
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from oddtoc.live.outcome import Outcome
     from oddtoc.trace.tracer import Tracer
 
-_PAGE = Path(__file__).with_name("flame.html")
 _REASONS = 5
 _BETWEEN_TABLES = 0.5
 """Seconds."""
@@ -222,9 +222,7 @@ def flame_page(tree: CallTree, tracer: Tracer, title: str) -> str:
         "missed": reading.missed if reading else 0,
         "root": [-1, 0, whole, [_plain(node) for node in _ordered(tree.root)]],
     }
-    text = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
-    page = _PAGE.read_text(encoding="utf-8")
-    return page.replace("{{TITLE}}", title.replace("&", "&amp;").replace("<", "&lt;")).replace("{{CALLS}}", text)
+    return filled("flame.html", TITLE=escape(title), CALLS=script_data(data))
 
 
 def _plain(node: Node) -> list[Any]:
