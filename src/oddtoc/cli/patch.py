@@ -183,6 +183,7 @@ def watch(
             which=choices(which),
             wait=wait,
             timeout=timeout,
+            note=lambda line: typer.echo(line, err=True),
             give_up=give_up,
         )
         typer.echo(

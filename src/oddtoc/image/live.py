@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from oddtoc.errors import NoSiteError
 from oddtoc.image.elf import Image
-from oddtoc.image.entry import Entry
+from oddtoc.image.entry import Entry, entry_range
 from oddtoc.image.symbols import Symbol
 
 _MOST_WORDS_AT_AN_ENTRY = 12
@@ -37,7 +37,10 @@ def live_entries(image: Image, read_many: ReadMany, symbols: Iterable[Symbol]) -
 def known_entries(image: Image, read_many: ReadMany, symbols: Iterable[Symbol]) -> list[Entry | NoSiteError]:
     """`live_entries`, with the error in place of each entry that is of no known shape."""
     symbols = list(symbols)
-    windows = [(symbol.address - 16, 16 + 4 * _MOST_WORDS_AT_AN_ENTRY) for symbol in symbols]
+    # before the first function of a module nothing is mapped
+    starts = [entry_range(symbol)[0] for symbol in symbols]
+    ends = [symbol.address + 4 * _MOST_WORDS_AT_AN_ENTRY for symbol in symbols]
+    windows = [(start, end - start) for start, end in zip(starts, ends, strict=True)]
     memory = read_many(windows)
 
     def reader(index: int) -> Callable[[int], int]:

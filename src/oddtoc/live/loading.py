@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 
 from oddtoc.errors import PatchError, TargetError
 from oddtoc.kernel.modulelist import plain_name
-from oddtoc.kernel.running import RunningKernel
 from oddtoc.link.object import KERNEL, PatchObject
 from oddtoc.live.outcome import Outcome
 from oddtoc.live.plan import Plan, images_of
@@ -33,6 +32,7 @@ def watch(
     which: Mapping[str, str] | None = None,
     wait: float,
     timeout: float,
+    note: Callable[[str], None] = lambda _line: None,
     give_up: Callable[[], bool] = lambda: False,
 ) -> tuple[Plan, Outcome]:
     """Apply a patch of a module: now if that is loaded, otherwise when it is, before its code runs.
@@ -43,6 +43,7 @@ def watch(
         mechanism, which: as in `Session.plan`.
         wait: seconds to wait for the module.
         timeout: seconds to wait for threads, before that.
+        note: told, in a line, when from now on the module will not come unnoticed.
         give_up: asked a few times a second whether nobody wants it any longer.
 
     Returns:
@@ -68,17 +69,17 @@ def watch(
     with session.guest.stopped() as stopped:
         stepper = stopped.stepper()
         with stepper.prepared():
-            _wait_for(plain_name(name), kernel, session, stepper, wait, give_up)
+            stepper.stop_at(kernel.function(_ENTRY).local_entry)
+            note(f"waiting for the module {plain_name(name)}")
+            _wait_for(plain_name(name), session, stepper, wait, give_up)
             with session.guest.staying():
                 plan = session.plan(patch, mechanism=mechanism, which=which)
                 return plan, session.apply(plan, timeout=0, unused=True)
 
 
-def _wait_for(
-    name: str, kernel: RunningKernel, session: Session, stepper: Stepper, wait: float, give_up: Callable[[], bool]
-) -> None:
+def _wait_for(name: str, session: Session, stepper: Stepper, wait: float, give_up: Callable[[], bool]) -> None:
     """Let the guest run until the module of that name is loaded; it stands still then, without breakpoints."""
-    entry = kernel.function(_ENTRY).local_entry
+    entry = session.kernel.function(_ENTRY).local_entry
     limit = time.monotonic() + wait
     while True:
         stepper.stop_at(entry)
@@ -86,12 +87,10 @@ def _wait_for(
         if cpu is None and give_up():
             raise GaveUpError(f"nobody waits for the module {name} any longer")
         if cpu is None:
-            raise TargetError(
-                f"the module {name} was not loaded within {wait:g} s", advice="give it longer with --wait"
-            )
+            raise TargetError(f"the module {name} was not loaded within {wait:g} s", advice="wait longer with --wait")
         stepper.clear()
         with session.guest.staying():
-            module = kernel.modules.at(stepper.registers(cpu)[_ARGUMENT])
+            module = session.kernel.modules.at(stepper.registers(cpu)[_ARGUMENT])
         if module.name == name:
             return
         stepper.step(cpu)

@@ -23,6 +23,7 @@ def fix_text(fix: Fix, path: Path) -> str:
         lines.append(f"  {unit.file}: {_changed(unit)}")
         lines += [f"    {name} is new" for name in found.new]
         lines += [f"    {name} is gone" for name in found.removed]
+        lines += [f"    {name} ran at boot, before what it calls has changed" for name in found.init_code]
         equal, all_of_them = len(unit.fidelity.addresses), len(unit.fidelity.unit.functions)
         lines.append(f"    {equal} of {all_of_them} functions of the old source are the code that runs")
         lines += [f"    {name} is not: {how}" for name, how in unit.fidelity.different.items()]
@@ -74,6 +75,7 @@ def _plain(unit: UnitFix) -> dict[str, Any]:
         "changed": found.changed,
         "new": found.new,
         "removed": found.removed,
+        "ran_at_boot": found.init_code,
         "running_as_compiled": len(unit.fidelity.addresses),
         "different": unit.fidelity.different,
         "overridden": unit.fidelity.overridden,

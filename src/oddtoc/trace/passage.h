@@ -3,11 +3,11 @@
  * Trampolines that a traced call passes through: the RFC's "unaltered target". oddtoc.trace.payload writes a source of
  * FUNCTION lines, each with what the branch displaced behind it, and defines:
  *
- *   KERNEL          r13 is the PACA, and not the thread pointer of a process
  *   EVENTS          calls go into the ring, with arguments
  *   RETURNS         LR is replaced, so that calls come back through here
- *   TOC_SLOT        offset from r13 of the kernel's TOC pointer (PACATOC); TOC: its value
- *   CURRENT         offset from r13 of the pointer to the running task
+ *   CURRENT         in a kernel, where r13 is the PACA: offset from there of the pointer to the running task; in a process
+ *                   r13 is the thread pointer, which tells threads apart as well
+ *   TOC_SLOT, TOC   where addresses are near the kernel's TOC pointer: offset from r13 of that (PACATOC), and its value
  *   HEADER, RING, ROWS, SLOTS
  *                   addresses of its data: oddtoc.trace.layout
  *   RING_BITS       2^RING_BITS entries of the ring
@@ -39,7 +39,7 @@
 
 /* reg becomes an address */
 .macro ADDRESS reg, address:vararg
-#ifdef KERNEL
+#ifdef TOC_SLOT
 	ld	\reg,TOC_SLOT(r13)
 	addis	\reg,\reg,(\address - TOC)@ha
 	addi	\reg,\reg,(\address - TOC)@l
@@ -86,7 +86,7 @@
 	std	r0,8(r10)
 	mftb	r0
 	std	r0,16(r10)
-#ifdef KERNEL
+#ifdef CURRENT
 	ld	r0,CURRENT(r13)
 	std	r0,24(r10)
 #else

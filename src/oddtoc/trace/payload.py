@@ -28,14 +28,12 @@ class Ground:
     """What a trampoline finds in its target.
 
     Attributes:
-        toc: the TOC pointer of the image.
-        toc_slot: offset from r13 where a kernel has it; None in a process.
-        current: offset from r13 of the pointer to the running task, in a kernel.
+        toc: the kernel's TOC pointer, and the offset from r13 where it can be loaded; None where that is of no use.
+        current: offset from r13 of the pointer to the running task; None in a process.
     """
 
-    toc: int
-    toc_slot: int | None = None
-    current: int = 0
+    toc: tuple[int, int] | None = None
+    current: int | None = None
 
 
 @dataclass(frozen=True)
@@ -95,9 +93,11 @@ def _source(functions: Sequence[Traced]) -> tuple[str, dict[str, int]]:
 
 
 def _definitions(data: DataLayout, ground: Ground) -> dict[str, int]:
-    defined = {"HEADER": data.header.start, "ROWS": data.rows.start, "TOC": ground.toc}
-    if ground.toc_slot is not None:
-        defined |= {"KERNEL": 1, "TOC_SLOT": ground.toc_slot, "CURRENT": ground.current}
+    defined = {"HEADER": data.header.start, "ROWS": data.rows.start}
+    if ground.toc is not None:
+        defined |= dict(zip(("TOC", "TOC_SLOT"), ground.toc, strict=True))
+    if ground.current is not None:
+        defined["CURRENT"] = ground.current
     if data.ring_bits is not None:
         defined |= {"EVENTS": 1, "RING": data.ring.start, "RING_BITS": data.ring_bits}
     if data.slot_bits is not None:

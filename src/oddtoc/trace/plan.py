@@ -58,7 +58,9 @@ def plan_trace(
     """
     journal = session.journal()
     choice = choose(subject, journal, patterns, returns=returns)
-    data = _data(subject, journal, len(choice.functions), events=events, returns=returns)
+    # what is read from outside has to be in the linear map, where modules are not
+    room = subject.rooms.data if subject.in_process else session.kernel.rooms.data
+    data = _data(room, journal, len(choice.functions), events=events, returns=returns)
     code = make_code(
         choice.functions,
         data,
@@ -82,8 +84,8 @@ def plan_trace(
     return TracePlan(plan, choice, data)
 
 
-def _data(subject: Subject, journal: Journal, functions: int, *, events: bool, returns: bool) -> DataLayout:
-    gap = largest_gap(subject.rooms.data, journal.spans)
+def _data(room: Span, journal: Journal, functions: int, *, events: bool, returns: bool) -> DataLayout:
+    gap = largest_gap(room, journal.spans)
     data = largest(gap.start, gap.size, functions, events=events, returns=returns)
     if data is None:
         raise RoomError(
@@ -96,9 +98,10 @@ def _data(subject: Subject, journal: Journal, functions: int, *, events: bool, r
 
 def _ground(session: Session, subject: Subject) -> Ground:
     if subject.in_process:
-        return Ground(subject.toc)
+        return Ground()
     kernel = session.kernel
-    return Ground(subject.toc, subject.toc_slot, find_offsets(kernel.image, kernel.read_many).current)
+    toc = None if subject.toc_is_a_number else (subject.toc, subject.toc_slot)
+    return Ground(toc, find_offsets(kernel.image, kernel.read_many).current)
 
 
 def _record(journal: Journal, choice: Choice, data: DataLayout, code: Code) -> Record:

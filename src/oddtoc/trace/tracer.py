@@ -12,6 +12,7 @@ from oddtoc.live.outcome import Outcome
 from oddtoc.live.running import Subject
 from oddtoc.live.session import DEFAULT_TIMEOUT, Session
 from oddtoc.process.running import RunningProcess
+from oddtoc.target.local import LocalProcess
 from oddtoc.target.onlooker import Onlooker
 from oddtoc.target.process import ProcessTarget
 from oddtoc.target.qemu import QemuTarget
@@ -36,6 +37,7 @@ class Tracer:
 
     Attributes:
         names: of the functions, in the order of everything that is counted.
+        entries: addresses of their global entries, in that order.
         refused: (name, reason) of functions that fit and can't be traced.
         outcome: what turning it on has cost.
         last: what was counted and recorded in all that time; known when the block has ended.
@@ -65,6 +67,7 @@ class Tracer:
         self._reader = Reader(self._plan.data)
         self._onlooker: Onlooker | None = None
         self.names = tuple(function.name for function in self._plan.choice.functions)
+        self.entries = tuple(function.entry for function in self._plan.choice.functions)
         self.refused = self._plan.choice.refused
         self.outcome: Outcome | None = None
         self.last: Reading | None = None
@@ -92,7 +95,7 @@ class Tracer:
     @property
     def stops_target(self) -> bool:
         """Whether every look stops the target for a moment."""
-        return self._onlooker is None
+        return self._onlooker is None and not isinstance(self._session.target, LocalProcess)
 
     @property
     def name(self) -> str:
@@ -115,9 +118,7 @@ class Tracer:
     def _look(self, requests: Sequence[tuple[int, int]]) -> list[bytes]:
         if self._onlooker is not None:
             return self._onlooker.read_many(requests)
-        with self._session.target.stopped() as stopped:
-            memory: list[bytes] = stopped.read_many(requests)
-        return memory
+        return self._session.target.read_many(requests)
 
     def _people(self) -> People:
         running, target = self._session.running, self._session.target

@@ -92,6 +92,7 @@ BUILD: Final = record(
                 changed=texts("functions whose code changed"),
                 new=texts("functions that are new"),
                 removed=texts("functions that are gone"),
+                ran_at_boot=texts("functions that only ran at boot, before what they call has changed"),
                 running_as_compiled=count("functions of the old source that are the code that runs"),
                 different=mapping("those that are not", text("how they differ")),
                 overridden=texts("weak functions in whose place another one runs"),
@@ -159,8 +160,8 @@ STATUS: Final = listing(
         condition=text("what the live words say", *(one.value for one in Condition)),
         sha256=text("of the patch object"),
         time=count("when it was applied, in seconds since 1970"),
+        temporary=flag("whether it is a trace, whose command has ended"),
         module=nullable(text("the module that it changes; null for the kernel proper, and in a process")),
-        temporary=flag("whether a command that is running, or was killed, has made it: a trace"),
         pinned=nullable(text("why its memory is never given back")),
         replaced_all=flag("whether it took the place of all that was applied"),
         states=mapping("number of each state that it declares", count("the version")),
@@ -207,4 +208,31 @@ GC: Final = record(
 SIGN: Final = record("the signature that was made", path=_PATH, signature=text("the signature's file"))
 VERIFY: Final = record(
     "a signature that is good", path=_PATH, signer=text("who signed it, as allowed signers name them")
+)
+
+TOP: Final = record(
+    "one look at a target",
+    patches=listing(
+        "the patches that are recorded, oldest first",
+        record(
+            "a patch",
+            name=_PATCH,
+            condition=text("what the live words say", *(one.value for one in Condition)),
+            functions=listing(
+                "the functions that it replaces",
+                record(
+                    "a function",
+                    name=text("the function"),
+                    mechanism=_MECHANISM,
+                    condition=text("what the live words say", *(one.value for one in Condition)),
+                    calls=nullable(count("calls, where they are counted")),
+                    rate=nullable({"type": "number", "description": "calls in a second, where they are counted"}),
+                ),
+            ),
+            in_the_way=texts("who could not be passed if it were reverted now, with the stack; empty if nobody"),
+        ),
+    ),
+    pauses=count("stops of the target"),
+    longest=seconds("the longest of them"),
+    total=seconds("all of them together"),
 )

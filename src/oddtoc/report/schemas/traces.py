@@ -1,54 +1,59 @@
-"""The answer of `oddtoc trace`: lines, each an object."""
+"""The answer of `oddtoc trace`: lines, each of which is JSON."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from oddtoc.report.schemas.parts import Schema, address, count, either, listing, record, seconds, text, texts
 
-_FUNCTION: Final = text("the function")
-
-
-def _line(meaning: str, event: str, **properties: Any) -> Schema:
-    return record(meaning, event=text("what the line is about", event), **properties)
-
-
 _EVENT: Final[dict[str, Schema]] = {
-    "number": count("in the order of the events"),
-    "time": seconds("by the time base of the target"),
-    "thread": text("its name and number, or the address of what stands for it"),
-    "function": _FUNCTION,
-    "caller": text("where the call comes from: a function and the distance into it, or an address"),
-    "frame": address("the stack pointer of the caller, by which a call and its return belong together"),
+    "number": count("of the event; a number that is missing was lost"),
+    "time": seconds("of the target's timebase"),
+    "thread": text("name and pid of a task, as it was called when the event was read; or an address"),
+    "function": text("which one"),
+    "caller": text("where the call returns to"),
+    "frame": address("the caller's r1, the same at a call and at its return"),
 }
 
 TRACE: Final = either(
-    "one line",
-    _line(
+    "a line, one of",
+    record(
         "the first line",
-        "start",
+        event=text("what it is", "start"),
         functions=texts("what is traced"),
-        refused=listing("what is not", record("a function", function=_FUNCTION, reason=text("why it can't be traced"))),
-        pause_seconds=seconds("how long the target stood still while the words changed"),
+        refused=listing(
+            "what fits a pattern and can't be traced",
+            record("a function", function=text("its name"), reason=text("why not")),
+        ),
+        pause_seconds=seconds("how long the target stood still when the trace was turned on"),
     ),
-    _line("a call", "call", **_EVENT, arguments=listing("r3 to r10", address("a register"))),
-    _line("a return", "return", **_EVENT, value=address("r3"), seconds=seconds("how long the call took")),
-    _line(
+    record(
+        "a call, with --arguments or --returns",
+        **{"event": text("what it is", "call"), **_EVENT},
+        arguments=listing("r3 to r10", address("a register")),
+    ),
+    record(
+        "a return, with --returns",
+        **{"event": text("what it is", "return"), **_EVENT},
+        value=address("r3"),
+        seconds=seconds("how long the call took"),
+    ),
+    record(
         "the last line",
-        "end",
-        lost=count("events that were overwritten before they were read"),
-        missed_returns=count("calls whose return could not be watched, as too many were under way"),
+        event=text("what it is", "end"),
+        lost=count("events that came faster than they were read"),
+        missed_returns=count("calls that began while too many others were on their way"),
         counts=listing(
-            "each function",
+            "what was counted of every function; nothing is missing here",
             record(
                 "a function",
-                function=_FUNCTION,
-                calls=count("calls"),
-                returns=count("returns that were watched"),
-                seconds=seconds("all of those together"),
-                longest_seconds=seconds("the longest of them"),
+                function=text("its name"),
+                calls=count("how many"),
+                returns=count("how many came back, with --returns"),
+                seconds=seconds("all that came back took, with what they called"),
+                longest_seconds=seconds("the longest took"),
             ),
         ),
-        still_in_use=texts("who was in the way of giving the trace's memory back"),
+        still_in_use=texts("why the trace's memory could not be given back yet"),
     ),
 )
