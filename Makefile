@@ -50,7 +50,8 @@ lint: setup
 	$(BIN)/mypy
 
 docs: setup
-	$(BIN)/mkdocs build --strict --quiet --site-dir build/site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir build/site
+	@echo "build/site/index.html; to search in it: $(PYTHON) -m http.server --directory build/site"
 
 man: setup
 	$(BIN)/python tools/manual > man/oddtoc.1

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bench.kept import Measurement, write
+from distributed import LocalCluster
 from playwright.sync_api import sync_playwright
 
 from oddtoc.debian import fetch_kernel
@@ -37,6 +38,7 @@ def main() -> None:
         kernel = fetch_kernel(series)
         _one_image(series, Path(kernel.vmlinux), options.rounds)
         _all_files(series, [Path(kernel.vmlinux), Path(kernel.modules)])
+        _by_cluster(series, [Path(kernel.vmlinux), Path(kernel.modules)])
         _page(series, Path(kernel.vmlinux))
     write(options.json, "how fast a scan is", "the best of some runs; the ratio says how many times faster", _MEASURED)
 
@@ -65,6 +67,18 @@ def _all_files(series: str, paths: Sequence[Path]) -> None:
         alone = alone or seconds
         count = sum(1 for _ in paths[1].rglob("*.ko*")) + 1
         _row(series, f"{count:,} files, {packed}, -j {jobs}", seconds, peak, alone / seconds)
+
+
+def _by_cluster(series: str, paths: Sequence[Path]) -> None:
+    """The same files by one and by two workers of a Dask cluster on this machine, which are up already."""
+    alone = 0.0
+    for count in (1, 2):
+        with LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=None) as cluster:
+            words = ["scan", "--scheduler", cluster.scheduler_address, *map(str, paths)]
+            # the first one has the workers load their libraries
+            seconds, peak = min(_measured([sys.executable, "-m", "oddtoc", *words]) for _ in range(3))
+        alone = alone or seconds
+        _row(series, f"all files, Dask workers: {count}", seconds, peak, alone / seconds)
 
 
 def _page(series: str, vmlinux: Path) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
+from oddtoc.build.items import split_items
 from oddtoc.build.tree import KernelTree
 
 FOLDERS = (
@@ -20,22 +20,15 @@ def changed_files(tree: KernelTree, new: Path) -> list[str]:
     return [file for file in built if _differ(tree.source / file, new / file)]
 
 
-def private_headers(tree: KernelTree, new: Path, file: str) -> list[str]:
-    """The headers beside a file that differ too."""
-    folder = Path(file).parent
-    names = [path.name for path in sorted((tree.source / folder).glob("*.h"))]
-    return [str(folder / name) for name in names if _differ(tree.source / folder / name, new / folder / name)]
-
-
 def definers(tree: KernelTree, new: Path, symbol: str, files: list[str]) -> list[str]:
-    """The changed files that define a function in the newer source and not in the older one."""
-    pattern = re.compile(rf"^[a-zA-Z][^;=\n]*\b{re.escape(symbol)}\(", re.MULTILINE)
-    return [
-        file
-        for file in files
-        if pattern.search((new / file).read_text(errors="replace"))
-        and not pattern.search((tree.source / file).read_text(errors="replace"))
-    ]
+    """The changed files that define a function or variable in the newer source and not in the older one."""
+    return [file for file in files if _defines(new / file, symbol) and not _defines(tree.source / file, symbol)]
+
+
+def _defines(path: Path, symbol: str) -> bool:
+    text = path.read_text(errors="replace")
+    items = split_items(text) if symbol in text else []
+    return any(symbol in item.names and item.kind in ("function", "declaration") for item in items)
 
 
 def _differ(old: Path, new: Path) -> bool:

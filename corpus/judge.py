@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from corpus.files import definers, private_headers
+from corpus.files import definers
 from oddtoc.build.fix import Fix, build_fix
-from oddtoc.build.overlay import take_files
+from oddtoc.build.newer import take_newer
 from oddtoc.build.refusal import RefusedError
 from oddtoc.build.tree import KernelTree
-from oddtoc.errors import BuildError, BusyError, OddtocError
+from oddtoc.errors import BusyError, OddtocError
 from oddtoc.image.elf import Image
 from oddtoc.live.session import Session
 from oddtoc.target.guest import Guest
@@ -65,10 +65,9 @@ def judge(
     except RefusedError as error:
         ids = tuple(dict.fromkeys(refusal.id for refusal in error.refusals))
         outcome = "no effect" if ids == ("no-effect",) else "refused"
-        return Verdict(file, outcome, ", ".join(ids), seconds=(time.monotonic() - started,) * 2)
-    except BuildError as error:
-        advice = (error.advice or error.message).partition("error: ")[2] or error.message
-        return Verdict(file, "refused", f"header: {advice[:90]}", seconds=(time.monotonic() - started,) * 2)
+        first = error.refusals[0]
+        reason = f"{', '.join(ids)}: {first.file}: {first.subject} {first.reason}"[:200]
+        return Verdict(file, outcome, reason, seconds=(time.monotonic() - started,) * 2)
     built = time.monotonic() - started
     outcome, reason = _try(fix, guest)
     return Verdict(
@@ -86,23 +85,22 @@ def judge(
 def _build(
     file: str, files: list[str], tree: KernelTree, new: Path, image: Image, folder: Path
 ) -> tuple[Fix, tuple[str, ...]]:
-    """The file alone; with the headers beside it if it does not compile; with the files that define what it lacks."""
+    """The file alone; with the files that define what it lacks, or that share prototypes or constants."""
     wanted = [file]
     while True:
         try:
-            overlay = take_files(tree.source, new, wanted)
+            overlay = take_newer(tree, new, wanted, image)
             output = folder / (file.replace("/", "-")[:-2] + ".o")
             return build_fix(tree, overlay, image, output), tuple(wanted)
-        except BuildError:
-            more = [] if any(name.endswith(".h") for name in wanted) else private_headers(tree, new, file)
-            if not more:
-                raise
         except RefusedError as error:
             missing = [refusal.subject for refusal in error.refusals if refusal.id == "symbol"]
-            more = [one for symbol in missing for one in definers(tree, new, symbol, files) if one not in wanted]
+            more = [one for symbol in missing for one in definers(tree, new, symbol, files)]
+            shared = [refusal.file for refusal in error.refusals if refusal.id in ("prototype", "constant")]
+            more += [one for one in shared if one in files]
+            more = [one for one in dict.fromkeys(more) if one not in wanted]
             if not more or len(wanted) >= _MOST_FILES:
                 raise
-        wanted += dict.fromkeys(more)
+        wanted += more
 
 
 def _try(fix: Fix, guest: Guest) -> tuple[str, str]:

@@ -1,5 +1,7 @@
 """What tests of pages share: Debian's Chromium, kept quiet, and a judge of contrast."""
 
+from contextlib import contextmanager
+
 QUIET = [
     "--no-sandbox",
     "--disable-gpu",
@@ -34,3 +36,30 @@ function poor() {
   return found;
 }
 """
+
+
+@contextmanager
+def watched(playwright, profile):
+    """Gives a function that opens a page's file, with options of a browser's context.
+
+    Whatever the browser complained about fails the test in the end, and so does a request to anybody.
+    """
+    complaints, requests, contexts = [], [], []
+
+    def show(file, **options):
+        context = playwright.chromium.launch_persistent_context(
+            profile, executable_path=CHROMIUM, headless=True, args=QUIET, **options
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto(file.as_uri())
+        return page
+
+    yield show
+    for context in contexts:
+        context.close()
+    assert not complaints
+    assert all(url.startswith(("file:", "data:")) for url in requests)

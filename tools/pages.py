@@ -89,6 +89,8 @@ def _answers() -> str:
         "|---|---|",
         *(f"| {int(status)} | {meaning} |" for status, meaning in STATUSES.items()),
         "",
+        "A command line that makes no sense is told on standard error alone.",
+        "",
         "`oddtoc guest run` exits with the status of the command that it ran. `oddtoc check` exits with 4 when a "
         "finding is an error, and `oddtoc scan` with 1 when a file could not be scanned; their answers are whole then.",
         "",
@@ -139,7 +141,7 @@ def _type(schema: Schema) -> str:
 def _text(schema: Schema) -> str:
     words = _bare(schema).get("enum", [])
     listed = f": {', '.join(f'`{word}`' for word in words)}" if words else ""
-    return (schema.get("description", "") + listed).replace("|", "\\|").replace("<", "&lt;")
+    return f"{schema.get('description', '')}{listed}".replace("|", "\\|").replace("<", "&lt;")
 
 
 def _sentence(schema: Schema) -> str:

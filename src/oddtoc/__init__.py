@@ -28,18 +28,20 @@ if TYPE_CHECKING:
     from oddtoc.link.object import PatchObject
     from oddtoc.live.session import Session
     from oddtoc.target.guest import Guest, boot
+    from oddtoc.trace.tracer import Tracer
 
 _HOMES = {
     "Guest": "oddtoc.target.guest",
     "Image": "oddtoc.image.elf",
     "PatchObject": "oddtoc.link.object",
     "Session": "oddtoc.live.session",
+    "Tracer": "oddtoc.trace.tracer",
     "boot": "oddtoc.target.guest",
     "compile_patch": "oddtoc.build.compile",
     "fetch_kernel": "oddtoc.debian",
 }
 
-__all__ = ["Guest", "Image", "OddtocError", "PatchObject", "Session", "boot", "compile_patch", "fetch_kernel"]
+__all__ = ["Guest", "Image", "OddtocError", "PatchObject", "Session", "Tracer", "boot", "compile_patch", "fetch_kernel"]
 
 
 def __getattr__(name: str) -> Any:

@@ -125,6 +125,24 @@ def allocate(room: Span, used: Iterable[Span], size: int, alignment: int = _CACH
     return place
 
 
+def largest_gap(room: Span, used: Iterable[Span], alignment: int = _CACHE_LINE) -> Span:
+    """The largest free part of a room, from a multiple of `alignment` on; empty when there is none.
+
+    Args:
+        room: where to look.
+        used: what is taken; spans elsewhere don't matter.
+        alignment: bytes.
+    """
+    best = Span(room.start, room.start)
+    place = align(room.start, alignment)
+    for span in sorted([*(one for one in used if one.end > room.start), Span(room.end, room.end)]):
+        end = min(span.start, room.end)
+        if end - place > best.size:
+            best = Span(place, end)
+        place = max(place, align(span.end, alignment))
+    return best
+
+
 def align(address: int, alignment: int) -> int:
     """The first multiple of `alignment` from an address on."""
     return -(-address // alignment) * alignment

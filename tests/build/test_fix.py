@@ -316,7 +316,7 @@ def test_refusals_are_for_programs_too(tmp_path):
     jsonschema.validate(json.loads(done.stdout), schema_of("error"))
     refused = json.loads(done.stdout)["error"]["refusals"]
     assert done.returncode == 4 and [r["id"] for r in refused] == ["no-effect"]
-    assert set(refused[0]) == {"id", "file", "subject", "reason", "way_out"} and refused[0]["id"] in WAYS_OUT
+    assert set(refused[0]) == {"id", "file", "subject", "reason", "member", "way_out"} and refused[0]["id"] in WAYS_OUT
 
 
 def test_files_of_another_tree_are_named_relative_to_it(tree, tmp_path):

@@ -8,7 +8,6 @@ from oddtoc.build.reach import units_reached
 from oddtoc.build.refusal import RefusedError
 from oddtoc.build.tree import KernelTree
 from oddtoc.build.unit import Flavour, compile_unit, used_files
-from oddtoc.errors import BuildError
 
 PNODE = """--- a/fs/pnode.h
 +++ b/fs/pnode.h
@@ -65,5 +64,5 @@ def test_what_is_reached_is_what_compilers_read(tree):
 @pytest.mark.usefixtures("built")
 @pytest.mark.parametrize("header", ["include/linux/fs.h", "include/linux/kconfig.h"])
 def test_a_header_that_reaches_too_much_is_refused(tree, header):
-    with pytest.raises(BuildError, match="reaches"):
+    with pytest.raises(RefusedError, match="reaches"):
         units_reached(tree, [header], most=2)

@@ -86,18 +86,34 @@ def oddtoc_schema(command):
 
 def test_patches_from_start_to_end(guest, patch):
     target = ["--target", f"guest:{guest('6.1').name}"]
+    answer("gc", *target)  # what tests of other files have left
     assert answer("check", patch, *target)["findings"] == []
     planned = answer("apply", patch, *target, "--dry-run", "--replace")
     done = answer("apply", patch, *target)
     assert [one["branch_at"] for one in done["functions"]] == [one["branch_at"] for one in planned["functions"]]
     assert answer("apply", patch, *target)["changed"] is False
     assert answer("status", *target)[0]["condition"] == "applied"
+    assert [one["name"] for one in answer("top", *target)["patches"]] == ["cmdline"]
     assert answer("inspect", "6.1", "cmdline_proc_show", *target)[0]["behind"] == done["functions"][0]["branch_at"]
     words = answer("revert", "cmdline", *target, "--dry-run")["functions"][0]["changes"]
     assert words[-1] == {**done["functions"][0]["changes"][-1], "old": words[-1]["old"], "new": words[-1]["new"]}
     answer("revert", "cmdline", *target)
     assert answer("gc", *target, "--dry-run")["freed"] == answer("gc", *target)["freed"] == ["cmdline"]
     assert answer("status", *target) == []
+
+
+def test_lines_of_a_trace(guest):
+    machine = guest("6.1")
+    words = ["vfs_read", "vfs_caches_init", "--target", f"guest:{machine.name}", "--returns", "--duration", "2"]
+    line = [sys.executable, "-m", "oddtoc", "trace", *words, "--format", "json"]
+    tracing = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    first = tracing.stdout.readline()
+    machine.run("cat /proc/version /proc/cmdline")
+    lines = [json.loads(text) for text in [first, *tracing.communicate()[0].splitlines()]]
+    for one in lines:
+        jsonschema.validate(one, schema_of("trace"))
+    assert lines[0]["refused"][0]["function"] == "vfs_caches_init"
+    assert {one["event"] for one in lines} == {"start", "call", "return", "end"}
 
 
 def test_signatures(patch, folder):
@@ -165,3 +181,5 @@ def test_errors_are_json_and_text_and_a_status(guest, folder):
 
 def test_every_status_has_a_meaning():
     assert set(STATUSES) == set(Status)
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    assert all(f"| {int(status)} | {meaning} |" in readme for status, meaning in STATUSES.items())

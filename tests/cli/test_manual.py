@@ -48,11 +48,16 @@ def shell(tmp_path_factory):
     return {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "PS1": "", "TERM": "dumb"}
 
 
+def asked(environment, **variables):
+    """What a shell gets that asks in its own way: with variables."""
+    line = [sys.executable, "-m", "oddtoc"]
+    return subprocess.run(line, env={**environment, **variables}, capture_output=True, text=True, check=True).stdout
+
+
 @pytest.fixture(scope="module")
 def script(shell):
     """What oddtoc wants bash to read."""
-    line = [sys.executable, "-m", "oddtoc", "--show-completion", "bash"]
-    return subprocess.run(line, env=shell, capture_output=True, text=True, check=True).stdout
+    return asked(shell, _ODDTOC_COMPLETE="source_bash")
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +95,18 @@ def test_bash_completes_names(guest, completed, tmp_path):
     finally:
         with Session.open(f"guest:{name}") as session:
             session.revert("cmdline")
+            session.gc()
     assert completed("revert", "--target", "guest", ":", "nobody", "") == []
+
+
+def test_zsh_and_fish_are_answered_in_their_languages(guest, shell):
+    name = guest("6.1").name
+    line = f"oddtoc status --target guest:{name[:-1]}"
+    zsh = asked(shell, _ODDTOC_COMPLETE="complete_zsh", _TYPER_COMPLETE_ARGS=line)
+    assert f'"guest\\\\:{name}":' in zsh
+    action = {"_TYPER_COMPLETE_FISH_ACTION": "get-args", "_TYPER_COMPLETE_ARGS": line}
+    fish = asked(shell, _ODDTOC_COMPLETE="complete_fish", **action)
+    assert f"guest:{name}\t" in fish
 
 
 def test_a_bash_that_somebody_types_into(guest, shell, script):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 import subprocess
 import sys
@@ -102,5 +103,8 @@ def test_the_reference_has_every_command_answer_and_public_name(pages, site):
         assert f"oddtoc-{command.name.replace(' ', '-')}" in commands
     for command in SCHEMAS:
         assert ("errors" if command == "error" else f"oddtoc-{command.replace(' ', '-')}") in answers
+    text = html.unescape((site / "reference/commands.html").read_text())
+    for written, _ in (parameter for command in command_helps(app) for parameter in command.parameters):
+        assert f"<code>{written}</code>" in text
     names = pages[site / "reference/python.html"].anchors
     assert {"oddtoc.live.session.Session.apply", "oddtoc.target.guest.boot", "oddtoc.errors.BusyError"} <= names

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import sync_playwright
 
-from browser import CHROMIUM, CONTRAST, QUIET
+from browser import CONTRAST, watched
 
 
 @pytest.fixture(scope="module")
@@ -14,28 +14,15 @@ def playwright():
 
 @pytest.fixture
 def page(playwright, oddtoc, patch, tmp_path):
-    """Opens the page of a call; whatever the browser complains about fails the test."""
-    complaints, requests, contexts = [], [], []
+    """Opens the page of a call."""
+    with watched(playwright, tmp_path / "profile") as opened:
 
-    def show(*words, **options):
-        file = tmp_path / "call.html"
-        assert oddtoc("explain", patch, "seq_putc", *words, "--html", file).exit_code == 0
-        context = playwright.chromium.launch_persistent_context(
-            tmp_path / "profile", executable_path=CHROMIUM, headless=True, args=QUIET, **options
-        )
-        contexts.append(context)
-        opened = context.new_page()
-        opened.on("console", lambda message: complaints.append(message.text))
-        opened.on("pageerror", lambda error: complaints.append(str(error)))
-        opened.on("request", lambda request: requests.append(request.url))
-        opened.goto(file.as_uri())
-        return opened
+        def show(*words, **options):
+            file = tmp_path / "call.html"
+            assert oddtoc("explain", patch, "seq_putc", *words, "--html", file).exit_code == 0
+            return opened(file, **options)
 
-    yield show
-    for context in contexts:
-        context.close()
-    assert not complaints
-    assert all(url.startswith(("file:", "data:")) for url in requests)
+        yield show
 
 
 def press(page, key, times=1):

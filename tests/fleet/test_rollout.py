@@ -11,23 +11,26 @@ import sys
 import time
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from cluster import OURS, DaskCluster
 from oddtoc.build.compile import compile_patch
 from oddtoc.debian import DebianKernel
 from oddtoc.live.session import Session
+from oddtoc.report.schemas import schema_of
 from oddtoc.target.guest import Guest
 from oddtoc.trust.log import log_path
 from oddtoc.trust.policy import Policy
 
 PATCHED = b"this has been live patched\n"
-CRASH = """
+HARM = """
 #include <oddtoc.h>
 struct seq_file;
+void __warn(const char *file, int line, void *caller, unsigned taint, void *registers, void *arguments);
 static int my_version_proc_show(struct seq_file *file, void *data)
 {
-	*(volatile int *)8 = 1;
+	__warn("harm.c", 1, 0, 9, 0, 0);
 	return 0;
 }
 ODDTOC_REPLACE(vmlinux, version_proc_show, my_version_proc_show);
@@ -79,7 +82,9 @@ def fleet(*words: object) -> tuple[int, dict]:
         [*command(*words), "--format", "json"], capture_output=True, text=True, check=False, timeout=300
     )
     assert result.stdout, result.stderr
-    return result.returncode, json.loads(result.stdout)
+    answer = json.loads(result.stdout)
+    jsonschema.validate(answer, schema_of(f"fleet {words[0]}"))
+    return result.returncode, answer
 
 
 def states(answer: dict) -> dict[str, str]:
@@ -117,21 +122,22 @@ def test_stops_goes_on_and_comes_back(guests, patch: Path, targets, kernels):
 
 
 def test_a_patch_that_harms_goes_no_further_than_the_canary(guests, targets, kernels, tmp_path: Path):
-    (tmp_path / "crash.c").write_text(CRASH)
-    compile_patch(tmp_path / "crash.c", tmp_path / "crash.o")
+    (tmp_path / "harm.c").write_text(HARM)
+    compile_patch(tmp_path / "harm.c", tmp_path / "harm.o")
     file = targets(kernels["6.12"])
     read = shlex.join([sys.executable, "-m", "oddtoc", "guest", "run", guests[0].name, "--", "cat /proc/version"])
-    words = ["apply", tmp_path / "crash.o", "--targets", file, "--settle", "0", "--rollback-on-failure"]
+    words = ["apply", tmp_path / "harm.o", "--targets", file, "--settle", "0", "--rollback-on-failure"]
     code, answer = fleet(*words, "--check", f"{read}; true")
     assert (code, answer["stopped_by_wave"]) == (1, 0)
     assert states(answer) == {"a": "rolled back", "b": "not tried", "c": "not tried"}
     code, answer = fleet("status", "--targets", file)
     assert [target["patches"] for target in answer["targets"]] == [[], [], []]
-    assert [target["complaints"] for target in answer["targets"]] == [["an oops"], [], []]
+    assert [target["complaints"] for target in answer["targets"]] == [["a warning"], [], []]
     assert guests[0].run("cat /proc/version").stdout.startswith(b"Linux version 6.1")
     code, answer = fleet(*words, "--check", "test $ODDTOC_NAME != b || { echo ill; exit 3; }", "--limit", "0.5")
     assert (code, answer["stopped_by_wave"], answer["complete"]) == (1, None, False)
     assert answer["targets"][1]["error"] == "the check ended with 3: ill"
+    assert states(answer) == {"a": "applied", "b": "unwell", "c": "applied"}
 
 
 def test_a_dry_run_writes_nothing(guests, patch: Path, targets, kernels):
@@ -155,7 +161,7 @@ def test_killed_half_way_it_goes_on(guests, patch: Path, targets, kernels):
         running.send_signal(signal.SIGKILL)
     assert "b  applied" in line and has(guests) == [True, True, False]
     limit = time.monotonic() + 20
-    while any(int(path.read_text().rpartition(")")[2].split()[2]) == running.pid for path in processes()):
+    while running.pid in groups():
         assert time.monotonic() < limit, "processes of a killed command do not end"
         time.sleep(0.1)
     code, answer = fleet(*words)
@@ -164,8 +170,17 @@ def test_killed_half_way_it_goes_on(guests, patch: Path, targets, kernels):
     assert has(guests) == [True, True, True]
 
 
-def processes() -> list[Path]:
-    return [path for path in Path("/proc").glob("[0-9]*/stat") if os.access(path, os.R_OK) and path.exists()]
+def groups() -> set[int]:
+    """The process groups of all processes that live (proc(5), stat)."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, group = path.read_text().rpartition(")")[2].split()[:3]
+        except OSError:
+            continue
+        if state != "Z":
+            found.add(int(group))
+    return found
 
 
 def test_unsigned_patches_are_refused_and_signatures_travel(patch: Path, targets, kernels, tmp_path: Path):
@@ -216,5 +231,5 @@ def test_a_guest_that_ends_on_the_way_counts(guests, patch: Path, targets, kerne
         os.kill(guests[2].pid, signal.SIGKILL)
         rest = running.communicate(timeout=120)[0]
     assert running.returncode == 1
-    assert f"applied, and not well: the guest {guests[2].name} has ended" in rest
+    assert f"unwell: the guest {guests[2].name} has ended" in rest
     assert "stopped: 1 of 2 failed in wave 1, which is above the limit" in rest

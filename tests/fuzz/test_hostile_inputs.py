@@ -295,6 +295,8 @@ def test_btf():
         data = damaged(rng, whole, places) if run.number else whole
         with run.guarded():
             types = Btf(data)
+            for _ in types.layouts():
+                pass
             for ask in (types.members, types.size, types.prototype, lambda name, t=types: t.offset(name, "value")):
                 for name in ("inner", "outer", "call"):
                     with contextlib.suppress(SymbolError):

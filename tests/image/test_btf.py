@@ -1,12 +1,14 @@
 """BTF: what kernels say about their types, and what others make up."""
 
 import struct
+import subprocess
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from oddtoc.build.compile import tool
 from oddtoc.errors import ImageError, OddtocError, SymbolError
 from oddtoc.image.btf import Btf, Prototype
 from oddtoc.image.elf import Image
@@ -27,6 +29,42 @@ def test_what_the_architecture_fixes_is_read_right(btf):
     assert btf.prototype("seq_putc") == Prototype(2, False)
     assert btf.prototype("schedule") == Prototype(0, False)
     assert len(btf) > 90_000
+
+
+LAID_OUT = """
+enum color { RED = 7, GREEN = -2 };
+typedef int pair[2];
+struct named { char c; long l; };
+struct s {
+	char first;
+	union { void *one; unsigned long other; };
+	struct { short x; pair y[3]; } inside, several[2];
+	const struct named copy;
+	int (*call)(int), low : 3, high : 5;
+	enum color color;
+};
+#define OF(member) 8 * __builtin_offsetof(struct s, member), 8 * sizeof(((struct s *)0)->member)
+unsigned long places[] = {
+	OF(first), OF(one), OF(other), OF(inside), OF(inside.x), OF(inside.y), OF(several), OF(several[0].x),
+	OF(several[0].y), OF(copy), OF(call), OF(color), 8 * sizeof(struct s), sizeof(enum color),
+};
+"""
+
+
+def test_layouts_are_what_the_compiler_makes(tmp_path):
+    """Told by the compiler itself, in an array; members without a name count from outside, as those of an array do."""
+    source, unit = tmp_path / "s.c", tmp_path / "s.o"
+    source.write_text(LAID_OUT)
+    subprocess.run([tool("gcc"), "-c", "-gbtf", "-fno-eliminate-unused-debug-types", "-o", unit, source], check=True)
+    image = Image.open(unit)
+    places = struct.unpack("<26Q", image.contents(image.section(".data"))[: 26 * 8])
+    layouts = dict(Btf.of(image).layouts())
+    names = ("first", "one", "other", "inside", "inside.x", "inside.y", "several", "several.x", "several.y", "copy")
+    expected = dict(zip((*names, "call", "color"), zip(places[0:24:2], places[1:24:2], strict=True), strict=True))
+    bits = layouts["s"].members.pop("low"), layouts["s"].members.pop("high")
+    assert layouts["s"].members == expected and layouts["s"].size * 8 == places[24]
+    assert bits == ((expected["call"][0] + 64, 3), (expected["call"][0] + 67, 5))
+    assert layouts["enum color"].members == {"RED": (7, 32), "GREEN": (-2, 32)}
 
 
 def test_what_is_not_there_is_said(btf, kernels):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from own import own_files
+from user import User
 
 from oddtoc.build.compile import compile_patch, tool
 from oddtoc.debian.programs import program_files
@@ -116,3 +117,10 @@ def process_guest(busy, user, debian_files, tmp_path_factory):
     made = boot_with_gdbserver("6.1", f"test-process-{os.getpid()}", files=files, arguments=line, timeout=_BOOT_SECONDS)
     yield Machine(made, path)
     made.guest.stop()
+
+
+@pytest.fixture
+def user_process(process_guest):
+    user = User(process_guest)
+    yield user
+    process_guest.run(f"kill -9 {user.pid}")

@@ -1,19 +1,12 @@
 """Functions of libraries and programs are replaced in running processes, behave as replaced, and are taken back."""
 
 import pytest
-from user import PATCHED, PLAIN, User
+from user import PATCHED, PLAIN
 
 from oddtoc.build.compile import compile_patch
 from oddtoc.errors import BusyError, NoSiteError, PatchError, StateError, SymbolError, TargetError
 from oddtoc.live.journal import Condition
 from oddtoc.live.session import Session
-
-
-@pytest.fixture
-def user_process(process_guest):
-    user = User(process_guest)
-    yield user
-    process_guest.run(f"kill -9 {user.pid}")
 
 
 @pytest.mark.parametrize("mechanism", ["auto", "shared-toc", "guarded/slot", "odd-toc/cr4"])

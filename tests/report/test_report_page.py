@@ -5,21 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+from functools import partial
 
 import pytest
-from playwright.sync_api import sync_playwright
-from typer.testing import CliRunner
 
-from browser import CHROMIUM, CONTRAST, QUIET
-from oddtoc.cli import app
-
-
-@pytest.fixture(scope="module")
-def oddtoc():
-    def run(*words: object):
-        return CliRunner().invoke(app, [str(word) for word in words])
-
-    return run
+from browser import CONTRAST
 
 
 @pytest.fixture(scope="module")
@@ -49,35 +39,10 @@ def file(oddtoc, lab, tmp_path_factory):
     return folder / "page.html"
 
 
-@pytest.fixture(scope="module")
-def playwright():
-    with sync_playwright() as running:
-        yield running
-
-
 @pytest.fixture
-def page(playwright, file, tmp_path):
-    """Opens the page; whatever the browser complains about fails the test."""
-    complaints, requests, contexts = [], [], []
-
-    def show(**options):
-        context = playwright.chromium.launch_persistent_context(
-            tmp_path / "profile", executable_path=CHROMIUM, headless=True, args=QUIET, **options
-        )
-        contexts.append(context)
-        opened = context.new_page()
-        opened.on("console", lambda message: complaints.append(message.text))
-        opened.on("pageerror", lambda error: complaints.append(str(error)))
-        opened.on("request", lambda request: requests.append(request.url))
-        opened.goto(file.as_uri())
-        opened.wait_for_selector("html[data-ready=yes]")
-        return opened
-
-    yield show
-    for context in contexts:
-        context.close()
-    assert not complaints
-    assert all(url.startswith(("file:", "data:")) for url in requests)
+def page(show, file):
+    """Opens the page."""
+    return partial(show, file)
 
 
 @pytest.fixture(scope="module")
@@ -180,8 +145,8 @@ def test_paper_has_the_first_rows_and_says_so(page, functions):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("{}", "is not what oddtoc scan or oddtoc lab print"),
-        ("[1]", "is not what oddtoc scan or oddtoc lab print"),
+        ("{}", "is not what oddtoc scan, lab or prove print"),
+        ("[1]", "is not what oddtoc scan, lab or prove print"),
         ("{", "is no JSON"),
         ('{"images": 3, "totals": {}, "failed": []}', "is not whole"),
         ('{"mechanisms": ["a"], "scenarios": [], "cells": [1]}', "is not whole"),

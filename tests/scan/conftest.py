@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +40,19 @@ def modules(kernels) -> list[Path]:
     """Some modules of 6.1, which are not compressed."""
     folder = Path(kernels["6.1"].modules)
     return sorted(path for path in folder.rglob("*.ko") if "/fs/" in str(path))
+
+
+CONTROL = "Package: modules\nVersion: 1\nArchitecture: ppc64el\nMaintainer: nobody <n@localhost>\nDescription: test\n"
+
+
+def build_package(folder: Path, package: Path) -> None:
+    """A Debian package with a copy of a folder, as `lib`."""
+    root = package.with_suffix(".root")
+    (root / "DEBIAN").mkdir(parents=True)
+    (root / "DEBIAN" / "control").write_text(CONTROL)
+    shutil.copytree(folder, root / "lib", symlinks=True)
+    subprocess.run(["dpkg-deb", "--build", "--root-owner-group", root, package], check=True, capture_output=True)
+    shutil.rmtree(root)
 
 
 @pytest.fixture

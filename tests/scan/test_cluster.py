@@ -17,6 +17,8 @@ from cluster import OURS, DaskCluster
 from oddtoc.engine import open_engine
 from oddtoc.scan.run import run_scan
 
+from .conftest import build_package
+
 NAMES = ("images", "functions", "jumps", "room")
 
 
@@ -91,14 +93,11 @@ def test_files_that_a_worker_does_not_see_are_sent(modules, cluster: DaskCluster
 
 def test_packages_and_digests(modules, cluster: DaskCluster, tmp_path: Path):
     cluster.add_worker()
-    root = tmp_path / "root"
-    (root / "DEBIAN").mkdir(parents=True)
-    control = "Package: m\nVersion: 1\nArchitecture: ppc64el\nMaintainer: nobody <n@localhost>\nDescription: test\n"
-    (root / "DEBIAN" / "control").write_text(control)
+    (tmp_path / "inside").mkdir()
     for path in modules[:3]:
-        shutil.copy(path, root)
+        shutil.copy(path, tmp_path / "inside")
     package = tmp_path / "modules.deb"
-    subprocess.run(["dpkg-deb", "--build", root, package], check=True, capture_output=True)
+    build_package(tmp_path / "inside", package)
     with open_engine(cluster.address) as engine:
         by_cluster = run_scan([package, modules[3]], engine=engine, digests=True)
     here = run_scan([package, modules[3]], jobs=1, digests=True)

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pyarrow.parquet
@@ -52,6 +53,40 @@ def test_parquet_gives_back_what_was_written(modules, oddtoc, tmp_path: Path, na
             assert str(read.schema.field(column).type) == "uint64"
 
 
+def test_functions_that_nobody_wants_are_left_out(modules):
+    whole, lean = (run_scan(modules[:20], jobs=2, functions=wanted) for wanted in (True, False))
+    assert len(whole.functions) > 1_000 and len(lean.functions) == 0
+    for name in ("images", "jumps", "room"):
+        assert list(lean.table(name).rows()) == list(whole.table(name).rows())
+
+
+def test_parts_are_kept_until_what_they_are_of_changes(modules, oddtoc, tmp_path: Path):
+    folder, bad = tmp_path / "tables", tmp_path / "bad.ko"
+    bad.write_bytes(b"no image")
+    small = sorted(modules, key=lambda path: path.stat().st_size)
+    images = [*small[:70], bad]
+
+    def scan(*images: Path) -> tuple[int, dict[Path, int]]:
+        result = oddtoc("scan", "--parts", "--format", "parquet", "-o", folder, *images)
+        assert result.stdout.splitlines() == [str(folder / name) for name in NAMES]
+        for name in NAMES:
+            read = pyarrow.parquet.read_table(folder / name)
+            assert read.to_pylist() == list(run_scan(images, jobs=1).table(name).rows())
+        return result.exit_code, {path: path.stat().st_mtime_ns for path in folder.glob("images/*")}
+
+    code, first = scan(*images)
+    assert (code, len(first)) == (1, 2)
+    (folder / "images" / ".part-000007.parquet").write_text("left by a run that was killed")
+    shutil.copy(small[70], bad)
+    code, second = scan(*images)
+    assert code == 0 and [first[path] == second[path] for path in sorted(first)] == [True, False]
+    code, third = scan(*images)
+    assert (code, third) == (0, second)
+    (folder / "functions" / "part-000000.parquet").write_text("no table")
+    code, fourth = scan(*images[:64])
+    assert code == 0 and len(fourth) == 1
+
+
 def test_json_has_totals_and_the_tables_that_are_asked_for(modules, oddtoc):
     result = oddtoc("scan", *modules[:3], "--format", "json", "--table", "functions", "--table", "room")
     answer = json.loads(result.stdout)
@@ -89,6 +124,7 @@ def test_a_block_for_one_image_a_row_for_each_of_many(modules, oddtoc, kernels):
         ("--format", "parquet", "x.ko"),
         ("-o", "folder", "x.ko"),
         ("--format", "csv", "--table", "functions", "--table", "jumps", "x.ko"),
+        ("--parts", "--format", "csv", "-o", "folder", "x.ko"),
         ("--between", "a", "b", "x.ko"),
         ("--between", "a", "b", "--table", "room"),
     ],

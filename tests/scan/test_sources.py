@@ -19,7 +19,7 @@ from oddtoc.scan import scan_image, work
 from oddtoc.scan.run import Scan, run_scan
 from oddtoc.scan.sources import Candidate
 
-from .conftest import PREFIX
+from .conftest import PREFIX, build_package
 
 
 @pytest.fixture
@@ -60,7 +60,8 @@ def test_a_folder_gives_its_images_in_order_whatever_they_are_packed_with(folder
 
 
 def test_a_package_is_the_folder_in_it(folder: Path, tmp_path: Path):
-    package = build_package(folder, tmp_path)
+    package = tmp_path / "modules.deb"
+    build_package(folder, package)
     scan = run_scan([package])
     assert [one.image for one in scan.scans] == [
         f"{package}:lib/kernel/{name}" for name in ("packed.ko.gz", "packed.ko.xz", "packed.ko.zst", "plain.ko")
@@ -68,19 +69,6 @@ def test_a_package_is_the_folder_in_it(folder: Path, tmp_path: Path):
     assert without_names(scan) == without_names(run_scan([folder]))
     both = run_scan([tmp_path])
     assert len(both.scans) == 2 * len(scan.scans), "packages in folders are opened too"
-
-
-def build_package(folder: Path, tmp_path: Path) -> Path:
-    root = tmp_path / "root"
-    (root / "DEBIAN").mkdir(parents=True)
-    (root / "DEBIAN" / "control").write_text(
-        "Package: modules\nVersion: 1\nArchitecture: ppc64el\nMaintainer: nobody <n@localhost>\nDescription: test\n"
-    )
-    shutil.copytree(folder, root / "lib", symlinks=True)
-    package = tmp_path / "modules.deb"
-    subprocess.run(["dpkg-deb", "--build", "--root-owner-group", root, package], check=True, capture_output=True)
-    shutil.rmtree(root)
-    return package
 
 
 def test_two_processes_find_what_one_finds(modules):

@@ -17,6 +17,8 @@ import pytest
 
 from cluster import OURS, DaskCluster
 
+from .conftest import build_package
+
 _PATIENCE = 60
 _UPLOAD = """
 import fsspec, sys
@@ -33,12 +35,9 @@ def folder(modules, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number, path in enumerate(modules[:6]):
         (folder / f"set-{number % 2}" / "inside").mkdir(parents=True, exist_ok=True)
         shutil.copy(path, folder / f"set-{number % 2}" / ("inside" if number > 3 else "") / path.name)
-    root = folder.parent / "root"
-    (root / "DEBIAN").mkdir(parents=True)
-    control = "Package: m\nVersion: 1\nArchitecture: ppc64el\nMaintainer: nobody <n@localhost>\nDescription: test\n"
-    (root / "DEBIAN" / "control").write_text(control)
-    shutil.copy(modules[6], root)
-    subprocess.run(["dpkg-deb", "--build", root, folder / "m.deb"], check=True, capture_output=True)
+    (folder.parent / "inside").mkdir()
+    shutil.copy(modules[6], folder.parent / "inside")
+    build_package(folder.parent / "inside", folder / "m.deb")
     (folder / "notes.txt").write_text("no image, and longer than the first bytes that are looked at\n")
     (folder / "broken.ko").write_bytes(b"\x7fELF, and nothing else")
     return folder

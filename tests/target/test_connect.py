@@ -71,7 +71,6 @@ WRONG += [
     "gdb://::1:1",
     "gdb://host:1/x",
     "gdb:host:1",
-    "pid:1",
     "/no/such/socket",
     "/tmp",
     "x" * 5000,

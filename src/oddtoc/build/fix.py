@@ -9,10 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from oddtoc.build.boot import lost_at_boot, still_there
 from oddtoc.build.compare import Comparison, compare_units
 from oddtoc.build.compile import merge_patch
 from oddtoc.build.extract import Extractor
-from oddtoc.build.layouts import changed_layouts
+from oddtoc.build.headers import HeaderChange
+from oddtoc.build.layouts import LayoutChange, changed_layouts, unlike_kernel
 from oddtoc.build.names import KernelNames
 from oddtoc.build.objectfile import NewSymbol, ObjectFile
 from oddtoc.build.overlay import Overlay
@@ -45,6 +47,7 @@ class UnitFix:
         new: the new unit with its line numbers.
         names: what its names stand for in the running kernel.
         refusals: what is in the way.
+        lost: functions that only ran at boot, and that a part of the change is in.
     """
 
     file: str
@@ -53,6 +56,7 @@ class UnitFix:
     new: UnitObject
     names: KernelNames
     refusals: list[Refusal] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -64,12 +68,15 @@ class Fix:
         units: the files that it was made of.
         ignored: files of the diff that no code is made of.
         asked_keys: static keys that the patch asks at run time.
+        taken, left: what differs in newer headers, and the files took or left.
     """
 
     patch: PatchObject
     units: list[UnitFix]
     ignored: tuple[str, ...]
     asked_keys: int
+    taken: list[HeaderChange]
+    left: list[HeaderChange]
 
 
 def build_fix(
@@ -103,14 +110,19 @@ def build_fix(
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         compiled = list(pool.map(lambda file: _compile(tree, overlay, file), files))
     units = [_judge(file, *objects, image) for file, objects in zip(files, compiled, strict=True) if objects]
+    for unit in units:
+        sources = tree.source / unit.file, overlay.root / unit.file
+        unit.lost = lost_at_boot(unit.comparison.init_code, *sources, overlay.taken)
+        unit.refusals += [Refusal("init-code", unit.file, name, "only ran at boot") for name in unit.lost]
     if not units:
         raise RefusedError([Refusal("no-effect", files[0] if files else overlay.changed[0], "the object", _SAME)])
     refusals = [r for unit in units for r in unit.refusals if not (accept_difference and r.id == "fidelity")]
-    changed = [unit for unit in units if unit.comparison.changed and unit.fidelity.addresses]
-    if not changed and not refusals:
+    running = [unit for unit in units if unit.fidelity.addresses]
+    if not refusals and not any(unit.comparison.changed for unit in running):
         refusals = [Refusal("no-effect", units[0].file, "the object", _SAME)]
     target = ObjectFile()
-    extractors = [Extractor(unit.file, unit.new, unit.comparison, unit.names, target) for unit in changed]
+    # one that has changed nothing may have a new function for another
+    extractors = [Extractor(unit.file, unit.new, unit.comparison, unit.names, target) for unit in running]
     functions = list(_extract(extractors))
     refusals += [refusal for extractor in extractors for refusal in extractor.found.refusals]
     if refusals:
@@ -121,7 +133,8 @@ def build_fix(
         code = Path(folder, "code.o")
         target.write(code)
         patch = merge_patch(code, output, name=name, support=support)
-    return Fix(patch, units, overlay.ignored, sum(extractor.found.asked_keys for extractor in extractors))
+    asked = sum(extractor.found.asked_keys for extractor in extractors)
+    return Fix(patch, units, overlay.ignored, asked, overlay.taken, overlay.left)
 
 
 def _compile(tree: KernelTree, overlay: Overlay, file: str) -> tuple[Path, Path, Path, Path] | None:
@@ -142,8 +155,13 @@ def _differ(old: Path, new: Path) -> bool:
 def _judge(file: str, running: Path, before: Path, after: Path, shipped: Path, image: Image) -> UnitFix:
     fidelity = compare(UnitObject(running), image)
     old, new = UnitObject(before), UnitObject(after)
-    unit = UnitFix(file, fidelity, compare_units(old, new), UnitObject(shipped), KernelNames(image, fidelity, old))
-    unit.refusals = [*_objections(unit, image), *_layout_objections(file, before, after)]
+    comparison = compare_units(old, new)
+    there = still_there(fidelity.addresses, image)
+    comparison.changed += [name for name in comparison.init_code if name in there]
+    comparison.init_code = [name for name in comparison.init_code if name not in there]
+    unit = UnitFix(file, fidelity, comparison, UnitObject(shipped), KernelNames(image, fidelity, old))
+    layouts = {change.name: change for change in (*unlike_kernel(image, after), *changed_layouts(before, after))}
+    unit.refusals = [*_objections(unit, image), *(_layout_refusal(file, change) for change in layouts.values())]
     return unit
 
 
@@ -157,8 +175,6 @@ def _objections(unit: UnitFix, image: Image) -> Iterator[Refusal]:
         return
     for function, difference in fidelity.different.items():
         yield refuse("fidelity", function, f"is not the code that runs: {difference}")
-    for function in comparison.init_code:
-        yield refuse("init-code", function, "only ran at boot")
     for variable in comparison.changed_data:
         yield refuse("data-changed", variable, "exists already, and gets another size or first value")
     for function in comparison.changed:
@@ -173,9 +189,8 @@ def _objections(unit: UnitFix, image: Image) -> Iterator[Refusal]:
             yield refuse("no-site", function, str(error.message).removeprefix(f"{function} "))
 
 
-def _layout_objections(file: str, before: Path, after: Path) -> Iterator[Refusal]:
-    for structure, difference in changed_layouts(before, after):
-        yield Refusal("layout", file, structure, difference)
+def _layout_refusal(file: str, change: LayoutChange) -> Refusal:
+    return Refusal("layout", file, change.name, change.difference, change.member)
 
 
 def _extract(extractors: Sequence[Extractor]) -> Iterator[tuple[str, NewSymbol, int]]:

@@ -8,9 +8,10 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from oddtoc.build.headers import HeaderChange, MergedHeaders
 from oddtoc.build.unit import used_files
 from oddtoc.debian import cache_folder
 from oddtoc.errors import BuildError
@@ -29,12 +30,14 @@ class Overlay:
         old: the root of the tree that it was made from.
         changed: the files that differ, relative to both.
         ignored: files of the diff that no code is made of.
+        merged: headers that differ for these files alone, and what they took of newer ones and left.
     """
 
     root: Path
     old: Path
     changed: tuple[str, ...]
     ignored: tuple[str, ...] = ()
+    merged: MergedHeaders | None = None
 
     @property
     def units(self) -> list[str]:
@@ -46,13 +49,24 @@ class Overlay:
         """The headers among what differs."""
         return [file for file in self.changed if not file.endswith(".c")]
 
+    @property
+    def taken(self) -> list[HeaderChange]:
+        """What the files took of newer headers."""
+        return self.merged.taken if self.merged else []
+
+    @property
+    def left(self) -> list[HeaderChange]:
+        """What they left of newer headers."""
+        return self.merged.left if self.merged else []
+
     def check_used(self, unit: Path) -> None:
         """Whether a unit of the new tree was compiled with the new files.
 
         Raises:
             BuildError: a header was reached by a path through the old tree.
         """
-        changed = {self.old / file for file in self.changed}
+        merged = self.merged.texts() if self.merged else ()
+        changed = {self.old / file for file in (*self.changed, *merged)}
         for path in used_files(unit):
             if path.resolve() in changed:
                 raise BuildError(f"{path} includes the old {path.resolve().name} by a path around the changed one")
@@ -97,8 +111,13 @@ def apply_diff(old: Path, diff: Path) -> Overlay:
     return _overlay(old, names, ignored, patch.encode(errors="surrogateescape"), fill)
 
 
-def take_files(old: Path, new: Path, files: Sequence[str]) -> Overlay:
+def take_files(old: Path, new: Path, files: Sequence[str], merged: MergedHeaders | None = None) -> Overlay:
     """The old tree with some files of another one.
+
+    Args:
+        old, new: the roots of the trees.
+        files: relative to both.
+        merged: the headers for them; those of the old tree if not given.
 
     Raises:
         BuildError: the new tree lacks one, or it is neither C source nor a header.
@@ -108,13 +127,16 @@ def take_files(old: Path, new: Path, files: Sequence[str]) -> Overlay:
     for name in names:
         if not (new / name).is_file():
             raise BuildError(f"{new} has no {name}", advice="name files relative to the trees' roots")
-    content = b"".join((new / name).read_bytes() for name in names)
+    texts = {name: (new / name).read_bytes() for name in names}
+    headers = merged.texts() if merged else {}
+    texts |= {name: text.encode(errors="surrogateescape") for name, text in headers.items()}
 
     def fill(root: Path) -> None:
-        for name in names:
-            shutil.copyfile(new / name, root / name)
+        for name, text in texts.items():
+            (root / name).write_bytes(text)
 
-    return _overlay(old, names, (), content, fill)
+    overlay = _overlay(old, sorted(texts), (), b"\0".join(texts[name] for name in sorted(texts)), fill)
+    return replace(overlay, changed=tuple(names), merged=merged)
 
 
 def _name(chunk: str) -> str | None:

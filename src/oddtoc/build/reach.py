@@ -12,8 +12,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
+from oddtoc.build.refusal import Refusal, RefusedError
 from oddtoc.build.tree import KernelTree
-from oddtoc.errors import BuildError
 
 _GRAPH = ".oddtoc-includes.json"
 _INCLUDE = r'^\s*#\s*include\s+[<"]'
@@ -33,7 +33,7 @@ def units_reached(tree: KernelTree, headers: Iterable[str], *, most: int = MOST_
         most: how many are too many.
 
     Raises:
-        BuildError: there are more.
+        RefusedError: there are more.
     """
     found: set[str] = set()
     built = tree.built_units()
@@ -41,9 +41,8 @@ def units_reached(tree: KernelTree, headers: Iterable[str], *, most: int = MOST_
         reached = _includers(_graph(tree), header)
         units = set(built) if reached & _IN_ALL else reached & set(built)
         if len(found | units) > most:
-            raise BuildError(
-                f"{header} reaches {len(units)} files of the kernel, more than {most}",
-                advice="leave the header out of the diff, where the C files can do without, or give --most-units",
+            raise RefusedError(
+                [Refusal("reach", header, "the header", f"reaches {len(units)} files, more than {most}")]
             )
         found |= units
     return sorted(found)

@@ -10,11 +10,15 @@ from oddtoc.errors import OddtocError, Status
 
 WAYS_OUT = {
     "fidelity": "what runs is not what this source and compiler make; read the difference, then --accept-difference",
-    "not-running": "the file is part of a module or of nothing that runs; modules can't be patched yet",
+    "not-running": "the file is part of a module or of nothing that runs; write patches of modules by hand",
     "init-code": "it ran at boot and is gone; bring its effect about with a callback (oddtoc_callbacks.h)",
     "no-site": "replace its callers instead: write the patch by hand, or change the callers in the diff too",
     "data-changed": "a callback can write the new value, where nothing has copied the old one (oddtoc_callbacks.h)",
     "layout": "objects of the old layout exist; keep it and add members with shadow variables (oddtoc_shadow.h)",
+    "header": "the newer headers can't be had for this file alone; name all files that the fix consists of",
+    "reach": "leave the header out of the diff, where the C files can do without, or give --most-units",
+    "prototype": "name this file too, so that everything that calls or defines the function is part of the patch",
+    "constant": "name the files that use it too, so that all of them go by the same value",
     "section": "the kernel would not look into a patch for this table; change the source so that it is not needed",
     "static-local": "which variable of the running kernel it is can't be told; give it a name of its own",
     "symbol": "name all files that the fix consists of in one diff",
@@ -32,12 +36,14 @@ class Refusal:
         file: the C file, relative to the tree.
         subject: the function, data object, structure or section concerned.
         reason: in words.
+        member: the member of the structure, or the constant of the enumeration, where there is one.
     """
 
     id: str
     file: str
     subject: str
     reason: str
+    member: str = ""
 
     @property
     def way_out(self) -> str:

@@ -6,11 +6,14 @@ import re
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from oddtoc.build.compile import tool
 from oddtoc.build.fix import Fix, build_fix
-from oddtoc.build.overlay import apply_diff, take_files
+from oddtoc.build.newer import take_diff, take_newer
+from oddtoc.build.overlay import apply_diff
 from oddtoc.build.reach import MOST_UNITS
+from oddtoc.build.refusal import RefusedError
 from oddtoc.build.tree import Note, prepare_tree
 from oddtoc.debian import DebianKernel, fetch_kernel
 from oddtoc.debian.apt import Report
@@ -48,8 +51,17 @@ def fix_from_diff(
     _tell_compiler(kernel, note)
     source = source or fetch_source(series, kernel.version, report=report)
     tree = prepare_tree(source, kernel.config, release=kernel.release, note=note)
-    overlay = apply_diff(tree.source, diff)
-    return build_fix(tree, overlay, _image(kernel), output, accept_difference=accept_difference, most_units=most_units)
+    overlay, image = apply_diff(tree.source, diff), _image(kernel)
+    options: dict[str, Any] = {"accept_difference": accept_difference, "most_units": most_units}
+    try:
+        return build_fix(tree, overlay, image, output, **options)
+    except RefusedError as error:
+        if not any(refusal.id in ("layout", "reach") for refusal in error.refusals):
+            raise
+        kept = take_diff(tree, overlay, image)
+        if kept is None:
+            raise
+        return build_fix(tree, kept, image, output, **options)
 
 
 def fix_from_trees(
@@ -63,7 +75,7 @@ def fix_from_trees(
     most_units: int = MOST_UNITS,
     note: Note | None = None,
 ) -> Fix:
-    """Build a patch object from files of a newer tree; all other files, headers too, are those of the old one.
+    """Build a patch object from files of a newer tree, and from what they use of its headers (oddtoc.build.headers).
 
     Args:
         series: of the kernel that runs; the one that was fetched.
@@ -82,8 +94,9 @@ def fix_from_trees(
     kernel = fetch_kernel(series)
     _tell_compiler(kernel, note)
     tree = prepare_tree(old, kernel.config, release=kernel.release, note=note)
-    overlay = take_files(tree.source, new.resolve(), files)
-    return build_fix(tree, overlay, _image(kernel), output, accept_difference=accept_difference, most_units=most_units)
+    image = _image(kernel)
+    overlay = take_newer(tree, new.resolve(), files, image)
+    return build_fix(tree, overlay, image, output, accept_difference=accept_difference, most_units=most_units)
 
 
 def _tell_compiler(kernel: DebianKernel, note: Note | None) -> None:

@@ -82,6 +82,15 @@ class KernelTree:
         units: list[str] = json.loads(place.read_text())
         return units
 
+    def generate(self, file: str) -> None:
+        """Let kbuild compile a file, which makes the headers that it generates for its folder.
+
+        Raises:
+            BuildError: make fails.
+        """
+        with locked(self.build.parent / f"{self.build.name}.lock"):
+            _make(self, [f"{file[:-2]}.o"])
+
     def _remember(self, file: str, words: list[str]) -> None:
         place = self._place(file)
         place.parent.mkdir(exist_ok=True)

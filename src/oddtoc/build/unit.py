@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -19,6 +21,12 @@ from oddtoc.build.tree import KernelTree
 from oddtoc.debian import cache_folder
 from oddtoc.errors import BuildError
 
+_PLAIN = {**os.environ, "LC_ALL": "C"}
+"""The compiler's words, without a language and its quotation marks."""
+_LACKING = re.compile(r"fatal error: \S+\.h: No such file")
+_WRONG = ("implicit-function-declaration", "implicit-int", "incompatible-pointer-types", "int-conversion")
+"""What old headers can make of a newer file that would compile and be wrong: pointers that become int, and the like."""
+_ERRORS = ("-Wno-error", *(f"-Werror={kind}" for kind in _WRONG))
 _ONE_BY_ONE = ("-ffunction-sections", "-fdata-sections")
 
 
@@ -26,7 +34,13 @@ class Flavour(Enum):
     """What an object is compiled for; the value is the options for it."""
 
     RUNNING = ("-g0", "-ffunction-sections")
-    COMPARED = ("-gbtf", *_ONE_BY_ONE, "-D__LINE__=0", "-Wno-builtin-macro-redefined")
+    COMPARED = (
+        "-gbtf",
+        "-fno-eliminate-unused-debug-types",
+        *_ONE_BY_ONE,
+        "-D__LINE__=0",
+        "-Wno-builtin-macro-redefined",
+    )
     SHIPPED = ("-g0", *_ONE_BY_ONE)
 
 
@@ -47,11 +61,17 @@ def compile_unit(tree: KernelTree, file: str, flavour: Flavour, root: Path | Non
     """
     root = root or tree.source
     words = [word.replace(str(tree.source), str(root)) for word in tree.commands([file])[file]]
-    command = [*words, "-w", *flavour.value]
+    command = [*words, *_ERRORS, *flavour.value]
     identity = "\0".join([*command, str(root), file, str(tree.build)])
     slot = cache_folder() / "objects" / hashlib.sha256(identity.encode()).hexdigest()[:32]
     if not _is_fresh(slot):
-        _compile(command, tree, root / file, slot)
+        try:
+            _compile(command, tree, root / file, slot)
+        except BuildError as error:
+            if not _LACKING.search(error.output):
+                raise
+            tree.generate(file)
+            _compile(command, tree, root / file, slot)
     return slot / "unit.o"
 
 
@@ -62,7 +82,7 @@ def _compile(command: list[str], tree: KernelTree, source: Path, slot: Path) -> 
         work.mkdir()
         output, dependencies = work / "unit.o", work / "unit.d"
         full = [*command, "-MD", "-MF", str(dependencies), "-MT", "unit", "-c", "-o", str(output), str(source)]
-        result = subprocess.run(full, cwd=tree.build, capture_output=True, text=True, check=False)
+        result = subprocess.run(full, cwd=tree.build, capture_output=True, text=True, check=False, env=_PLAIN)
         if result.returncode:
             errors = [line for line in result.stderr.splitlines() if "error:" in line] or ["the compiler failed"]
             raise BuildError(f"{source} does not compile", output=result.stderr, advice=errors[0])
@@ -76,6 +96,21 @@ def _compile(command: list[str], tree: KernelTree, source: Path, slot: Path) -> 
             # another run was faster, with the same result
             if not (slot / "unit.o").exists():
                 raise
+
+
+def included_headers(tree: KernelTree, file: str, root: Path) -> list[str]:
+    """The headers that a file of another tree includes there, as this kernel is configured: relative to the root.
+
+    Raises:
+        BuildError: the preprocessor does not get through.
+    """
+    words = [word.replace(str(tree.source), str(root)) for word in tree.commands([file])[file]]
+    command = [*words, "-w", "-M", "-MG", "-MT", "unit", str(root / file)]
+    result = subprocess.run(command, cwd=tree.build, capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise BuildError(f"{root / file} can't be preprocessed", output=result.stderr)
+    names = [os.path.normpath(path) for path in result.stdout.replace("\\\n", " ").split()[1:]]
+    return [path.removeprefix(f"{root}/") for path in names if path.startswith(f"{root}/") and path.endswith(".h")]
 
 
 def used_files(unit: Path) -> list[Path]:

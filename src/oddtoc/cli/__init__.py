@@ -23,6 +23,8 @@ from oddtoc.cli import (
     report,
     scan,
     schema,
+    top,
+    trace,
     trust,
 )
 from oddtoc.cli.command import Command
@@ -56,6 +58,8 @@ for _command in (
     lab.lab,
     prove.prove,
     explain.explain,
+    trace.trace,
+    top.top,
     schema.schema,
     demo.demo,
     demo_process.demo_process,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from oddtoc.cli.complete import mechanisms, targets
-from oddtoc.cli.options import Format, Output, Vmlinux
+from oddtoc.cli.options import Format, Output, Vmlinux, write_page
 
 if TYPE_CHECKING:
     from oddtoc.explain.story import Story
@@ -144,14 +144,9 @@ def _print(story: Story, output: Format) -> None:
 
 
 def _write(story: Story, html: Path | None, svg: Path | None) -> None:
-    from oddtoc.errors import OddtocError
     from oddtoc.report.explain import story_as_page
     from oddtoc.report.picture import story_as_picture
 
     for path, made in ((html, story_as_page), (svg, story_as_picture)):
-        if path is None:
-            continue
-        try:
-            path.write_text(made(story), encoding="utf-8")
-        except OSError as error:
-            raise OddtocError(f"{path} can't be written: {error.strerror}") from error
+        if path is not None:
+            write_page(path, made(story))

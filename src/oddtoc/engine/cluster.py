@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from typing import Any, Final
 
 from oddtoc.engine.identity import identity
 from oddtoc.engine.loop import Engine, Lost
-from oddtoc.errors import ClusterError, LibraryError, UsageError
+from oddtoc.errors import ClusterError, LibraryError, OddtocError, UsageError
 
 _ADDRESS: Final = re.compile(r"[a-z]+://\S+:\d+")
 _CONNECT: Final = 5.0
@@ -68,7 +69,7 @@ class Cluster(Engine):
             raise ClusterError(
                 f"no worker has the resource {need}", advice=f"start one that has: dask worker --resources {need}=1"
             )
-        future: Future[Any] = self._executor.submit(work, item, resources={need: 1} if need else None)
+        future: Future[Any] = self._executor.submit(_do, work, item, resources={need: 1} if need else None)
         return future
 
     def result(self, work: Callable[[Any], Any], item: Any, future: Future[Any]) -> Any:  # noqa: ARG002
@@ -148,6 +149,16 @@ class Cluster(Engine):
         return ClusterError(
             f"the scheduler at {self._scheduler} does not answer any more", advice="start it and give the same command"
         )
+
+
+def _do(work: Callable[[Any], Any], item: Any) -> Any:
+    """A bug's traceback as text: not every error of others finds its way back, and Dask waits for it without end."""
+    try:
+        return work(item)
+    except OddtocError:
+        raise
+    except Exception:
+        raise RuntimeError(f"on a worker:\n{traceback.format_exc()}") from None
 
 
 def _connected(scheduler: str) -> Any:

@@ -22,7 +22,7 @@ from oddtoc.live.journal import PatchStatus
 from oddtoc.live.plan import Plan
 from oddtoc.live.record import FunctionRecord
 from oddtoc.live.session import DEFAULT_TIMEOUT, Session
-from oddtoc.mechanism.catalog import AUTO
+from oddtoc.mechanism.catalog import AUTO, by_name
 from oddtoc.trust.signature import signature_of
 
 _AGAIN: Final = 0.2
@@ -42,6 +42,9 @@ class Manner:
         mechanism: a mechanism's name, or auto.
         which: choices for names that stand more than once.
         replace: take the place of all that is applied.
+
+    Raises:
+        MechanismError: no mechanism has that name.
     """
 
     remote: bool = False
@@ -50,6 +53,10 @@ class Manner:
     mechanism: str = AUTO
     which: Mapping[str, str] = field(default_factory=dict)
     replace: bool = False
+
+    def __post_init__(self) -> None:
+        if self.mechanism != AUTO:
+            by_name(self.mechanism)
 
 
 @dataclass(frozen=True)
@@ -222,7 +229,7 @@ def _connected(target: FleetTarget, manner: Manner) -> Iterator[Session]:
     limit = time.monotonic() + manner.timeout
     while True:
         try:
-            session = Session.open(target.address, vmlinux=target.vmlinux, remote=manner.remote)
+            session = Session.open(target.address, vmlinux=target.vmlinux, modules=target.modules, remote=manner.remote)
             break
         except TargetInUseError:
             if time.monotonic() > limit:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from oddtoc.errors import ImageError, SymbolError
 from oddtoc.image.elf import Image
@@ -21,7 +22,10 @@ _TYPE = struct.Struct("<III")
 _MEMBER = struct.Struct("<III")
 _PARAMETER = struct.Struct("<II")
 _ENUMERATOR = struct.Struct("<Ii")
-_STRUCT, _UNION, _ENUM, _FUNC, _FUNC_PROTO = 4, 5, 6, 12, 13
+_ARRAY_TAIL = struct.Struct("<III")
+_POINTER, _ARRAY, _STRUCT, _UNION, _ENUM, _FUNC, _FUNC_PROTO = 2, 3, 4, 5, 6, 12, 13
+_SIZED = (1, _STRUCT, _UNION, _ENUM, 16, 19)
+"""Kinds whose entry holds a size (bytes): also integers, floating point numbers and enumerations of 64 bits."""
 _MODIFIERS = frozenset((8, 9, 10, 11, 18))
 """typedef, volatile, const, restrict, type tag: they lead to the type that they modify."""
 _TAIL = {1: (4, 0), 3: (12, 0), 4: (0, 12), 5: (0, 12), 6: (0, 8), 13: (0, 8), 14: (4, 0), 15: (0, 12)}
@@ -29,6 +33,7 @@ _TAIL |= {17: (4, 0), 19: (0, 12)}
 """By kind: bytes behind the entry, and bytes for each of its `vlen`. Others have none."""
 _LAST_KIND = 19
 _DEEPEST = 32
+_MOST_MEMBERS = 100_000
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,19 @@ class Member:
     name: str
     bits: int
     type: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a type is laid out.
+
+    Attributes:
+        size: bytes.
+        members: path of a member -> offset and size, in bits; constant of an enumeration -> value and size.
+    """
+
+    size: int
+    members: dict[str, tuple[int, int]]
 
 
 class Btf:
@@ -113,24 +131,25 @@ class Btf:
         """
         return self._entry(self._find(structure, _STRUCT, _UNION))[3]
 
-    def layouts(self) -> dict[str, tuple[int, dict[str, int]]]:
-        """Every structure and union that has a name: its size (bytes) and where its members are (bits); members
-        without names stand under their numbers. Every enumeration too: its size, and its constants.
+    def layouts(self) -> Iterator[tuple[str, Layout]]:
+        """Every structure and union that has a name, with it, and every enumeration, as `enum NAME` or `enum`.
+
+        An image may have several of one name.
 
         Raises:
             ImageError: an entry is malformed.
         """
-        found: dict[str, tuple[int, dict[str, int]]] = {}
         for number in range(1, len(self._places) + 1):
-            name, kind, _, size, _ = self._entry(number)
-            if not name:
-                continue
-            if kind in (_STRUCT, _UNION):
-                members = enumerate(self._members(number))
-                found.setdefault(self._name(name), (size, {m.name or str(index): m.bits for index, m in members}))
-            elif kind == _ENUM:
-                found.setdefault(f"enum {self._name(name)}", (size, self._constants(number)))
-        return found
+            at, kind, _, size, _ = self._entry(number)
+            name = self._name(at)
+            if kind == _ENUM:
+                constants = {constant: (value, size * 8) for constant, value in self._constants(number).items()}
+                yield f"enum {name}".rstrip(), Layout(size, constants)
+            elif name and kind in (_STRUCT, _UNION):
+                members = dict(islice(self._flat_members(number, "", 0, 0), _MOST_MEMBERS + 1))
+                if len(members) > _MOST_MEMBERS:
+                    raise ImageError(f"{name} has more members in the BTF data than a structure can have")
+                yield name, Layout(size, members)
 
     def prototype(self, function: str) -> Prototype:
         """What a function takes.
@@ -193,6 +212,50 @@ class Btf:
             # with kind_flag set the upper byte is the size of a bit field
             found.append(Member(self._name(name), offset & 0xFFFFFF if is_packed else offset, kind))
         return found
+
+    def _flat_members(self, number: int, prefix: str, start: int, depth: int) -> Iterator[tuple[str, tuple[int, int]]]:
+        """Path, and offset and size (bits), of all members, those of members whose type has no name among them."""
+        if depth > _DEEPEST:
+            raise ImageError("structures in the BTF data stand in each other without end")
+        for member, width in zip(self._members(number), self._widths(number), strict=True):
+            path = prefix + member.name
+            if member.name:
+                yield path, (start + member.bits, width or self._bits(member.type))
+            inner = self._element(member.type)
+            at, kind, *_ = self._entry(inner) if inner else (0, 0)
+            if kind in (_STRUCT, _UNION) and not self._name(at):
+                inside = f"{path}." if member.name else prefix
+                yield from self._flat_members(inner, inside, start + member.bits, depth + 1)
+
+    def _widths(self, number: int) -> list[int]:
+        """The sizes (bits) of bit fields among the members; 0 for others."""
+        place, count = self._entry(number)[4], self._entry(number)[2]
+        is_packed = _TYPE.unpack_from(self._types, self._places[number - 1])[1] >> 31
+        entries = (_MEMBER.unpack_from(self._types, place + _MEMBER.size * index) for index in range(count))
+        return [offset >> 24 if is_packed else 0 for _, _, offset in entries]
+
+    def _element(self, number: int) -> int:
+        """The type that an array of arrays, or a modified type, is made of."""
+        number = self._unmodified(number)
+        for _ in range(_DEEPEST):
+            if not number or self._entry(number)[1] != _ARRAY:
+                return number
+            element: int = _ARRAY_TAIL.unpack_from(self._types, self._entry(number)[4])[0]
+            number = self._unmodified(element)
+        raise ImageError("arrays in the BTF data have arrays in each other without end")
+
+    def _bits(self, number: int, depth: int = 0) -> int:
+        """The size of a type (bits); 0 if it has none."""
+        if depth > _DEEPEST:
+            raise ImageError("arrays in the BTF data have arrays in each other without end")
+        number = self._unmodified(number)
+        if not number:
+            return 0
+        _, kind, _, size, place = self._entry(number)
+        if kind == _ARRAY:
+            element, _, count = _ARRAY_TAIL.unpack_from(self._types, place)
+            return int(count) * self._bits(element, depth + 1)
+        return 64 if kind == _POINTER else int(size) * 8 if kind in _SIZED else 0
 
     def _constants(self, number: int) -> dict[str, int]:
         count, place = self._entry(number)[2], self._entry(number)[4]

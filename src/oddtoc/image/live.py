@@ -26,6 +26,16 @@ def live_entries(image: Image, read_many: ReadMany, symbols: Iterable[Symbol]) -
     Raises:
         NoSiteError: the words at an entry are those of no known shape.
     """
+    entries = []
+    for found in known_entries(image, read_many, symbols):
+        if isinstance(found, NoSiteError):
+            raise found
+        entries.append(found)
+    return entries
+
+
+def known_entries(image: Image, read_many: ReadMany, symbols: Iterable[Symbol]) -> list[Entry | NoSiteError]:
+    """`live_entries`, with the error in place of each entry that is of no known shape."""
     symbols = list(symbols)
     # before the first function of a module nothing is mapped
     starts = [entry_range(symbol)[0] for symbol in symbols]
@@ -44,4 +54,10 @@ def live_entries(image: Image, read_many: ReadMany, symbols: Iterable[Symbol]) -
 
         return read_word
 
-    return [image.entry(symbol, reader(index)) for index, symbol in enumerate(symbols)]
+    def entry(index: int) -> Entry | NoSiteError:
+        try:
+            return image.entry(symbols[index], reader(index))
+        except NoSiteError as error:
+            return error
+
+    return [entry(index) for index in range(len(symbols))]

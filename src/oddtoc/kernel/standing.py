@@ -21,6 +21,7 @@ from oddtoc.kernel.pagetable import PageTables
 from oddtoc.kernel.stacks import Walker
 from oddtoc.kernel.tasks import Task
 from oddtoc.places import Zone, Zones
+from oddtoc.slots import ReturnSlots, kept_in_slots
 
 _NOTHING: Addresses = np.empty(0, np.uint64)
 
@@ -51,9 +52,11 @@ class Lookout:
         image: the kernel's image.
         hidden: where tracers keep return addresses.
         hideouts: addresses that stand for others.
+        slots: return addresses that traces keep.
     """
 
-    def __init__(self, image: Image, hidden: Hidden, hideouts: Hideouts) -> None:
+    def __init__(self, image: Image, hidden: Hidden, hideouts: Hideouts, slots: Sequence[ReturnSlots] = ()) -> None:
+        self._slots = slots
         self._hidden = hidden
         self._hideouts = hideouts
         self._walker = Walker(image, hideouts)
@@ -79,6 +82,7 @@ class Lookout:
             context, words = contexts[index], stacks[index]
             kept = self._kept(context, words, read_many)
             walk = self._walker.walk(context, words, kept)
+            walk.words |= kept_in_slots(walk.words, self._slots, read_many)
             counted = np.array(sorted(walk.words), np.uint64)
             found = counted[zones.holds(counted)]
             if len(found):

@@ -52,17 +52,22 @@ class Collection:
         return writes
 
 
-def collect(journal: Journal, rooms: Sequence[Span], look: Look) -> Collection:
+def collect(journal: Journal, rooms: Sequence[Span], look: Look, *, temporary_only: bool = False) -> Collection:
     """Decide what can be given back. Nothing is written.
 
     Args:
         journal: of the target, its states settled.
         rooms: where payloads may be.
         look: asks the target.
+        temporary_only: leave patches as they are.
     """
     free: list[JournalEntry] = []
     kept: list[tuple[Record, str]] = []
-    reverted = [entry for entry in journal.contents.entries if entry.state is State.REVERTED]
+    reverted = [
+        entry
+        for entry in journal.contents.entries
+        if entry.state is State.REVERTED and (entry.record.temporary or not temporary_only)
+    ]
     for entry in reverted:
         reason = _FOREIGN if _is_foreign(entry, journal, rooms) else entry.record.pinned
         if reason:

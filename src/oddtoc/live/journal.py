@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import cached_property
 
 from oddtoc.errors import StateError
 from oddtoc.kernel.running import ReadMany
-from oddtoc.live.record import Change, FunctionRecord, Record
+from oddtoc.live.record import SLOTS, STUBS, Change, FunctionRecord, Record
 from oddtoc.live.store import JournalEntry, State, Write, read_journal, state_write
 from oddtoc.places import Span
+from oddtoc.slots import ReturnSlots
 
 
 class Condition(Enum):
@@ -197,10 +199,17 @@ class Journal:
         return words[-1] if words else changes[0][1].old
 
     def _in_force(self, address: int) -> Iterable[tuple[PatchStatus, Change]]:
+        return self._changes_in_force.get(address, ())
+
+    @cached_property
+    def _changes_in_force(self) -> dict[int, list[tuple[PatchStatus, Change]]]:
+        """By address, oldest first."""
+        found: dict[int, list[tuple[PatchStatus, Change]]] = {}
         for status in self.patches:
             for function, condition in status.functions:
-                if condition.in_force:
-                    yield from ((status, change) for change in function.changes if change.address == address)
+                for change in function.changes if condition.in_force else ():
+                    found.setdefault(change.address, []).append((status, change))
+        return found
 
     @property
     def left_hooks(self) -> list[FunctionRecord]:
@@ -238,6 +247,17 @@ class Journal:
     def spans(self) -> list[Span]:
         """Memory that payloads hold, also those of reverted patches: somebody may still be in one."""
         return [span for entry in self.contents.entries for span in entry.record.spans.values() if span.size > 0]
+
+    @property
+    def return_slots(self) -> list[ReturnSlots]:
+        """Where traces keep return addresses, also those that were taken back: somebody may still come back there."""
+        spans = [entry.record.spans for entry in self.contents.entries]
+        return [ReturnSlots(one[STUBS], one[SLOTS]) for one in spans if STUBS in one and SLOTS in one]
+
+    @property
+    def left_over(self) -> list[PatchStatus]:
+        """What is in force and was to be temporary."""
+        return [status for status in self.patches if status.record.temporary and status.present]
 
     @property
     def next_serial(self) -> int:

@@ -240,7 +240,7 @@ def _redirected(journal: Journal) -> dict[int, Mechanism]:
         function.entry: by_name(function.mechanism)
         for status in journal.patches
         for function, condition in status.functions
-        if condition.in_force
+        if condition.in_force and not status.record.temporary
     }
 
 

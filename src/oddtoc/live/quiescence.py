@@ -7,7 +7,7 @@ stop is short; what has changed since is noticed inside.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -25,6 +25,8 @@ from oddtoc.live.running import Running, Threads
 from oddtoc.mechanism.catalog import by_name
 from oddtoc.mechanism.mark import is_marked
 from oddtoc.places import Span, Zone, Zones
+from oddtoc.slots import ReturnSlots, returned
+from oddtoc.target.pause import uninterrupted
 from oddtoc.target.qemu import Cpu, QemuTarget, Stopped
 
 _LOCKS = ("text_mutex", "ftrace_lock", "jump_label_mutex", "kprobe_mutex")
@@ -41,13 +43,18 @@ class KernelThreads:
     Args:
         kernel: the kernel.
         target: where it runs.
+        find_slots: says which return addresses traces keep.
     """
 
-    def __init__(self, kernel: RunningKernel, target: QemuTarget) -> None:
+    def __init__(
+        self, kernel: RunningKernel, target: QemuTarget, find_slots: Callable[[], Sequence[ReturnSlots]]
+    ) -> None:
+        self._find_slots = find_slots
         self._kernel = kernel
         self._target = target
         symbols = kernel.image.symbols
         self._lookout: Lookout | None = None
+        self._slots: Sequence[ReturnSlots] = ()
         self._locks = {symbol.address: name for name in _LOCKS for symbol in symbols.find(name)}
 
     def prepare(self) -> None:
@@ -63,7 +70,8 @@ class KernelThreads:
                 complete = finder.explore(stopped.read_many, _TASKS_IN_ONE_STOP)
         # what takes long is made now and not inside a stop; other modules may be looked at than the last time
         hideouts = Hideouts.of(self._kernel.image, self._kernel.code_rooms)
-        self._lookout = Lookout(self._kernel.image, self._offsets.hidden, hideouts)
+        self._slots = self._find_slots()
+        self._lookout = Lookout(self._kernel.image, self._offsets.hidden, hideouts, self._slots)
         self._contexts  # noqa: B018
         self._kernel.place(next(iter(self._locks), 0))
 
@@ -78,6 +86,21 @@ class KernelThreads:
         with self._target.stopped() as stopped:
             cpus, memory = stopped.look(self.requests())
             return self.obstacle(zones, stopped, cpus, memory)
+
+    def release(self) -> None:
+        """Put return addresses that traces keep back onto the stacks that they were taken from, where they are found.
+
+        Who holds one in a register comes back through the trace: its slot stays as it is.
+        """
+        self.prepare()
+        with uninterrupted(), self._target.stopped() as stopped:
+            cpus, memory = stopped.look(self.requests())
+            tasks = self._finder.settle(memory[len(self._locks) :], stopped.read_many)
+            spans = {span for context in self._contexts.contexts(tasks, cpus) for span in context.stacks}
+            writes = []
+            for span, content in zip(spans, stopped.read_many([(s.start, s.size) for s in spans]), strict=True):
+                writes += returned(span.start, content, self._slots, stopped.read_many)
+            stopped.write_many(writes)
 
     def requests(self) -> list[tuple[int, int]]:
         """What `obstacle` wants to have read: (address, size in bytes) each."""

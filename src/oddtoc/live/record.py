@@ -16,6 +16,8 @@ from oddtoc.errors import RecordError
 from oddtoc.places import Span
 
 _64 = 1 << 64
+STUBS, SLOTS = "stubs", "slots"
+"""The areas of a record in which a trace has its return stubs, and keeps return addresses."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,8 @@ class Record:
         hooks: functions that are redirected while callbacks run.
         module: the module of the kernel that it changes; empty for the kernel proper, and in a process.
         module_at: the address of its `struct module`, which tells one loading from the next.
+        temporary: it is there for as long as one command runs. Whoever finds it later, with that command dead, takes it
+            back.
     """
 
     name: str
@@ -81,6 +85,7 @@ class Record:
     hooks: tuple[FunctionRecord, ...] = ()
     module: str = ""
     module_at: int = 0
+    temporary: bool = False
 
     def encode(self) -> bytes:
         """The body of its entry."""
@@ -121,6 +126,7 @@ def decode(body: bytes, place: int) -> Record:
             hooks=hooks,
             module=_text(plain.get("module", "")),
             module_at=_address(plain.get("module_at", 0)),
+            temporary=_flag(plain.get("temporary", False)),
         )
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise RecordError(f"the journal entry at {place:#x} is damaged: {error}", address=place) from error

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from oddtoc.errors import BusyError
+from oddtoc.errors import BusyError, NoSiteError
 from oddtoc.image.elf import Image
 from oddtoc.image.entry import Entry
-from oddtoc.image.symbols import Symbol
+from oddtoc.image.symbols import Symbol, SymbolTable
 from oddtoc.kernel.modulelist import LoadedAt
 from oddtoc.link.payload import Outside
 from oddtoc.places import Rooms, Span, Zone, Zones
@@ -90,6 +90,9 @@ class Threads(Protocol):
     def standing_in(self, spans: Iterable[Span]) -> BusyError | None:
         """Who stands in some memory or will return into it, in a stop of its own."""
 
+    def release(self) -> None:
+        """Put return addresses that traces keep back where they were taken from."""
+
     def requests(self) -> list[tuple[int, int]]:
         """What `obstacle` wants to have read."""
 
@@ -136,6 +139,13 @@ class Subject(Protocol):
 
     def entries(self, symbols: Iterable[Symbol]) -> list[Entry]:
         """The entries of functions, told from the live words."""
+
+    def known_entries(self, symbols: Iterable[Symbol]) -> list[Entry | NoSiteError]:
+        """`entries`, with an error for each whose words are of no known shape."""
+
+    @property
+    def tables(self) -> Sequence[SymbolTable]:
+        """All symbols that are known."""
 
     def branch_place(self, symbol: Symbol, entry: Entry, *, compiled: bool = False) -> int:
         """The word that takes the branch; NoSiteError where there is none.

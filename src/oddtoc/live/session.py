@@ -18,6 +18,7 @@ from oddtoc.live.collect import Collection, Look, collect
 from oddtoc.live.commit import Commit, carry_out
 from oddtoc.live.journal import Condition, Journal, PatchStatus
 from oddtoc.live.keeper import Keeper, admitted, logged_apply, logged_revert, logged_room
+from oddtoc.live.leftover import take_back
 from oddtoc.live.moduleroom import lacks_room, make_room
 from oddtoc.live.moves import moves
 from oddtoc.live.outcome import Outcome as Outcome
@@ -30,6 +31,7 @@ from oddtoc.live.tables import TABLES
 from oddtoc.mechanism.catalog import AUTO
 from oddtoc.process.running import RunningProcess
 from oddtoc.process.threads import ProcessThreads
+from oddtoc.slots import ReturnSlots
 from oddtoc.target.connect import connect, parse_target
 from oddtoc.target.pause import Pause
 from oddtoc.target.process import ProcessTarget
@@ -63,7 +65,7 @@ class Session:
         kernel = RunningKernel(image, target.read_many, modules)
         kernel.check_identity()
         target.mapping = kernel
-        self._hold(target, name, kernel, lambda: KernelThreads(kernel, target))
+        self._hold(target, name, kernel, lambda: KernelThreads(kernel, target, self._slots))
 
     def _hold(self, target: Target, name: str, running: Running, threads: Callable[[], Threads]) -> None:
         self.target = target
@@ -137,7 +139,7 @@ class Session:
     def _of_process(cls, target: ProcessTarget, name: str) -> Session:
         process = RunningProcess(target)
         session = cls.__new__(cls)
-        session._hold(target, name, process, lambda: ProcessThreads(process, target))
+        session._hold(target, name, process, lambda: ProcessThreads(process, target, session._slots))
         return session
 
     def __enter__(self) -> Session:
@@ -265,6 +267,9 @@ class Session:
             MechanismError: it can't be done without looking at stacks.
         """
         first = len(self.target.pauses)
+        ended = self.end_temporary(timeout=timeout)
+        if ended and name in ended.name.split():
+            return ended
         journal = self.journal()
         commit = self._revert_commit(journal, name)
         status = journal.find(name)
@@ -281,6 +286,19 @@ class Session:
             timeout=timeout,
         )
         return self._outcome(name, pause, first, immediate)
+
+    def end_temporary(self, *, timeout: float = DEFAULT_TIMEOUT) -> Outcome | None:
+        """Take back what was to last as long as one command: nobody else has this target, so that command has ended.
+
+        Returns:
+            What that did; `name` has all names. None if there was nothing.
+        """
+        first = len(self.target.pauses)
+        journal = self.journal()
+        if not journal.left_over:
+            return None
+        names, pause = take_back(self.target, journal, self.keeper, timeout=timeout)
+        return self._outcome(names, pause, first, immediate=True)
 
     def settle(self, *, timeout: float = DEFAULT_TIMEOUT) -> None:
         """Put right what a killed run left behind: states of records, and hooks of callbacks."""
@@ -317,21 +335,29 @@ class Session:
         state = state_write(status.entry.address, State.REVERTED)
         return Commit(moves(journal, [status]), [state], accepted=True)
 
-    def plan_gc(self, look: Look | None = None) -> Collection:
-        """What `gc` would give back, and what not and why."""
-        return collect(self.journal(), self.running.payloads, look or self.threads.standing_in)
+    def _slots(self) -> list[ReturnSlots]:
+        return self.journal().return_slots
 
-    def gc(self, look: Look | None = None) -> Collection:
+    def plan_gc(self, look: Look | None = None, *, temporary_only: bool = False) -> Collection:
+        """What `gc` would give back, and what not and why."""
+        look = look or self.threads.standing_in
+        return collect(self.journal(), self.running.payloads, look, temporary_only=temporary_only)
+
+    def gc(self, look: Look | None = None, *, temporary_only: bool = False) -> Collection:
         """Give back the memory and the records of reverted patches that nobody can be in or come back to.
 
         Args:
             look: says who stands in some spans, or will return into them; looks at all threads if not given.
+            temporary_only: leave patches as they are.
 
         Returns:
             What was given back; and what was not, with the reason for each.
         """
+        self.end_temporary()
         self.settle()
-        collection = self.plan_gc(look)
+        if self._slots():
+            self.threads.release()
+        collection = self.plan_gc(look, temporary_only=temporary_only)
         for write in collection.writes:
             self.target.write_many([write])
         contents = self.journal().contents

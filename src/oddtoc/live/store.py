@@ -87,7 +87,9 @@ def entry_bytes(record: Record, state: State) -> bytes:
     """
     body = record.encode()
     if len(body) > _LONGEST_BODY:
-        raise RoomError(f"the record of {record.name} is {len(body)} bytes long", advice="split the patch")
+        raise RoomError(
+            f"the record of {record.name} is {len(body)} bytes long", advice="split the patch, or trace fewer functions"
+        )
     capacity = -(-(HEADER.size + len(body)) // ALIGNMENT) * ALIGNMENT
     header = HEADER.pack(MAGIC, state, capacity, len(body), zlib.crc32(body))
     return (header + body).ljust(capacity, b"\0")

@@ -146,6 +146,9 @@ _ALL = {
 MECHANISMS: dict[str, Mechanism] = {name: _ALL[name] for name in dict.fromkeys((*_IN_USE, *_ALL))}
 """All that can be asked for by name; the three in general use first."""
 
+PASS_THROUGH = Mechanism("pass-through", "calls are counted and go on as if nothing had been there")
+"""What a trace uses (trace/passage.h). It redirects nothing, so nobody asks for it by name."""
+
 AUTOMATIC: tuple[Mechanism, ...] = (MECHANISMS["shared-toc"], MECHANISMS["guarded/slot"])
 """Cheapest first: `auto` takes the first whose conditions hold."""
 

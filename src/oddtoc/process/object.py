@@ -11,7 +11,7 @@ from oddtoc.errors import AmbiguousSymbolError, MismatchError, NoSiteError, Symb
 from oddtoc.image.elf import Image
 from oddtoc.image.entry import Entry
 from oddtoc.image.flow import flow_of
-from oddtoc.image.live import live_entries
+from oddtoc.image.live import known_entries, live_entries
 from oddtoc.image.symbols import Symbol, SymbolTable
 from oddtoc.places import Rooms, Span, Zone
 from oddtoc.process.imports import bound_to
@@ -115,8 +115,17 @@ class LoadedObject:
 
     def entries(self, symbols: Iterable[Symbol]) -> list[Entry]:
         """The entries of functions, told from the live words; the branch goes to the local entry."""
-        found = live_entries(self.image, self.read_many, symbols)
-        return [replace(entry, site=None, site_kind=None, behind=entry.local_entry) for entry in found]
+        return [_without_site(entry) for entry in live_entries(self.image, self.read_many, symbols)]
+
+    def known_entries(self, symbols: Iterable[Symbol]) -> list[Entry | NoSiteError]:
+        """`entries`, with an error for each whose words are of no known shape."""
+        found = known_entries(self.image, self.read_many, symbols)
+        return [one if isinstance(one, NoSiteError) else _without_site(one) for one in found]
+
+    @property
+    def tables(self) -> Sequence[SymbolTable]:
+        """All symbols that are known, those of its debug file behind its own."""
+        return self._tables
 
     def branch_place(self, symbol: Symbol, entry: Entry, *, compiled: bool = True) -> int:
         """The word that takes the branch: the first one of the local entry, compiled C or not.
@@ -217,3 +226,8 @@ class LoadedObject:
             f"{name} is an IFUNC, and which implementation was chosen can't be told: no object has called it yet",
             advice="call something else, or the implementation by its own name",
         )
+
+
+def _without_site(entry: Entry) -> Entry:
+    """Functions of processes have none: the branch goes to the local entry."""
+    return replace(entry, site=None, site_kind=None, behind=entry.local_entry)

@@ -64,6 +64,11 @@ class RunningProcess:
         files = dict.fromkeys(m.path for m in self.mappings if m.path.startswith("/") and m.is_executable)
         return sorted(files, key=lambda path: (path != self._program, -self._code_of(path).start))
 
+    @property
+    def program(self) -> str:
+        """The base name of what was executed."""
+        return PurePosixPath(self._program.removesuffix(_DELETED)).name
+
     @cached_property
     def _program(self) -> str:
         """The path of what was executed: ELF auxiliary vector, AT_PHDR, points into it."""

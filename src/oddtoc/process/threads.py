@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from oddtoc.places import Span, Zone, Zones
 from oddtoc.process.maps import Mapping, parse_maps
 from oddtoc.process.running import RunningProcess
 from oddtoc.process.stacks import Walk
+from oddtoc.slots import ReturnSlots, kept_in_slots
 from oddtoc.target.process import ProcessTarget, StoppedProcess
 from oddtoc.target.thread import Thread
 
@@ -26,15 +27,21 @@ class ProcessThreads:
     Args:
         process: the process.
         target: where it runs.
+        find_slots: says which return addresses traces keep.
     """
 
-    def __init__(self, process: RunningProcess, target: ProcessTarget) -> None:
+    def __init__(
+        self, process: RunningProcess, target: ProcessTarget, find_slots: Callable[[], Sequence[ReturnSlots]]
+    ) -> None:
+        self._find_slots = find_slots
+        self._slots: Sequence[ReturnSlots] = ()
         self._process = process
         self._target = target
         self._mappings: list[Mapping] = []
 
     def prepare(self) -> None:
         """Find the stacks, while the process runs."""
+        self._slots = self._find_slots()
         self._read_mappings()
 
     def standing_in(self, spans: Iterable[Span]) -> BusyError | None:
@@ -43,6 +50,9 @@ class ProcessThreads:
         zones = Zones(Zone(span, f"the code at {span.start:#x}") for span in spans)
         with self._target.stopped() as stopped:
             return self.obstacle(zones, stopped, stopped.cpus(), [])
+
+    def release(self) -> None:
+        """Nothing: calls of a process come back soon, or stay where they are."""
 
     def requests(self) -> list[tuple[int, int]]:
         """Nothing: where stacks are is told by the registers."""
@@ -62,6 +72,8 @@ class ProcessThreads:
         del memory
         try:
             walks = self._walked(stopped, cpus)
+            for walk in walks:
+                walk.words |= kept_in_slots(walk.words, self._slots, stopped.read_many)
         except FaultError as error:
             return BusyError(f"a stack can't be read: {error.message}", address=error.address, advice=_LATER)
         for thread, walk in zip(cpus, walks, strict=True):

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
+from html import escape
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from oddtoc.explain.story import BORROWED, SHOWN, Change, Place, Step, Story, register
 from oddtoc.explain.trace import HEADER_NAMES, State
+from oddtoc.report.template import filled, script_data
 
 if TYPE_CHECKING:
     from rich.text import Text
 
-_PAGE = Path(__file__).with_name("explain.html")
 _ODD, _BORROWED, _CHANGED, _PLACE, _DIM, _WRONG, _RIGHT = (
     "bold magenta", "yellow", "bold", "bold cyan", "dim", "bold red", "bold green"
 )  # fmt: skip
@@ -47,9 +47,7 @@ def story_as_json(story: Story) -> str:
 
 def story_as_page(story: Story) -> str:
     """A page of HTML that needs nothing else: to be stepped through with the arrow keys."""
-    data = json.dumps(_record(story)).replace("<", "\\u003c")
-    page = _PAGE.read_text(encoding="utf-8")
-    return page.replace("{{TITLE}}", _escaped(headline(story))).replace("{{STORY}}", data)
+    return filled("explain.html", TITLE=escape(headline(story)), STORY=script_data(_record(story)))
 
 
 def _how(story: Story) -> str:
@@ -195,7 +193,3 @@ def _state(state: State) -> dict[str, Any]:
         "registers": {name: f"{register(state, name):#x}" for name in SHOWN},
         "frame": {str(offset): f"{value:#x}" for offset, value in state.header.items()},
     }
-
-
-def _escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;")

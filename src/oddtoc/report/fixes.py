@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from oddtoc.report.patches import built_line, built_record
 
 if TYPE_CHECKING:
     from oddtoc.build.fix import Fix, UnitFix
+    from oddtoc.build.headers import HeaderChange
 
 
 def fix_text(fix: Fix, path: Path) -> str:
@@ -21,11 +23,21 @@ def fix_text(fix: Fix, path: Path) -> str:
         lines.append(f"  {unit.file}: {_changed(unit)}")
         lines += [f"    {name} is new" for name in found.new]
         lines += [f"    {name} is gone" for name in found.removed]
+        lines += [f"    {name} ran at boot, before what it calls has changed" for name in found.init_code]
         equal, all_of_them = len(unit.fidelity.addresses), len(unit.fidelity.unit.functions)
         lines.append(f"    {equal} of {all_of_them} functions of the old source are the code that runs")
         lines += [f"    {name} is not: {how}" for name, how in unit.fidelity.different.items()]
     if fix.asked_keys:
         lines.append(f"  {fix.asked_keys} static keys are asked when the code runs")
+    if fix.taken:
+        lines.append("  taken from newer headers, for these files alone:")
+        lines += [f"    {_shown(change)}" for change in fix.taken]
+    if fix.left:
+        mentioned = [change for change in fix.left if change.is_mentioned]
+        lines.append(
+            f"  left of newer headers: {len(fix.left)} changes, {len(mentioned)} of what the changed code names"
+        )
+        lines += [f"    {_shown(change)}" for change in mentioned]
     if fix.ignored:
         lines.append(f"  left out, as no code is made of it: {', '.join(fix.ignored)}")
     return "\n".join(lines)
@@ -33,7 +45,12 @@ def fix_text(fix: Fix, path: Path) -> str:
 
 def fix_json(fix: Fix, path: Path) -> str:
     """The same for programs."""
-    return json.dumps({**built_record(fix.patch, path), "files": [_plain(unit) for unit in fix.units]}, indent=2)
+    plain = {
+        **built_record(fix.patch, path),
+        "files": [_plain(unit) for unit in fix.units],
+        "headers": {"taken": list(map(asdict, fix.taken)), "left": list(map(asdict, fix.left))},
+    }
+    return json.dumps(plain, indent=2)
 
 
 def refused_text(error: RefusedError) -> str:
@@ -46,6 +63,11 @@ def _changed(unit: UnitFix) -> str:
     return f"{', '.join(names)} changed" if names else "no function changed"
 
 
+def _shown(change: HeaderChange) -> str:
+    state = "new" if change.is_new else "changed"
+    return f"{change.kind} {change.name} ({state}) of {change.header}"
+
+
 def _plain(unit: UnitFix) -> dict[str, Any]:
     found = unit.comparison
     return {
@@ -53,6 +75,7 @@ def _plain(unit: UnitFix) -> dict[str, Any]:
         "changed": found.changed,
         "new": found.new,
         "removed": found.removed,
+        "ran_at_boot": found.init_code,
         "running_as_compiled": len(unit.fidelity.addresses),
         "different": unit.fidelity.different,
         "overridden": unit.fidelity.overridden,

@@ -29,6 +29,7 @@ TARGETS: Final = {
     "gdb://HOST:PORT": "the gdb server of any QEMU, with --vmlinux; a path names a Unix socket instead",
     "qmp:PATH": "a QEMU that is asked through QMP to open one, with --vmlinux",
     "gdb://HOST:PORT#PID": "a process beside the gdbserver that answers there",
+    "pid:N": "a process of this machine, where that is a ppc64le one",
 }
 """What --target takes -> what it means."""
 _FILES: Final = {
@@ -120,7 +121,7 @@ def _markdown(command: CommandHelp) -> Iterator[str]:
     if command.parameters:
         yield from ("| argument or option | meaning |", "|---|---|")
         for term, meaning in command.parameters:
-            yield f"| `{_cell(term)}` | {_cell(meaning)} |"
+            yield f"| `{term}` | {_cell(meaning)} |"
         yield ""
 
 

@@ -9,9 +9,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from oddtoc.report.template import filled, script_data
 from oddtoc.scan.schema import Field, Kind
 
-_TEMPLATE = Path(__file__).with_name("report.html")
 _WIDEST = 64
 """Characters of a column; longer texts are cut, and shown whole when pointed at."""
 _CODED = 4000
@@ -68,13 +68,13 @@ def page(title: str, about: str, sections: Sequence[Section]) -> str:
         body += [f'<div class="card wide">{picture}</div>' for picture in section.pictures]
         body += [f'<div class="card" data-table="{numbers[id(table)]}"></div>' for table in section.tables]
         body.append("</section>")
-    data = json.dumps([_columns(table) for table in tables], separators=(",", ":")).replace("<", "\\u003c")
-    filled = _TEMPLATE.read_text(encoding="utf-8")
-    # what comes last may contain what looks like a place to be filled
-    for name, text in (("TITLE", escape(title)), ("ABOUT", escape(about)), ("BODY", "\n".join(body)), ("DATA", data)):
-        before, mark, after = filled.rpartition("{{" + name + "}}") if name == "DATA" else ("", "", "")
-        filled = before + text + after if mark else filled.replace("{{" + name + "}}", text)
-    return filled
+    return filled(
+        "report.html",
+        TITLE=escape(title),
+        ABOUT=escape(about),
+        BODY="\n".join(body),
+        DATA=script_data([_columns(table) for table in tables]),
+    )
 
 
 def _contents(sections: Sequence[Section]) -> str:

@@ -24,6 +24,7 @@ _IMMEDIATE = (
     "stacks were not looked at: a thread that was inside goes on in the code that it was in, "
     "beside others that run what is in force now"
 )
+_LEFT_OVER = "the command that made it has ended; the next oddtoc trace, revert or gc takes it back"
 
 
 def built_text(patch: PatchObject, path: Path) -> str:
@@ -147,6 +148,9 @@ def status_text(patches: Sequence[PatchStatus], target: str) -> str:
     lines = []
     for status in patches:
         lines.append(f"{status.record.name}: {status.condition.value}")
+        if status.record.temporary:
+            lines.append(f"  {len(status.functions)} functions; {_LEFT_OVER}")
+            continue
         for function, condition in status.functions:
             place = f"{function.behind:#x} -> {function.target:#x}"
             lines.append(f"  {function.name}  {function.mechanism}  {place}  {condition.value}")
@@ -165,6 +169,7 @@ def status_json(patches: Sequence[PatchStatus]) -> str:
                 "condition": status.condition.value,
                 "sha256": status.record.sha256,
                 "time": status.record.time,
+                "temporary": status.record.temporary,
                 "pinned": status.record.pinned or None,
                 "replaced_all": status.record.replaces,
                 "states": {hex(number): version for number, version in status.record.states},

@@ -16,16 +16,15 @@ Bar = tuple[str, Sequence[tuple[str, float]], str]
 """A label, the parts of the bar as (class of its colour, length), and the figure as a text."""
 
 
-def bars(title: str, rows: Sequence[Bar], *, about: str = "", logarithmic: bool = False) -> str:
+def bars(title: str, rows: Sequence[Bar], *, about: str = "") -> str:
     """Bars, one below the other.
 
     Args:
         title: what stands above.
         rows: the bars.
         about: what the lengths mean.
-        logarithmic: each tenth part of a width for the same factor; for lengths of 1 or more, and bars of one part.
     """
-    lengths = [_scaled(sum(length for _, length in parts), logarithmic) for _, parts, _ in rows]
+    lengths = [sum(length for _, length in parts) for _, parts, _ in rows]
     most = max([*lengths, 1e-9])
     pieces: list[str] = []
     for number, ((label, parts, figure), length) in enumerate(zip(rows, lengths, strict=True)):
@@ -33,7 +32,7 @@ def bars(title: str, rows: Sequence[Bar], *, about: str = "", logarithmic: bool 
         whole = sum(part for _, part in parts) or 1
         pieces.append(f'<text x="{_LABEL - 8}" y="{y + 15}" text-anchor="end">{escape(label)}</text>')
         x = float(_LABEL)
-        for name, part in parts:
+        for name, part in ((name, part) for name, part in parts if part):
             wide = length / most * (_WIDTH - _LABEL - _FIGURE) * part / whole
             pieces.append(f'<rect class="{name}" x="{x:.1f}" y="{y + 3}" width="{max(wide, 1):.1f}" height="16"/>')
             x += wide
@@ -87,10 +86,6 @@ def _grid(
         (x, y), (end, _) = place(left, value), place(right, value)
         yield f'<line class="grid" x1="{x:.1f}" y1="{y:.1f}" x2="{end:.1f}" y2="{y:.1f}"/>'
         yield f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{value:,}</text>'
-
-
-def _scaled(length: float, logarithmic: bool) -> float:
-    return log10(max(length, 1)) + 0.3 if logarithmic else length
 
 
 def _picture(title: str, about: str, height: int, words: str, pieces: Sequence[str]) -> str:

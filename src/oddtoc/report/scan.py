@@ -184,8 +184,8 @@ def _overview(scan: Scan) -> Iterator[str]:
     groups: dict[str, list[dict[str, Any]]] = {}
     for one in scan.scans:
         groups.setdefault(one.figures["kind"], []).append(one.figures)
-    rows = [(printable(one.figures["image"]), _numbers([one.figures])) for one in scan.scans]
-    rows = rows if len(rows) <= _MOST_ROWS else []
+    shown = scan.scans if len(scan.scans) <= _MOST_ROWS else []
+    rows = [(printable(one.figures["image"]), _numbers([one.figures])) for one in shown]
     rows += [(_plural(kind, len(figures)), _numbers(figures)) for kind, figures in groups.items()]
     rows.append(("in all", _numbers([one.figures for one in scan.scans])))
     wide = max(len(name) for name, _ in rows)

@@ -22,8 +22,8 @@ class Size(NamedTuple):
 
 SMALL: Final = Size(16, 2 << 20)
 """So that no process has nothing to do while another one has several batches left."""
-LARGE: Final = Size(128, 16 << 20)
-"""For the parts of a data set."""
+LARGE: Final = Size(64, 8 << 20)
+"""For the parts of a data set, and for clusters, where every batch costs its scheduler some milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from oddtoc.engine import Engine, Here, Lost, open_engine
-from oddtoc.scan.batch import SMALL, Batch, Listed, Size, missing_here
+from oddtoc.scan.batch import LARGE, SMALL, Batch, Listed, Size, missing_here
 from oddtoc.scan.image import ImageScan, images_table
 from oddtoc.scan.sources import Failure, Source, sources, sources_in_store
 from oddtoc.scan.store import is_url
@@ -75,6 +75,7 @@ def run_scan(
     *,
     jobs: int | None = None,
     progress: Progress | None = None,
+    functions: bool = True,
     digests: bool = False,
     engine: Engine | None = None,
 ) -> Scan:
@@ -84,15 +85,15 @@ def run_scan(
         paths: what to scan; a URL as text.
         jobs: processes; as many as there are CPUs if not given.
         progress: is told how far it is.
+        functions: whether the table of functions is wanted: most of the memory goes there. It is empty otherwise.
         digests: work out what each function's code is, to be compared with another scan.
         engine: who scans; processes of this machine if not given.
     """
     if engine is None:
         with open_engine(jobs=jobs) as engine:
-            return run_scan(paths, progress=progress, digests=digests, engine=engine)
-    found = {
-        batch.number: results for batch, results in scan_batches(paths, engine, progress=progress, digests=digests)
-    }
+            return run_scan(paths, progress=progress, functions=functions, digests=digests, engine=engine)
+    batches = scan_batches(paths, engine, progress=progress, functions=functions, digests=digests)
+    found = {batch.number: results for batch, results in batches}
     return Scan.of(result for number in sorted(found) for result in found[number])
 
 
@@ -100,8 +101,9 @@ def scan_batches(
     paths: Iterable[Path | str],
     engine: Engine,
     *,
-    size: Size = SMALL,
+    size: Size | None = None,
     progress: Progress | None = None,
+    functions: bool = True,
     digests: bool = False,
     skip: Callable[[Batch], bool] = lambda _batch: False,
 ) -> Iterator[tuple[Batch, list[Result]]]:
@@ -110,8 +112,9 @@ def scan_batches(
     Args:
         paths: what to scan; a URL as text.
         engine: who scans.
-        size: of batches.
+        size: of batches; what suits the engine if not given.
         progress: is told how far it is.
+        functions: whether the table of functions is wanted.
         digests: work out what each function's code is.
         skip: whether the results of a batch are known already.
 
@@ -121,8 +124,9 @@ def scan_batches(
     found = _found([str(path) for path in paths], engine)
     if len(found) == 1 and isinstance(found[0], Source) and not found[0].is_package and not engine.is_cluster:
         engine = Here()
+    size = size or (LARGE if engine.is_cluster else SMALL)
     listed = Listed(found, _not_everywhere(found, engine) if engine.is_cluster else None)
-    work = partial(scan_batch, digests=digests, elsewhere=engine.is_cluster)
+    work = partial(scan_batch, functions=functions, digests=digests, elsewhere=engine.is_cluster)
     done = 0
     for batch, parcel in engine.each(
         work, (listed.sendable(b) for b in listed.batches(size) if not skip(b)), ahead=_AHEAD
@@ -154,8 +158,10 @@ def _not_everywhere(found: Iterable[Source | Failure], engine: Engine) -> set[st
 def _one_by_one(engine: Engine, work: Callable[[Batch], Parcel], batch: Batch) -> list[Result]:
     """A batch over which processes died, image by image: which one is it?"""
     results: list[Result] = []
-    found = dict(engine.each(work, [replace(batch, units=(unit,)) for unit in batch.units]))
-    for one, parcel in found.items():
+    ones = [replace(batch, number=place, units=(unit,)) for place, unit in enumerate(batch.units)]
+    found = dict(engine.each(work, ones))
+    for one in ones:
+        parcel = found[one]
         results += [Failure(one.units[0].name, parcel.reason)] if isinstance(parcel, Lost) else unpacked_results(parcel)
     return results
 

@@ -11,7 +11,6 @@ Run as `python -m oddtoc.target.guardian FOLDER`, it returns when it watches, an
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import subprocess
@@ -19,17 +18,16 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from oddtoc.errors import GuestError, OddtocError
 from oddtoc.target.guest_qemu import DEBUG_CHARDEV, DEBUG_SOCKET, GUARDIAN_SOCKET, UNDO_FILE
+from oddtoc.target.monitor import Monitor
 
 _PATIENCE = 0.05
 """Seconds after a stop before anything is asked: nearly all are over by then."""
 _INTERVAL = 0.1
 """Seconds between two looks at a guest that stands still."""
 _TIMEOUT = 2.0
-_LONGEST_LINE = 1 << 20
 _STOPPED_BY_DEBUGGER = ("paused", "debug")
 """Not those in which a guest has ended, is saved, or has not begun."""
 _LET_GO = b"$#00$D#44"
@@ -50,40 +48,6 @@ def start(folder: Path) -> None:
     if result.returncode:
         reason = (result.stderr.splitlines() or [f"status {result.returncode}"])[-1]
         raise GuestError(f"the guardian of {folder.name} does not start: {reason}")
-
-
-class Monitor:
-    """QEMU's machine protocol (docs/interop/qmp-spec of QEMU), as much as a guardian needs.
-
-    Raises:
-        OSError: nobody answers there, or no longer.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.connect(str(path))
-        self._lines = self._socket.makefile("rb")
-        self._next()
-        self.ask("qmp_capabilities")
-
-    def ask(self, command: str) -> Any:
-        """What a command returns; events that come before are passed over."""
-        self._socket.sendall(json.dumps({"execute": command}).encode())
-        while "return" not in (answer := self._next()):
-            if "error" in answer:
-                raise OSError(f"QEMU refuses {command}")
-        return answer["return"]
-
-    def wait(self) -> None:
-        """Return when QEMU tells of an event."""
-        self._next()
-
-    def _next(self) -> dict[str, Any]:
-        line = self._lines.readline(_LONGEST_LINE)
-        if not line.endswith(b"\n"):
-            raise ConnectionResetError("QEMU has ended")
-        answer = json.loads(line)
-        return answer if isinstance(answer, dict) else {}
 
 
 def watch(monitor: Monitor, folder: Path) -> None:

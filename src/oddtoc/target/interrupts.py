@@ -1,4 +1,4 @@
-"""Interrupts by the user, held back while a guest has to be left as it was found."""
+"""Interrupts by the user, held back while a target has to be left as it was found."""
 
 from __future__ import annotations
 
@@ -20,11 +20,14 @@ _HELD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
-def interrupts_held() -> Iterator[Callable[[], bool]]:
+def interrupts_held(*, ends_well: bool = False) -> Iterator[Callable[[], bool]]:
     """Hold signals back that would end the program, and give something to ask whether one came.
 
     They take effect when the block ends, also by a GaveUpError, which goes no further. Only the main thread can hold
     signals; others get what never says so.
+
+    Args:
+        ends_well: Ctrl-C is how the block is meant to end, and has no other effect.
     """
     came: list[int] = []
 
@@ -42,7 +45,8 @@ def interrupts_held() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    if signal.SIGINT in came:
+    others = [number for number in came if number != signal.SIGINT]
+    if others:
+        sys.exit(128 + others[0])
+    if came and not ends_well:
         raise KeyboardInterrupt
-    if came:
-        sys.exit(128 + came[0])

@@ -7,7 +7,7 @@ from typing import Final
 
 from oddtoc.errors import Status, UsageError
 from oddtoc.image.suggest import close_names
-from oddtoc.report.schemas import images, mechanisms, patches
+from oddtoc.report.schemas import fleet, images, mechanisms, patches, traces
 from oddtoc.report.schemas.parts import Schema, address, count, nullable, record, text, texts
 
 _ERROR: Final = record(
@@ -34,9 +34,11 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "build": patches.BUILD,
     "check": patches.CHECK,
     "apply": patches.APPLY,
-    "watch": patches.WATCH,
     "status": patches.STATUS,
     "revert": patches.REVERT,
+    "watch": patches.APPLIED,
+    "trace": traces.TRACE,
+    "top": patches.TOP,
     "gc": patches.GC,
     "sign": patches.SIGN,
     "verify": patches.VERIFY,
@@ -52,6 +54,9 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "lab": mechanisms.LAB,
     "prove": mechanisms.PROVE,
     "explain": mechanisms.EXPLAIN,
+    "fleet apply": fleet.APPLY,
+    "fleet status": fleet.STATUS,
+    "fleet revert": fleet.REVERT,
     "error": _ERROR,
 }
 """Command -> the schema of its answer; `error` -> that of all errors."""

@@ -59,13 +59,31 @@ REFUSALS: Final = listing(
         file=text("the C file, relative to the tree"),
         subject=text("the function, data, structure or section concerned"),
         reason=text("in words"),
+        member=text("the member of the structure, or the constant of the enumeration; empty where there is none"),
         way_out=text("what can be done instead"),
+    ),
+)
+
+_HEADER_CHANGES: Final = listing(
+    "changes of headers",
+    record(
+        "a change of a header",
+        header=text("relative to the tree"),
+        kind=text("macro, type, function, ..."),
+        name=text("what is defined there"),
+        is_new=flag("whether the older header lacks it"),
+        is_mentioned=flag("whether the changed code names it"),
     ),
 )
 
 BUILD: Final = record(
     "the patch object that was made",
     {
+        "headers": record(
+            "only for patches from a fix of the source: what became of newer headers",
+            taken=_HEADER_CHANGES,
+            left=_HEADER_CHANGES,
+        ),
         "files": listing(
             "only for patches from a fix of the source: what became of each file",
             record(
@@ -74,11 +92,12 @@ BUILD: Final = record(
                 changed=texts("functions whose code changed"),
                 new=texts("functions that are new"),
                 removed=texts("functions that are gone"),
+                ran_at_boot=texts("functions that only ran at boot, before what they call has changed"),
                 running_as_compiled=count("functions of the old source that are the code that runs"),
                 different=mapping("those that are not", text("how they differ")),
                 overridden=texts("weak functions in whose place another one runs"),
             ),
-        )
+        ),
     },
     patch=_PATCH,
     path=_PATH,
@@ -109,7 +128,7 @@ CHECK: Final = record(
     ),
 )
 
-_APPLIED: Final = record(
+APPLIED: Final = record(
     "what is in force now",
     patch=_PATCH,
     changed=flag("false when it was applied already"),
@@ -131,8 +150,7 @@ _PLAN: Final = record(
     replaces=texts("patches in whose place it would be"),
     functions=_FUNCTIONS,
 )
-WATCH: Final = _APPLIED
-APPLY: Final = either("what an apply did, or would do", _APPLIED, _PLAN)
+APPLY: Final = either("what an apply did, or would do", APPLIED, _PLAN)
 
 STATUS: Final = listing(
     "the patches that are recorded, oldest first",
@@ -142,6 +160,7 @@ STATUS: Final = listing(
         condition=text("what the live words say", *(one.value for one in Condition)),
         sha256=text("of the patch object"),
         time=count("when it was applied, in seconds since 1970"),
+        temporary=flag("whether it is a trace, whose command has ended"),
         module=nullable(text("the module that it changes; null for the kernel proper, and in a process")),
         pinned=nullable(text("why its memory is never given back")),
         replaced_all=flag("whether it took the place of all that was applied"),
@@ -189,4 +208,31 @@ GC: Final = record(
 SIGN: Final = record("the signature that was made", path=_PATH, signature=text("the signature's file"))
 VERIFY: Final = record(
     "a signature that is good", path=_PATH, signer=text("who signed it, as allowed signers name them")
+)
+
+TOP: Final = record(
+    "one look at a target",
+    patches=listing(
+        "the patches that are recorded, oldest first",
+        record(
+            "a patch",
+            name=_PATCH,
+            condition=text("what the live words say", *(one.value for one in Condition)),
+            functions=listing(
+                "the functions that it replaces",
+                record(
+                    "a function",
+                    name=text("the function"),
+                    mechanism=_MECHANISM,
+                    condition=text("what the live words say", *(one.value for one in Condition)),
+                    calls=nullable(count("calls, where they are counted")),
+                    rate=nullable({"type": "number", "description": "calls in a second, where they are counted"}),
+                ),
+            ),
+            in_the_way=texts("who could not be passed if it were reverted now, with the stack; empty if nobody"),
+        ),
+    ),
+    pauses=count("stops of the target"),
+    longest=seconds("the longest of them"),
+    total=seconds("all of them together"),
 )

@@ -73,7 +73,7 @@ def _calls(counted: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         rows: list[Bar] = [
             (
                 f"{one['mechanism']} ({one['kernel']})",
-                [("c0", one["in"]), ("c1", one["out"])],
+                [("c1", one["in"]), ("c3", one["out"])],
                 f"{one['in']} in, {one['out']} out",
             )
             for one in sorted(found, key=lambda one: int(one["total"]))
@@ -94,7 +94,7 @@ def time_section(answer: Mapping[str, Any], name: str) -> Section:
     pictures = []
     for kernel, found in groupby(measured, key=lambda one: one["kernel"]):
         rows: list[Bar] = [
-            (f"{one['mechanism']} {one['what']}".strip(), [("c0", one["seconds"])], _milliseconds(one)) for one in found
+            (f"{one['mechanism']} {one['what']}".strip(), [("c1", one["seconds"])], _milliseconds(one)) for one in found
         ]
         pictures.append(bars(f"{answer['benchmark']}: {kernel}", rows, about=answer["unit"]))
     rows_of_table = [

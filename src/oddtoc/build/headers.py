@@ -1,0 +1,266 @@
+"""Headers for newer C files of a kernel: those that it was built with, and from the newer ones what the files use.
+
+A newer C file may need a macro, an inline function or a prototype that only newer headers have; these may also lay out
+structures anew, of which objects exist in the running kernel. So the old headers stay, and items of the newer ones
+replace or join theirs by name (oddtoc.build.items): everything that the changed code of the files mentions, and what
+that mentions in turn, but for structures and unions that the old headers define. Those stay as they are, but where the
+changed code asks for another version of a member: there a comparison of layouts (oddtoc.build.layouts) decides.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from oddtoc.build.items import Item, identifiers, split_items, without_comments
+from oddtoc.build.members import accessed_members, changed_members, defined_within
+from oddtoc.build.segments import LAID_OUT, Segment, compare_items
+
+
+@dataclass(frozen=True)
+class HeaderChange:
+    """One item of a header that differs between two trees.
+
+    Attributes:
+        header: relative to the trees.
+        kind: as `Item.kind`.
+        name: what it declares or defines.
+        is_new: whether the old headers have nothing of that name.
+        is_mentioned: whether the changed code of the files mentions it.
+    """
+
+    header: str
+    kind: str
+    name: str
+    is_new: bool
+    is_mentioned: bool
+
+
+class MergedHeaders:
+    """The headers for some files of a newer tree.
+
+    Args:
+        old, new: the roots of the trees.
+        files: C files, relative to both.
+        headers: those that the newer files include in the newer tree, directly or through others.
+        structures: names of structures and unions to take all the same, for a comparison of their layouts.
+    """
+
+    def __init__(
+        self,
+        old: Path,
+        new: Path,
+        files: Sequence[str],
+        headers: Iterable[str],
+        structures: Collection[str] = (),
+    ) -> None:
+        self.old = old
+        self.structures = frozenset(structures)
+        self.segments: dict[str, list[Segment]] = {}
+        for header in sorted(set(headers)):
+            texts = _read(old / header), _read(new / header)
+            if texts[0] != texts[1]:
+                self.segments[header] = compare_items(*map(_items, texts))
+        self.places: dict[str, list[tuple[str, Segment, int]]] = defaultdict(list)
+        self.before: dict[str, list[Item]] = defaultdict(list)
+        self.mentioned: set[str] = set()
+        self.accessed: set[str] = set()
+        self._index()
+        for file in files:
+            for item in _needy_items(_items(_read(old / file)), _items(_read(new / file))):
+                self.accessed |= accessed_members(item.text)
+                self._need(item)
+        self._take_all()
+
+    @property
+    def taken(self) -> list[HeaderChange]:
+        """What was taken of the newer headers."""
+        return [change for change, _ in self.taken_items()]
+
+    @property
+    def left(self) -> list[HeaderChange]:
+        """What was not: the old headers' structures, and what the changed code does not mention."""
+        return [change for change, _ in self.left_items()]
+
+    def left_structures(self) -> dict[str, set[str]]:
+        """Structures and unions that stay as the old headers have them -> members and macros in what differs."""
+        found: dict[str, set[str]] = defaultdict(set)
+        for _, segment, index, item in self._different():
+            if item.kind in LAID_OUT and index not in segment.taken and not self._is_old(item):
+                found[item.names[0]] |= _differing_names(self._structure_before(item), item)
+        return found
+
+    def touched_structures(self) -> set[str]:
+        """Those of them with members that both versions have, in other words, and that the changed code accesses."""
+        found = set()
+        for _, segment, index, item in self._different():
+            before = self._structure_before(item) if item.kind in LAID_OUT and index not in segment.taken else None
+            if before and self.accessed & changed_members(before.text, item.text):
+                found.add(item.names[0])
+        return found
+
+    def _structure_before(self, item: Item) -> Item | None:
+        return next((o for name in item.names for o in self.before.get(name, ()) if o.kind == item.kind), None)
+
+    def declared_functions(self) -> dict[str, tuple[str, bool]]:
+        """Functions whose prototypes were taken -> the header, and whether the old headers have none of that name."""
+        return {
+            change.name: (change.header, change.is_new)
+            for change, item in self.taken_items()
+            if item.kind == "declaration" and "(" in item.plain and not item.plain.startswith("typedef")
+        }
+
+    def changed_constants(self) -> dict[str, str]:
+        """Macros without parameters that were taken in place of old ones -> the header."""
+        return {
+            change.name: change.header
+            for change, item in self.taken_items()
+            if not change.is_new and _is_constant(item)
+        }
+
+    def new_constants(self) -> set[str]:
+        """Macros without parameters, and constants of enumerations, that the old headers do not have."""
+        found: set[str] = set()
+        for _, item in self.taken_items():
+            if item.kind == "enum" or _is_constant(item):
+                found |= {name for name in item.names if name not in self.before}
+            elif item.kind in LAID_OUT:
+                before = self._structure_before(item)
+                found |= defined_within(item.text) - defined_within(before.text if before else "")
+        return found
+
+    def new_structures(self) -> dict[str, str]:
+        """Structures and unions that the old headers of these files do not have -> their words."""
+        return {
+            change.name: item.plain for change, item in self.taken_items() if item.kind in LAID_OUT and change.is_new
+        }
+
+    def left_items(self) -> Iterator[tuple[HeaderChange, Item]]:
+        """What was not taken, with its text."""
+        for header, segment, index, item in self._different():
+            if index not in segment.taken and not self._is_old(item):
+                yield self._change(header, item), item
+
+    def taken_items(self) -> Iterator[tuple[HeaderChange, Item]]:
+        """What was taken, with its text."""
+        for header, segment, index, item in self._different():
+            if index in segment.taken and not self._is_old(item):
+                yield self._change(header, item), item
+
+    def texts(self) -> dict[str, str]:
+        """Header -> its text, for those that something was taken into."""
+        moved = {
+            item.names[0] for _, segment, index, item in self._different() if index in segment.taken and item.names
+        }
+        return {
+            header: "".join(item.text for segment in segments for item in segment.merged(moved))
+            for header, segments in self.segments.items()
+            if any(segment.taken for segment in segments)
+        }
+
+    def _index(self) -> None:
+        self._pending: list[str] = []
+        for header, segment, index, item in self._different():
+            for name in item.names:
+                self.places[name].append((header, segment, index))
+        for segments in self.segments.values():
+            for item in (item for segment in segments if not segment.is_same for item in segment.old):
+                for name in item.names:
+                    self.before[name].append(item)
+
+    def _different(self) -> Iterator[tuple[str, Segment, int, Item]]:
+        for header, segments in self.segments.items():
+            for segment in segments:
+                if not segment.is_same:
+                    yield from ((header, segment, index, item) for index, item in enumerate(segment.new))
+
+    def _need(self, item: Item) -> None:
+        """Note everything that an item mentions, and the header that it includes."""
+        fresh = item.mentions - self.mentioned
+        self.mentioned |= fresh
+        self._pending += [name for name in fresh if name in self.places]
+        if item.kind == "include":
+            for header, segments in self.segments.items():
+                if not (self.old / header).exists() and header.endswith(f"/{_included(item)}"):
+                    self._take(header, segments[0], 0)
+
+    def _take_all(self) -> None:
+        while self._pending:
+            for header, segment, index in self.places[self._pending.pop()]:
+                if self._may_be_taken(segment.new[index]):
+                    self._take(header, segment, index)
+
+    def _may_be_taken(self, item: Item) -> bool:
+        if self._is_old(item) or item.kind not in LAID_OUT or item.names[0] in self.structures:
+            return not self._is_old(item)
+        return not any(other.kind in LAID_OUT for name in item.names for other in self.before.get(name, ()))
+
+    def _is_old(self, item: Item) -> bool:
+        """Whether the old headers say the same somewhere, or it is nothing with a name."""
+        if not item.names or item.kind == "undef":
+            return True
+        return any(other.plain == item.plain for name in item.names for other in self.before.get(name, ()))
+
+    def _take(self, header: str, segment: Segment, index: int) -> None:
+        if index in segment.taken:
+            return
+        chosen = [(segment, {index})]
+        if segment.has_conditions:
+            parts = [segment] if segment.is_balanced else [s for s in self.segments[header] if not s.is_balanced]
+            chosen = [(part, set(range(len(part.new)))) for part in parts]
+        chosen += [(part, _includes(part)) for part in self.segments[header] if not part.has_conditions]
+        for part, numbers in chosen:
+            for number in numbers - part.taken:
+                item = part.new[number]
+                if item.kind not in LAID_OUT or self._may_be_taken(item):
+                    part.taken.add(number)
+                    self._need(item)
+
+    def _change(self, header: str, item: Item) -> HeaderChange:
+        is_new = not any(name in self.before for name in item.names)
+        return HeaderChange(header, item.kind, item.names[0], is_new, item.names[0] in self.mentioned)
+
+
+def _needy_items(old: Sequence[Item], new: Sequence[Item]) -> list[Item]:
+    """What has changed in a file, and what uses a name that the file has ceased to define."""
+    words = {item.plain for item in old}
+    defined = {name for item in new for name in item.names}
+    gone = {name for item in old for name in item.names[:1] if name not in defined and item.kind != "include"}
+    return [item for item in new if item.plain not in words or item.mentions & gone]
+
+
+def _differing_names(old: Item | None, new: Item) -> set[str]:
+    """Names in the lines of a structure that another version of it does not have."""
+    known = set(map(str.strip, without_comments(old.text).splitlines())) if old else set()
+    differing = [line for line in without_comments(new.text).splitlines() if line.strip() not in known]
+    return {name for line in differing for name in identifiers(line)}
+
+
+def _is_constant(item: Item) -> bool:
+    """Whether an item is a macro without parameters that stands for something."""
+    words = item.plain.split(maxsplit=2)
+    return item.kind == "define" and len(words) == 3 and "(" not in words[1]
+
+
+def _includes(segment: Segment) -> set[int]:
+    """What a header newly includes, which anything that is taken from it may need."""
+    return {index for index, item in enumerate(segment.new) if item.kind == "include" and not segment.is_same}
+
+
+def _included(item: Item) -> str:
+    """The file that a line includes, as it is named there."""
+    name = item.text.split("include", 1)[1].strip()[1:]
+    return name.replace(">", '"').split('"', 1)[0].removeprefix("./")
+
+
+def _read(path: Path) -> str:
+    """A file's text, every byte kept; nothing if there is no such file."""
+    return path.read_text(encoding="utf-8", errors="surrogateescape") if path.is_file() else ""
+
+
+@lru_cache(maxsize=2000)
+def _items(text: str) -> list[Item]:
+    return split_items(text)

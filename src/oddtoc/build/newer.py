@@ -1,0 +1,128 @@
+"""Files of a newer source tree, with headers that leave the running kernel's layouts as they are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from oddtoc.build.headers import MergedHeaders
+from oddtoc.build.members import accessed_members
+from oddtoc.build.overlay import Overlay, take_files
+from oddtoc.build.refusal import Refusal, RefusedError
+from oddtoc.build.segments import LAID_OUT
+from oddtoc.build.shared import shared_refusals, used_elsewhere
+from oddtoc.build.tree import KernelTree
+from oddtoc.build.unit import Flavour, compile_unit, included_headers
+from oddtoc.errors import BuildError
+from oddtoc.image.elf import Image
+
+_NO_MEMBER = re.compile(r"error: '(?:const |volatile )*(?:struct|union) (\w+)' has no member named '(\w+)'")
+_ERROR_LINE = re.compile(r"error: (.*)\n?(.*)")
+_ERROR = re.compile(r"error: (.*)")
+_QUOTED = re.compile(r"'([^']*)'")
+_NAME = re.compile(r"[A-Za-z_]\w*")
+_TYPES = frozenset(("const", "struct", "union", "void", "char", "short", "int", "long", "unsigned", "bool", "_Bool"))
+_MOST_ROUNDS = 8
+
+
+def take_newer(tree: KernelTree, new: Path, files: Sequence[str], image: Image) -> Overlay:
+    """The old tree with files of a newer one, and with what they need of its headers.
+
+    Args:
+        tree: the running kernel's source, prepared.
+        new: the root of the newer source.
+        files: relative to both. With headers among them, these are taken as they are, and all others are the old ones.
+        image: the running kernel.
+
+    Raises:
+        RefusedError: they need other layouts, or functions with other parameters that other files know as they were.
+        BuildError: a file is not there, or the compiler fails.
+    """
+    plain = take_files(tree.source, new, files)
+    if plain.headers:
+        return plain
+    headers = {header for file in plain.units for header in included_headers(tree, file, new)}
+    structures = MergedHeaders(tree.source, new, plain.units, headers).touched_structures()
+    lacked: dict[tuple[str, str], str] = {}
+    for _ in range(_MOST_ROUNDS):
+        merged = MergedHeaders(tree.source, new, plain.units, headers, structures)
+        overlay = take_files(tree.source, new, files, merged)
+        failed = _failures(tree, overlay)
+        wanted = {name for output in failed.values() for name in _wanted(output, merged)} - structures
+        lacked |= {found: file for file, output in failed.items() for found in _NO_MEMBER.findall(output)}
+        if not wanted:
+            break
+        structures |= wanted
+    if failed:
+        raise RefusedError(_explain(failed, lacked, merged))
+    if refusals := list(shared_refusals(tree, new, overlay, image)):
+        raise RefusedError(refusals)
+    return overlay
+
+
+def take_diff(tree: KernelTree, overlay: Overlay, image: Image) -> Overlay | None:
+    """A changed tree whose structures are the running kernel's, for a diff that lays some out anew without using them.
+
+    Args:
+        tree: the running kernel's source, prepared.
+        overlay: what a diff makes of it.
+        image: the running kernel.
+
+    Returns:
+        None where that would leave more of the headers than structures, or where other files use what they change.
+
+    Raises:
+        RefusedError: see `take_newer`.
+    """
+    if not overlay.units or not overlay.headers:
+        return None
+    found = take_newer(tree, overlay.root, overlay.units, image)
+    left = [change for change in found.left if change.kind not in LAID_OUT]
+    shared = {change.name for change in found.taken if not change.is_new and change.kind not in LAID_OUT}
+    if left or used_elsewhere(tree, found, shared):
+        return None
+    return replace(found, ignored=overlay.ignored)
+
+
+def _failures(tree: KernelTree, overlay: Overlay) -> dict[str, str]:
+    """File -> what the compiler says, for those that do not compile."""
+    failed = {}
+    for file in overlay.units:
+        try:
+            compile_unit(tree, file, Flavour.COMPARED, overlay.root)
+        except BuildError as error:
+            if not _ERROR.search(error.output):
+                raise
+            failed[file] = error.output
+    return failed
+
+
+def _wanted(output: str, merged: MergedHeaders) -> set[str]:
+    """The structures whose newer versions have what the compiler misses: their layouts may be the same."""
+    named = {structure for structure, _ in _NO_MEMBER.findall(output)}
+    missed = {name for line in _ERROR.findall(output) for name in _QUOTED.findall(line)[:1]}
+    changes = merged.left_structures()
+    return {name for name, members in changes.items() if name in named or members & missed}
+
+
+def _explain(failed: dict[str, str], lacked: dict[tuple[str, str], str], merged: MergedHeaders) -> list[Refusal]:
+    """Why files do not compile with merged headers."""
+    if lacked:
+        return [
+            Refusal("layout", file, structure, f"has no member {member} in the running kernel", member)
+            for (structure, member), file in lacked.items()
+        ]
+    return [_explain_one(file, output, merged) for file, output in failed.items()]
+
+
+def _explain_one(file: str, output: str, merged: MergedHeaders) -> Refusal:
+    """A refusal for the first error: a member that the newer structure has in other words, or what was said."""
+    said, line = next(iter(_ERROR_LINE.findall(output)))
+    names = [name for text in _QUOTED.findall(said) for name in _NAME.findall(text) if name not in _TYPES]
+    for structure, members in merged.left_structures().items():
+        for member in accessed_members(line) | accessed_members(" ".join(_QUOTED.findall(said))):
+            if member in members:
+                return Refusal("layout", file, structure, f"has another {member} in the running kernel", member)
+    return Refusal("header", file, names[0] if names else file, f"does not compile: {said}")

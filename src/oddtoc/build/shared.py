@@ -1,0 +1,114 @@
+"""What newer headers change and files outside of a fix share: such files go on with what they were compiled with.
+
+A function whose prototype changes must change together with everybody who calls it. A constant that changes, or that is
+new and that others look for, is an agreement between files: a fix that has one side of it alone does nothing, or harm.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+
+from oddtoc.build.headers import MergedHeaders
+from oddtoc.build.items import identifiers, split_items
+from oddtoc.build.overlay import Overlay
+from oddtoc.build.refusal import Refusal
+from oddtoc.build.segments import LAID_OUT
+from oddtoc.build.tree import KernelTree
+from oddtoc.image.elf import Image
+
+_FOLDERS = ("include", "arch/powerpc", "block", "fs", "ipc", "kernel", "lib", "mm", "net", "security")
+"""Where headers of the kernel proper are."""
+
+
+def shared_refusals(tree: KernelTree, new: Path, overlay: Overlay, image: Image) -> Iterator[Refusal]:
+    """What must not be taken from newer headers for the files of a fix alone.
+
+    Args:
+        tree: the running kernel's source.
+        new: the root of the newer source.
+        overlay: the files, with merged headers.
+        image: the running kernel, which says what modules may call.
+    """
+    merged = overlay.merged
+    if merged is None:
+        return
+    declared, changed, fresh = merged.declared_functions(), merged.changed_constants(), merged.new_constants()
+    others = [unit for unit in tree.built_units() if unit not in overlay.units] if declared or changed or fresh else []
+    before = _users(tree.source, others, {*declared, *changed, *fresh})
+    after = _users(new, others, fresh)
+    for name, (header, is_new) in sorted(declared.items()):
+        if not is_new and image.symbols.find(f"__ksymtab_{name}"):
+            yield Refusal("prototype", header, name, "takes or returns something else, and modules may call it")
+        for file in sorted(before[name]):
+            if not is_new or _head(tree.source / file, name) != _head(new / file, name):
+                yield Refusal("prototype", file, name, "takes or returns something else in the newer headers")
+    for name, header in sorted(changed.items()):
+        for file in sorted(before[name])[:1]:
+            yield Refusal("constant", file, name, f"has another value in the newer {header}")
+    yield from _structures_elsewhere(tree, overlay.units, merged.new_structures())
+    for name in sorted(fresh):
+        for file in sorted(after[name] - before[name]):
+            yield Refusal("constant", file, name, "is new, and this file goes by it too")
+        yield from _carried(tree, merged, others, name)
+
+
+def _structures_elsewhere(tree: KernelTree, files: Collection[str], taken: Mapping[str, str]) -> Iterator[Refusal]:
+    """Structures that are new to the files, and that others of the old tree lay out otherwise."""
+    if not taken:
+        return
+    pattern = rf"^(struct|union)[ \t]+({'|'.join(map(re.escape, taken))})\b[^;(]*\{{"
+    headers = ["grep", "-rslE", "--include=*.h", "-e", pattern, *_FOLDERS]
+    units = ["xargs", "-0", "grep", "-slE", "-e", pattern]
+    others = "\0".join(unit for unit in tree.built_units() if unit not in files)
+    for command in (headers, units):
+        done = subprocess.run(command, input=others.encode(), cwd=tree.source, capture_output=True, check=False)
+        for file in done.stdout.decode(errors="replace").splitlines():
+            for item in split_items((tree.source / file).read_text(errors="replace")):
+                name = next((name for name in item.names if name in taken and item.kind in LAID_OUT), None)
+                if name and item.plain != taken[name]:
+                    yield Refusal("layout", file, name, "is laid out otherwise here")
+
+
+def used_elsewhere(tree: KernelTree, overlay: Overlay, names: Collection[str]) -> bool:
+    """Whether other files of the kernel proper mention one of some names."""
+    others = [unit for unit in tree.built_units() if unit not in overlay.units] if names else []
+    return any(_users(tree.source, others, names).values())
+
+
+def _carried(tree: KernelTree, merged: MergedHeaders, others: Collection[str], name: str) -> Iterator[Refusal]:
+    """Inline functions and macros that go by a new constant, and that other files have been compiled with."""
+    carriers = {
+        change.name: change.header
+        for change, item in (*merged.left_items(), *merged.taken_items())
+        if not change.is_new and item.kind in ("function", "define") and name in item.mentions
+    }
+    for carrier, users in _users(tree.source, others, carriers).items():
+        if users:
+            yield Refusal("constant", carriers[carrier], name, f"is new, and {carrier} goes by it, in other files too")
+
+
+def _users(root: Path, units: Collection[str], names: Collection[str]) -> dict[str, set[str]]:
+    """Name -> those of some units that mention it, but for comments."""
+    found: dict[str, set[str]] = defaultdict(set)
+    if names and units:
+        pattern = "|".join(map(re.escape, sorted(names)))
+        command = ["xargs", "-0", "grep", "-sHowE", "-e", pattern]
+        done = subprocess.run(command, input="\0".join(units).encode(), cwd=root, capture_output=True, check=False)
+        for line in done.stdout.decode(errors="replace").splitlines():
+            unit, _, name = line.rpartition(":")
+            found[name].add(unit)
+    return {name: {unit for unit in found[name] if name in _mentions(root / unit)} for name in names}
+
+
+def _mentions(unit: Path) -> frozenset[str]:
+    return identifiers(unit.read_text(errors="replace"))
+
+
+def _head(path: Path, name: str) -> str:
+    """What a function's definition in a file says before its body; empty if there is none."""
+    items = split_items(path.read_text(errors="replace")) if path.is_file() else []
+    return next((item.plain.partition("{")[0] for item in items if item.kind == "function" and name in item.names), "")
