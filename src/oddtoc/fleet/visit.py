@@ -172,6 +172,7 @@ class Apply:
     def _apply(self, session: Session) -> Answer:
         before = _complaints(session)
         with self.shipment.unpacked() as patch:
+            session.prepare(patch, timeout=self.manner.timeout)
             plan = _planned(session, patch, self.manner)
             outcome = session.apply(plan, timeout=self.manner.timeout, immediate=self.manner.immediate)
         return Answer(complaints=before, changed=outcome.changed, pause=outcome.commit_pause)

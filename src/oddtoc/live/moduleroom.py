@@ -19,8 +19,11 @@ from oddtoc.live.journal import Journal
 from oddtoc.live.plan import images_of, plan_apply
 from oddtoc.live.running import Running, Target, Threads
 from oddtoc.live.store import State, state_write
+from oddtoc.live.writing import check_empty, write_intent
 
 _WHEN = "pre_patch"
+_MOST_ARENAS = 8
+"""Nobody gives them back."""
 
 
 def lacks_room(running: Running, patch: PatchObject) -> bool:
@@ -61,11 +64,18 @@ def make_room(
     """
     if patch.room is None:
         raise PatchError(f"{patch.name} is for a module and was built for something else", advice="build it again")
+    if len(kernel.arenas) >= _MOST_ARENAS:
+        raise RoomError(
+            f"the kernel has given room for patches of modules {_MOST_ARENAS} times, and none is near",
+            address=kernel.arenas[0].start,
+            advice="its mapped memory is crowded: load the module anew, perhaps it comes to another place",
+        )
     first, _ = FIRST.unpack(kernel.read_many([(kernel.arena_list, FIRST.size)])[0])
     target.write_many([(kernel.arena_list, FIRST.pack(first, kernel.page_size))])
     plan = plan_apply(kernel, journal(), patch.room)
-    for write in (*plan.settling, *plan.journal_writes, *((address, data) for address, data, _ in plan.segments)):
-        target.write_many([write])
+    check_empty(target, plan)
+    target.write_many(plan.settling)
+    write_intent(target, plan)
     try:
         with Callbacks(target, kernel, threads, journal, plan.record, (_WHEN, "", ""), timeout) as callbacks:
             said = callbacks.run(_WHEN)

@@ -9,7 +9,7 @@ from types import TracebackType
 
 from oddtoc.check.finding import Finding
 from oddtoc.debian.kernels import fetched_kernels
-from oddtoc.errors import ChangedError, UsageError
+from oddtoc.errors import UsageError
 from oddtoc.image.elf import Image
 from oddtoc.kernel.running import RunningKernel
 from oddtoc.link.object import PatchObject
@@ -26,8 +26,8 @@ from oddtoc.live.plan import Plan, findings, images_of, plan_apply
 from oddtoc.live.quiescence import KernelThreads, Watch, check_immediate, zones_of_apply, zones_of_revert
 from oddtoc.live.record import Record
 from oddtoc.live.running import Running, Target, Threads
-from oddtoc.live.store import HEADER, State, state_write, tidying_writes
-from oddtoc.live.tables import TABLES
+from oddtoc.live.store import State, state_write, tidying_writes
+from oddtoc.live.writing import check_empty, write_intent
 from oddtoc.mechanism.catalog import AUTO
 from oddtoc.process.running import RunningProcess
 from oddtoc.process.threads import ProcessThreads
@@ -38,7 +38,6 @@ from oddtoc.target.process import ProcessTarget
 from oddtoc.target.qemu import QemuTarget
 
 DEFAULT_TIMEOUT = 10.0
-_PIECE = 16 << 10
 _ARRIVAL = ("pre_patch", "post_patch", "post_unpatch")
 _DEPARTURE = ("pre_unpatch", "post_unpatch", "post_patch")
 
@@ -230,15 +229,11 @@ class Session:
         if plan.commit:
             self.running.make_room(plan.subject)
         if plan.journal_entry:
-            self._check_empty(plan)
+            check_empty(self.target, plan)
         self.settle(timeout=timeout)
         if plan.commit is None:
             return self._outcome(plan.record.name, None, first)
-        for write in plan.journal_writes:
-            self.target.write_many([write])
-        for address, data, _ in plan.segments:
-            for start in range(0, len(data), _PIECE):
-                self.target.write_many([(address + start, data[start : start + _PIECE])])
+        write_intent(self.target, plan)
         pause = self._commit(
             plan.record,
             _ARRIVAL if plan.journal_entry else ("", "post_patch", ""),
@@ -384,18 +379,6 @@ class Session:
             return None
         self.threads.prepare()
         return Watch(self.threads, zones_of_revert(commit.functions, [status]))
-
-    def _check_empty(self, plan: Plan) -> None:
-        requests = [(address, len(data)) for address, data, what in plan.segments if what != TABLES]
-        # the header of a place that was given back is there
-        requests.append((plan.journal_address + HEADER.size, len(plan.journal_entry) - HEADER.size))
-        for (address, _), memory in zip(requests, self.target.read_many(requests), strict=True):
-            if any(memory):
-                raise ChangedError(
-                    f"the memory at {address:#x} is in use: it is not zero",
-                    address=address,
-                    advice="something other than oddtoc has written there; nothing was changed",
-                )
 
     def _outcome(self, name: str, pause: Pause | None, first: int, immediate: bool = False) -> Outcome:
         return Outcome.of(name, pause, self.target.pauses[first:], immediate=immediate)

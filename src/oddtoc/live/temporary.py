@@ -36,6 +36,7 @@ def applied(session: Session, patch: PatchObject, *, mechanism: str | None = Non
         _check(status.record, status.condition, patch, mechanism)
         yield status.record
         return
+    session.prepare(patch)
     plan = session.plan(patch, mechanism=mechanism or AUTO)
     session.apply(plan)
     try:
