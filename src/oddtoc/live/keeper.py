@@ -93,8 +93,8 @@ def logged_room(
 
     @wraps(make)
     def keep(session: Session, patch: PatchObject, /, *args: _P.args, **options: _P.kwargs) -> None:
-        session.keeper.admit(patch)
         with logged(session.keeper.policy, "room", session.keeper.target, patch.name) as operation:
+            session.keeper.admit(patch)
             sha256 = hashlib.sha256(patch.content).hexdigest()
             operation.begin(sha256=sha256, signer=session.keeper.signer(sha256))
             make(session, patch, *args, **options)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from oddtoc.errors import PatchError, RoomError
+from oddtoc.errors import OddtocError, PatchError, RoomError
 from oddtoc.kernel.arena import FIRST
 from oddtoc.kernel.module import LoadedModule
 from oddtoc.kernel.running import RunningKernel
@@ -27,14 +27,14 @@ _MOST_ARENAS = 8
 
 
 def lacks_room(running: Running, patch: PatchObject) -> bool:
-    """Whether a patch changes a module that there is no room near yet.
-
-    Raises:
-        OddtocError: as `Running.subject`.
-    """
+    """Whether a patch changes a module that there is no room near yet; False for one that can't be planned at all."""
     if not isinstance(running, RunningKernel):
         return False
-    subject = running.subject(images_of(patch))
+    try:
+        subject = running.subject(images_of(patch))
+    except OddtocError:
+        # planning it says why, and that is logged
+        return False
     return isinstance(subject, LoadedModule) and not subject.has_room
 
 

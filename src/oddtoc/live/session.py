@@ -187,7 +187,6 @@ class Session:
             timeout: seconds to wait for the kernel.
 
         Raises:
-            NotLoadedError: the module is not loaded.
             BusyError: no thread came by to do it.
             RoomError: the kernel has no such memory.
         """

@@ -57,7 +57,7 @@ def logged(policy: Policy, action: str, target: str, patch: str) -> Iterator[Ope
 
     Args:
         policy: says where the log is.
-        action: apply or revert.
+        action: apply, revert, or room (memory for patches of modules).
         target: as the user wrote it.
         patch: the patch's name.
 
