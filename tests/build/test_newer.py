@@ -16,6 +16,7 @@ from oddtoc.build.unit import Flavour, compile_unit
 from oddtoc.image.elf import Image
 from oddtoc.live.session import Session
 from oddtoc.report import fixes
+from oddtoc.report.errors import error_record
 
 SOURCE, HEADER, NAMES = "fs/proc/version.c", "include/linux/seq_file.h", "include/linux/utsname.h"
 BODY = "static int version_proc_show(struct seq_file *m, void *v)\n{\n"
@@ -65,7 +66,7 @@ def refusals(build):
     def get(*changes):
         with pytest.raises(RefusedError) as caught:
             build(*changes)
-        plain = json.loads(fixes.refused_json(caught.value))["refused"]
+        plain = error_record(caught.value)["refusals"]
         assert all(refusal["way_out"] == WAYS_OUT[refusal["id"]] and refusal["reason"] for refusal in plain)
         return {(refusal["id"], refusal["subject"], refusal["member"]) for refusal in plain}
 
@@ -144,6 +145,7 @@ def test_a_constant_behind_the_others_can_be_used(build):
 
 MOVED = (HEADER, STRUCTURE, STRUCTURE + "\tvoid *mine;\n")
 NARROW = (HEADER, "\tloff_t index;\n", "\tint index __attribute__((aligned(8)));\n")
+MOUNT = (HEADER, SKIP, SKIP + "struct mount {\n\tint mine;\n};\n")
 BETWEEN = (NAMES, "\tUTS_PROC_VERSION,\n", "\tUTS_PROC_MINE,\n\tUTS_PROC_VERSION,\n")
 
 
@@ -163,9 +165,18 @@ BETWEEN = (NAMES, "\tUTS_PROC_VERSION,\n", "\tUTS_PROC_MINE,\n\tUTS_PROC_VERSION
             {("constant", "SEQ_SKIP", "")},
         ),
         ("\tseq_puts(m, v);\n", (HEADER, PUTS, PUTS.replace("void", "int", 1)), {("prototype", "seq_puts", "")}),
+        ("\tif (sizeof(struct mount) == m->count)\n\t\treturn 0;\n", MOUNT, {("layout", "mount", "")}),
         ("\tno_such(m);\n", (HEADER, PUTS, PUTS + HELLO), {("header", "no_such", "")}),
     ],
-    ids=["new-member", "narrower-member", "constant-between", "macro", "prototype", "undeclared"],
+    ids=[
+        "new-member",
+        "narrower-member",
+        "constant-between",
+        "macro",
+        "prototype",
+        "structure-elsewhere",
+        "undeclared",
+    ],
 )
 def test_what_the_code_needs_and_the_running_kernel_has_otherwise_is_refused(refusals, code, change, refused):
     assert refusals(code, change) == refused

@@ -132,6 +132,12 @@ class MergedHeaders:
                 found |= defined_within(item.text) - defined_within(before.text if before else "")
         return found
 
+    def new_structures(self) -> dict[str, str]:
+        """Structures and unions that the old headers of these files do not have -> their words."""
+        return {
+            change.name: item.plain for change, item in self.taken_items() if item.kind in LAID_OUT and change.is_new
+        }
+
     def left_items(self) -> Iterator[tuple[HeaderChange, Item]]:
         """What was not taken, with its text."""
         for header, segment, index, item in self._different():

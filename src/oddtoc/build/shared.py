@@ -9,15 +9,19 @@ from __future__ import annotations
 import re
 import subprocess
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from oddtoc.build.headers import MergedHeaders
 from oddtoc.build.items import identifiers, split_items
 from oddtoc.build.overlay import Overlay
 from oddtoc.build.refusal import Refusal
+from oddtoc.build.segments import LAID_OUT
 from oddtoc.build.tree import KernelTree
 from oddtoc.image.elf import Image
+
+_FOLDERS = ("include", "arch/powerpc", "block", "fs", "ipc", "kernel", "lib", "mm", "net", "security")
+"""Where headers of the kernel proper are."""
 
 
 def shared_refusals(tree: KernelTree, new: Path, overlay: Overlay, image: Image) -> Iterator[Refusal]:
@@ -45,10 +49,28 @@ def shared_refusals(tree: KernelTree, new: Path, overlay: Overlay, image: Image)
     for name, header in sorted(changed.items()):
         for file in sorted(before[name])[:1]:
             yield Refusal("constant", file, name, f"has another value in the newer {header}")
+    yield from _structures_elsewhere(tree, overlay.units, merged.new_structures())
     for name in sorted(fresh):
         for file in sorted(after[name] - before[name]):
             yield Refusal("constant", file, name, "is new, and this file goes by it too")
         yield from _carried(tree, merged, others, name)
+
+
+def _structures_elsewhere(tree: KernelTree, files: Collection[str], taken: Mapping[str, str]) -> Iterator[Refusal]:
+    """Structures that are new to the files, and that others of the old tree lay out otherwise."""
+    if not taken:
+        return
+    pattern = rf"^(struct|union)[ \t]+({'|'.join(map(re.escape, taken))})\b[^;(]*\{{"
+    headers = ["grep", "-rslE", "--include=*.h", "-e", pattern, *_FOLDERS]
+    units = ["xargs", "-0", "grep", "-slE", "-e", pattern]
+    others = "\0".join(unit for unit in tree.built_units() if unit not in files)
+    for command in (headers, units):
+        done = subprocess.run(command, input=others.encode(), cwd=tree.source, capture_output=True, check=False)
+        for file in done.stdout.decode(errors="replace").splitlines():
+            for item in split_items((tree.source / file).read_text(errors="replace")):
+                name = next((name for name in item.names if name in taken and item.kind in LAID_OUT), None)
+                if name and item.plain != taken[name]:
+                    yield Refusal("layout", file, name, "is laid out otherwise here")
 
 
 def used_elsewhere(tree: KernelTree, overlay: Overlay, names: Collection[str]) -> bool:
