@@ -110,7 +110,7 @@ class MergedHeaders:
         return {
             change.name: (change.header, change.is_new)
             for change, item in self.taken_items()
-            if item.kind == "declaration" and "(" in item.plain and not item.plain.startswith("typedef")
+            if item.kind == "declaration" and "(" in item.plain and not item.plain.startswith(("typedef", "static"))
         }
 
     def changed_constants(self) -> dict[str, str]:
@@ -126,7 +126,7 @@ class MergedHeaders:
         found: set[str] = set()
         for _, item in self.taken_items():
             if item.kind == "enum" or _is_constant(item):
-                found |= {name for name in item.names if name not in self.before}
+                found |= {name for name in item.names if name in self.mentioned and name not in self.before}
             elif item.kind in LAID_OUT:
                 before = self._structure_before(item)
                 found |= defined_within(item.text) - defined_within(before.text if before else "")
@@ -189,8 +189,12 @@ class MergedHeaders:
 
     def _take_all(self) -> None:
         while self._pending:
-            for header, segment, index in self.places[self._pending.pop()]:
-                if self._may_be_taken(segment.new[index]):
+            name = self._pending.pop()
+            for header, segment, index in self.places[name]:
+                item = segment.new[index]
+                # the running kernel's values of constants that it has are right
+                is_there = item.kind == "enum" and name in self.before
+                if not is_there and self._may_be_taken(item):
                     self._take(header, segment, index)
 
     def _may_be_taken(self, item: Item) -> bool:
