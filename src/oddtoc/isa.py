@@ -43,6 +43,8 @@ OPCODE_AND_REGISTERS: Final = 0xFFFF0000
 BRANCH_REACH: Final = 1 << 25
 """A `b` reaches from its own address - 32 MiB up to, not including, + 32 MiB."""
 
+_ADDPCIS, _ADDPCIS_FIELDS = 19 << 26 | 2 << 1, 0xFC00003E
+_PREFIX = 1
 _LINK = 1
 _ABSOLUTE = 2
 
@@ -92,6 +94,11 @@ def is_link(word: Words) -> npt.NDArray[np.bool_]: ...
 def is_link(word: Any) -> Any:
     """Whether a branch word sets LR."""
     return (word & _LINK) == 1
+
+
+def depends_on_place(word: int) -> bool:
+    """Whether a word does something else at another address: relative branches, `addpcis`, first words of two."""
+    return is_branch(word) or word & _ADDPCIS_FIELDS == _ADDPCIS or opcode(word) == _PREFIX
 
 
 def branch_target(address: int, word: int) -> int | None:

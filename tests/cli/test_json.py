@@ -86,12 +86,14 @@ def oddtoc_schema(command):
 
 def test_patches_from_start_to_end(guest, patch):
     target = ["--target", f"guest:{guest('6.1').name}"]
+    answer("gc", *target)  # what tests of other files have left
     assert answer("check", patch, *target)["findings"] == []
     planned = answer("apply", patch, *target, "--dry-run", "--replace")
     done = answer("apply", patch, *target)
     assert [one["branch_at"] for one in done["functions"]] == [one["branch_at"] for one in planned["functions"]]
     assert answer("apply", patch, *target)["changed"] is False
     assert answer("status", *target)[0]["condition"] == "applied"
+    assert [one["name"] for one in answer("top", *target)["patches"]] == ["cmdline"]
     assert answer("inspect", "6.1", "cmdline_proc_show", *target)[0]["behind"] == done["functions"][0]["branch_at"]
     words = answer("revert", "cmdline", *target, "--dry-run")["functions"][0]["changes"]
     assert words[-1] == {**done["functions"][0]["changes"][-1], "old": words[-1]["old"], "new": words[-1]["new"]}

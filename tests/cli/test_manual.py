@@ -95,6 +95,7 @@ def test_bash_completes_names(guest, completed, tmp_path):
     finally:
         with Session.open(f"guest:{name}") as session:
             session.revert("cmdline")
+            session.gc()
     assert completed("revert", "--target", "guest", ":", "nobody", "") == []
 
 

@@ -137,7 +137,7 @@ def test_a_patch_that_harms_goes_no_further_than_the_canary(guests, targets, ker
     code, answer = fleet(*words, "--check", "test $ODDTOC_NAME != b || { echo ill; exit 3; }", "--limit", "0.5")
     assert (code, answer["stopped_by_wave"], answer["complete"]) == (1, None, False)
     assert answer["targets"][1]["error"] == "the check ended with 3: ill"
-    assert states(answer) == {"a": "applied", "b": "applied, and not well", "c": "applied"}
+    assert states(answer) == {"a": "applied", "b": "unwell", "c": "applied"}
 
 
 def test_a_dry_run_writes_nothing(guests, patch: Path, targets, kernels):
@@ -231,5 +231,5 @@ def test_a_guest_that_ends_on_the_way_counts(guests, patch: Path, targets, kerne
         os.kill(guests[2].pid, signal.SIGKILL)
         rest = running.communicate(timeout=120)[0]
     assert running.returncode == 1
-    assert f"applied, and not well: the guest {guests[2].name} has ended" in rest
+    assert f"unwell: the guest {guests[2].name} has ended" in rest
     assert "stopped: 1 of 2 failed in wave 1, which is above the limit" in rest

@@ -14,7 +14,7 @@ FILE = """
 
 guest:a
 gdb://127.0.0.1:1234#77 name=db1 zone=north rack="3 left"
-/run/vm.sock  vmlinux=images/vmlinux resource=host2 zone=south
+/run/vm.sock  vmlinux=images/vmlinux modules=/lib/m resource=host2 zone=south
 """
 
 
@@ -29,7 +29,8 @@ def test_lines_are_targets(file: Path):
     assert (guest.address, guest.name, guest.vmlinux, guest.labels) == ("guest:a", "guest:a", None, ())
     assert (process.address, process.name) == ("gdb://127.0.0.1:1234#77", "db1")
     assert process.labels == (("zone", "north"), ("rack", "3 left"))
-    assert (socket.vmlinux, socket.resource) == (file.parent / "images/vmlinux", "host2")
+    assert (socket.vmlinux, socket.modules) == (file.parent / "images/vmlinux", Path("/lib/m"))
+    assert (socket.resource, socket.labels) == ("host2", (("zone", "south"),))
 
 
 def test_labels_choose(file: Path):

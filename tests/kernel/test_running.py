@@ -73,5 +73,6 @@ def test_entries_are_told_from_live_words(running):
 
 
 def test_bpf_helpers_are_known(running):
-    assert running.bpf_users(running.function("bpf_ktime_get_ns")) == "BPF (helper, bpf_ktime_get_ns_proto)"
-    assert running.bpf_users(running.function("cmdline_proc_show")) is None
+    for name, caller in (("bpf_ktime_get_ns", "BPF (helper, bpf_ktime_get_ns_proto)"), ("cmdline_proc_show", None)):
+        symbol = running.function(name)
+        assert running.far_caller(symbol, *running.entries([symbol])) == caller

@@ -169,7 +169,7 @@ def test_a_module_that_comes_is_patched_before_its_code_runs(mounted, objects, t
             assert [status.condition for status in session.status()] == [Condition.APPLIED]
             session.revert("fat_init")
             run(mounted, "rmmod fat")
-            with pytest.raises(TargetError, match=r"was not loaded in 0\.2 s"):
+            with pytest.raises(TargetError, match=r"was not loaded within 0\.2 s"):
                 watch(session, objects("fat_init.c"), wait=0.2, timeout=10)
         run(mounted, "insmod /fat.ko")
         assert run(mounted, "dmesg").count(b"fat begins in the patch") == 1

@@ -5,11 +5,13 @@ import signal
 import time
 from contextlib import suppress
 
+import jsonschema
 import pytest
 
 from oddtoc.errors import NoSiteError, SymbolError
 from oddtoc.live.session import Session
 from oddtoc.places import Span
+from oddtoc.report.schemas import schema_of
 from oddtoc.trace.tracer import Tracer
 
 TRACING = "/sys/kernel/tracing"
@@ -96,6 +98,8 @@ def test_events_have_arguments_return_values_threads_and_times(machine, command)
     output, errors = tracing.communicate(timeout=60)
     assert (tracing.returncode, errors) == (0, "")
     *events, end = [json.loads(line) for line in output.splitlines()]
+    for line in (started, *events, end):
+        jsonschema.validate(line, schema_of("trace"))
     assert end["event"] == "end"
     assert end["lost"] == end["missed_returns"] == 0
     writes = [
@@ -112,7 +116,7 @@ def test_events_have_arguments_return_values_threads_and_times(machine, command)
         assert 0 < back["seconds"] <= back["time"] - call["time"] + 1e-3
 
 
-def test_a_killed_trace_is_listed_and_taken_back_by_the_next_command(machine, command):
+def test_a_killed_trace_is_listed_and_taken_back_by_the_next_command(machine, command, cmdline):
     target = ("--target", f"guest:{machine.name}")
     with Session.open(target[1]) as session:
         before = code(session, "vfs_read", "vfs_open", "cmdline_proc_show", "do_nanosleep")
@@ -121,16 +125,38 @@ def test_a_killed_trace_is_listed_and_taken_back_by_the_next_command(machine, co
     load(machine, 10)
     tracing.kill()
     tracing.wait()
-    run(machine, "cat /proc/cmdline")
+    text = run(machine, "cat /proc/cmdline")
     listed, _ = command("status", *target).communicate(timeout=60)
     assert "applied" in listed
     assert "the next oddtoc trace, revert or gc takes it back" in listed
     with Session.open(f"guest:{machine.name}") as session:
+        # a patch goes on top of it
+        session.apply(session.plan(cmdline))
+        assert run(machine, "cat /proc/cmdline") == PATCHED
+        assert len(session.status()) == 2
+        session.revert("cmdline")
+        assert run(machine, "cat /proc/cmdline") == text
+        assert session.status() == []
+        session.gc()
         with (tracer := Tracer(session, ["cmdline_proc_show"])):
             run(machine, "cat /proc/cmdline")
         assert counts(tracer) == {"cmdline_proc_show": (1, 0)}
         assert session.journal().contents.entries == ()
         assert code(session, *before) == before
+
+
+def test_a_trace_that_was_left_is_reverted_by_its_name(guest):
+    machine = guest("6.1")
+    with Session.open(f"guest:{machine.name}") as session:
+        before = code(session, "vfs_read", "vfs_open")
+        Tracer(session, ["vfs_*"], returns=True).__enter__()
+        (status,) = session.status()
+        assert code(session, *before) != before
+    with Session.open(f"guest:{machine.name}") as session:
+        outcome = session.revert(status.record.name)
+        assert (outcome.name, outcome.changed) == (status.record.name, True)
+        assert code(session, *before) == before
+        assert [entry.record.name for entry in session.gc().free] == [status.record.name]
 
 
 def test_who_sleeps_in_a_traced_call_is_seen_and_is_sent_home_when_the_trace_ends(machine):
@@ -180,3 +206,36 @@ def test_what_cant_be_traced_is_refused_with_a_reason(guest):
         with suppress(NoSiteError):
             Tracer(session, ["vfs_caches_init"])
         assert session.status() == []
+
+
+@pytest.mark.parametrize(
+    ("events", "returns", "cost"),
+    [(False, False, (12, 0)), (True, False, (56, 0)), (False, True, (61, 47)), (True, True, (101, 82))],
+)
+def test_what_a_call_costs(guest, events, returns, cost):
+    """In instructions above those of an untraced call: on the way in, and on the way out."""
+    machine = guest("6.1")
+    with Session.open(f"guest:{machine.name}") as session:
+        entry = session.kernel.entries([session.kernel.function("cmdline_proc_show")])[0]
+        with Tracer(session, ["cmdline_proc_show"], events=events, returns=returns):
+            run(machine, "(sleep 1; cat /proc/cmdline) > /dev/null 2>&1 &")
+            with session.guest.stopped() as stopped, (stepper := stopped.stepper()).prepared():
+                cpu, inside = steps(stepper, entry.behind, lambda pc: pc == entry.behind + 4)
+                outside = 0
+                if returns:
+                    stub = stepper.registers(cpu)["lr"]
+                    is_kernel = session.kernel.image.symbols.at
+                    cpu, outside = steps(stepper, stub, lambda pc: is_kernel(pc) is not None)
+    assert (inside - 1, outside) == cost
+
+
+def steps(stepper, start, is_end):
+    """Wait for a vCPU to come by, and step it: which one it is, and how many steps it took."""
+    stepper.stop_at(start)
+    cpu = stepper.run(60, lambda: False)
+    stepper.clear()
+    for count in range(1000):
+        if is_end(stepper.registers(cpu)["pc"]):
+            return cpu, count
+        stepper.step(cpu)
+    raise AssertionError("it did not get there")

@@ -23,6 +23,7 @@ from oddtoc.cli import (
     report,
     scan,
     schema,
+    top,
     trace,
     trust,
 )
@@ -58,6 +59,7 @@ for _command in (
     prove.prove,
     explain.explain,
     trace.trace,
+    top.top,
     schema.schema,
     demo.demo,
     demo_process.demo_process,

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from oddtoc.cli.command import Command
-from oddtoc.cli.options import Format, Immediate, Output, Remote, Scheduler, Timeout, Which, choices
+from oddtoc.cli.options import (
+    Format,
+    Immediate,
+    Mechanism,
+    Output,
+    PatchName,
+    Remote,
+    Scheduler,
+    Timeout,
+    Which,
+    choices,
+)
 
 if TYPE_CHECKING:
     from oddtoc.engine import Engine
@@ -16,7 +27,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Many targets at once.")
 
-_TARGETS = "A target on each line: guest:NAME, gdb://HOST:PORT ..., and name=, vmlinux=, resource=, LABEL= behind it."
+_TARGETS = "A target on each line: guest:NAME, gdb://HOST:PORT ...; behind it name=, vmlinux=, modules=, LABEL= ..."
 _ONLY = "Only targets with this label; repeatable."
 _JOBS = "How many targets at a time [8]; a cluster has its own number."
 _CHECK = "A shell command that must succeed for each target after its wave; it finds $ODDTOC_TARGET and $ODDTOC_NAME."
@@ -46,10 +57,8 @@ def apply(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the waves, and every word that the first would get; write none.")
     ] = False,
-    mechanism: Annotated[
-        str, typer.Option("--mechanism", "-m", help="auto, shared-toc, guarded/slot or odd-toc/cr4.")
-    ] = "auto",
-    name: Annotated[str | None, typer.Option("--name", help="The patch's name [the file's stem].")] = None,
+    mechanism: Mechanism = "auto",
+    name: PatchName = None,
     which: Which = None,
     replace: Annotated[bool, typer.Option("--replace", help="Take the place of all that is applied.")] = False,
     immediate: Immediate = False,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from oddtoc.cli.complete import targets
+from oddtoc.cli.complete import mechanisms, targets
 from oddtoc.errors import OddtocError, UsageError
 
 
@@ -21,6 +21,7 @@ class Format(StrEnum):
 
 _TARGET = "Where it runs: guest:NAME, gdb://HOST:PORT, qmp:PATH, a debug server's socket; #PID behind, or pid:N."
 _VMLINUX = "The running kernel's ELF image; guests know theirs."
+_MECHANISM = "auto, shared-toc, guarded/slot or odd-toc/cr4."
 _MODULES = "A folder with the files of the running kernel's modules; Debian's guests know theirs."
 _TIMEOUT = "How long to wait for threads to leave the functions that change."
 _IMMEDIATE = "Do not look at stacks: threads may run old and new code side by side."
@@ -28,6 +29,8 @@ _IMMEDIATE = "Do not look at stacks: threads may run old and new code side by si
 Output = Annotated[Format, typer.Option("--format", help="How to print the answer.")]
 Target = Annotated[str, typer.Option("--target", "-t", metavar="TARGET", help=_TARGET, autocompletion=targets)]
 Vmlinux = Annotated[Path | None, typer.Option("--vmlinux", metavar="PATH", help=_VMLINUX)]
+Mechanism = Annotated[str, typer.Option("--mechanism", "-m", help=_MECHANISM, autocompletion=mechanisms)]
+PatchName = Annotated[str | None, typer.Option("--name", help="The patch's name [the file's stem].")]
 Timeout = Annotated[float, typer.Option("--timeout", metavar="SECONDS", help=_TIMEOUT)]
 Immediate = Annotated[bool, typer.Option("--immediate", help=_IMMEDIATE)]
 Modules = Annotated[Path | None, typer.Option("--modules", metavar="FOLDER", help=_MODULES)]

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from oddtoc.cli.complete import applied, mechanisms, series
+from oddtoc.cli.complete import applied, series
 from oddtoc.cli.options import (
     DryRun,
     Format,
     Immediate,
+    Mechanism,
     Modules,
     Output,
+    PatchName,
     Remote,
     Target,
     Timeout,
@@ -109,16 +111,8 @@ def apply(
     target: Target,
     vmlinux: Vmlinux = None,
     modules: Modules = None,
-    mechanism: Annotated[
-        str,
-        typer.Option(
-            "--mechanism",
-            "-m",
-            help="auto, shared-toc, guarded/slot or odd-toc/cr4.",
-            autocompletion=mechanisms,
-        ),
-    ] = "auto",
-    name: Annotated[str | None, typer.Option("--name", help="The patch's name [the file's stem].")] = None,
+    mechanism: Mechanism = "auto",
+    name: PatchName = None,
     which: Which = None,
     remote: Remote = False,
     replace: Annotated[
@@ -152,16 +146,8 @@ def watch(
     target: Target,
     vmlinux: Vmlinux = None,
     modules: Modules = None,
-    mechanism: Annotated[
-        str,
-        typer.Option(
-            "--mechanism",
-            "-m",
-            help="auto, shared-toc, guarded/slot or odd-toc/cr4.",
-            autocompletion=mechanisms,
-        ),
-    ] = "auto",
-    name: Annotated[str | None, typer.Option("--name", help="The patch's name [the file's stem].")] = None,
+    mechanism: Mechanism = "auto",
+    name: PatchName = None,
     which: Which = None,
     remote: Remote = False,
     wait: Annotated[float, typer.Option("--wait", metavar="SECONDS", help="How long to wait for the module.")] = 60.0,

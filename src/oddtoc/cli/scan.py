@@ -97,9 +97,10 @@ def _scan(
     from oddtoc.report.scan import scan_as_json, scan_as_text, tables_as_text
     from oddtoc.report.tables import table_as_csv, write_tables
 
-    found = _run(images, engine)
+    wanted = names or (list(TableName) if folder else [])
+    found = _run(images, engine, functions=TableName.FUNCTIONS in wanted)
     if folder is not None:
-        _written(write_tables([found.table(name) for name in names or TableName], folder, output))
+        _written(write_tables([found.table(name) for name in wanted], folder, output))
     elif output is TableFormat.JSON:
         typer.echo(scan_as_json(found, names))
     elif output is TableFormat.CSV:
@@ -149,11 +150,12 @@ def _scan_into_parts(images: list[str], names: list[TableName], folder: Path, en
     return failed
 
 
-def _run(images: list[str], engine: Engine, *, digests: bool = False) -> Scan:
+def _run(images: list[str], engine: Engine, *, functions: bool = True, digests: bool = False) -> Scan:
     from oddtoc.scan.run import run_scan
 
     with _bar() as progress:
-        return run_scan([_source(image) for image in images], engine=engine, progress=progress, digests=digests)
+        wanted = [_source(image) for image in images]
+        return run_scan(wanted, engine=engine, progress=progress, functions=functions, digests=digests)
 
 
 def _source(image: str) -> Path | str:

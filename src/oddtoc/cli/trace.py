@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from oddtoc.cli.options import Format, Modules, Output, Remote, Target, Timeout, Vmlinux, write_page
+from oddtoc.errors import UsageError
 
 
 def trace(
@@ -26,7 +27,7 @@ def trace(
         bool, typer.Option("--returns", help="Watch returns, too: how long calls take, and what they return.")
     ] = False,
     duration: Annotated[
-        float | None, typer.Option("--duration", metavar="SECONDS", help="End after that time [at Ctrl-C].")
+        float | None, typer.Option("--duration", metavar="SECONDS", min=0, help="End after that time [at Ctrl-C].")
     ] = None,
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Write a flame graph of the calls; with --returns.")
@@ -42,6 +43,10 @@ def trace(
     from oddtoc.trace.watch import watch
 
     as_lines = output is Format.JSON
+    if arguments and not as_lines:
+        raise UsageError("--arguments needs --format json: a table has no room for them")
+    if html is not None:
+        write_page(html, "")  # what can't be written is better known now
     returns = returns or html is not None
     events = html is not None or (as_lines and (arguments or returns))
     with (

@@ -68,7 +68,7 @@ class State(Enum):
     APPLIED = "applied"
     THERE = "applied already"
     FAILED = "failed"
-    UNWELL = "applied, and not well"
+    UNWELL = "unwell"
     REVERTED = "rolled back"
 
 

@@ -5,8 +5,9 @@
     gdb://127.0.0.1:1234  name=db1 vmlinux=/boot/vmlinux-6.1 zone=north
     qmp:/run/vm/2.sock    vmlinux=vmlinux-6.12  zone=south resource=host2
 
-`name` is what it is called in tables, `vmlinux` the running kernel's image (relative to the file), `resource` one that
-a worker of a Dask cluster must have to reach it. Everything else is a label, by which targets can be chosen.
+`name` is what it is called in tables, `vmlinux` the running kernel's image and `modules` the folder with its modules
+(both relative to the file), `resource` one that a worker of a Dask cluster must have to reach it. Everything else is a
+label, by which targets can be chosen.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Final
 
 from oddtoc.errors import UsageError
 
-_KNOWN: Final = ("name", "vmlinux", "resource")
+_KNOWN: Final = ("name", "vmlinux", "modules", "resource")
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class FleetTarget:
         address: as `Session.open` takes it.
         name: what to call it; the address if the file has no name for it.
         vmlinux: the running kernel's image; None where the address tells.
+        modules: the folder with its modules; None where the address tells, or nobody needs them.
         resource: that a worker must have to reach it; empty if anyone can.
         labels: everything else that the file says, (key, value).
     """
@@ -37,6 +39,7 @@ class FleetTarget:
     address: str
     name: str
     vmlinux: Path | None = None
+    modules: Path | None = None
     resource: str = ""
     labels: tuple[tuple[str, str], ...] = ()
 
@@ -97,8 +100,10 @@ def _target(path: Path, number: int, line: str) -> FleetTarget:
             known[pair[0]] = pair[1]
         else:
             labels.append(pair)
-    vmlinux = path.parent / Path(known["vmlinux"]).expanduser() if "vmlinux" in known else None
-    return FleetTarget(address, known.get("name", address), vmlinux, known.get("resource", ""), tuple(labels))
+    vmlinux, modules = (
+        path.parent / Path(known[key]).expanduser() if key in known else None for key in ("vmlinux", "modules")
+    )
+    return FleetTarget(address, known.get("name", address), vmlinux, modules, known.get("resource", ""), tuple(labels))
 
 
 def _pair(word: str) -> tuple[str, str] | None:

@@ -229,7 +229,7 @@ def _connected(target: FleetTarget, manner: Manner) -> Iterator[Session]:
     limit = time.monotonic() + manner.timeout
     while True:
         try:
-            session = Session.open(target.address, vmlinux=target.vmlinux, remote=manner.remote)
+            session = Session.open(target.address, vmlinux=target.vmlinux, modules=target.modules, remote=manner.remote)
             break
         except TargetInUseError:
             if time.monotonic() > limit:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -10,18 +10,15 @@ from typing import TYPE_CHECKING
 from oddtoc.errors import AmbiguousSymbolError, NoSiteError, RoomError, SymbolError
 from oddtoc.image.elf import Image
 from oddtoc.image.entry import Entry
-from oddtoc.image.flow import flow_of
 from oddtoc.image.functions import LOCAL_OFFSETS
-from oddtoc.image.live import known_entries, live_entries
 from oddtoc.image.relocated import relocated_distances
-from oddtoc.image.symbols import Symbol, SymbolTable
+from oddtoc.image.symbols import Symbol
 from oddtoc.kernel.arena import Arena
-from oddtoc.kernel.body import body
 from oddtoc.kernel.callers import far_caller
+from oddtoc.kernel.code import KernelCode
 from oddtoc.kernel.modulefile import JUMP_ENTRY, place_module
 from oddtoc.kernel.modulelist import LoadedAt, plain_name
-from oddtoc.kernel.place import branch_place
-from oddtoc.places import Rooms, Span, Zone
+from oddtoc.places import Rooms, Span
 from oddtoc.target.memory import LINEAR_MAP
 from oddtoc.target.modules import depends_on
 
@@ -42,7 +39,7 @@ class Imported:
         return self.address + (*LOCAL_OFFSETS, 0)[self.other >> 5]
 
 
-class LoadedModule:
+class LoadedModule(KernelCode):
     """A module in a running kernel.
 
     Args:
@@ -124,26 +121,9 @@ class LoadedModule:
             raise SymbolError(f"{name} is in a part of {self.module.name} whose place in memory is not known")
         return symbol
 
-    def entries(self, symbols: Iterable[Symbol]) -> list[Entry]:
-        """The entries of functions, told from the live words.
-
-        Raises:
-            NoSiteError: the words at an entry are those of no known shape.
-        """
-        return live_entries(self.image, self.read_many, symbols)
-
-    def known_entries(self, symbols: Iterable[Symbol]) -> list[Entry | NoSiteError]:
-        """The entries of functions, with an error for each whose words are of no known shape."""
-        return known_entries(self.image, self.read_many, symbols)
-
-    @property
-    def tables(self) -> Sequence[SymbolTable]:
-        """All symbols that are known."""
-        return [self.image.symbols]
-
     def branch_place(self, symbol: Symbol, entry: Entry, *, compiled: bool = False) -> int:
         """The word that takes the branch. See `oddtoc.kernel.place`."""
-        place = branch_place(self.image, symbol, entry, compiled=compiled)
+        place = super().branch_place(symbol, entry, compiled=compiled)
         if place in relocated_distances(self.image, "__jump_table", JUMP_ENTRY):
             raise NoSiteError(
                 f"{symbol.name} can't be redirected: the word for the branch is a jump label",
@@ -152,11 +132,6 @@ class LoadedModule:
                 advice="replace its callers instead",
             )
         return place
-
-    def is_jumped_to(self, entry: int, place: int) -> bool:
-        """Whether a word is reached in mid-course of a function."""
-        del entry
-        return flow_of(self.image).is_branch_target(place)
 
     def resolve(self, name: str, which: str | None = None) -> Symbol | Imported:
         """What a name in a patch stands for: something of this module, of the kernel, or of a module that it needs.
@@ -189,10 +164,6 @@ class LoadedModule:
         """Threads of modules begin in functions that are called by C code (kthread in kernel/kthread.c)."""
         del symbol
         return None
-
-    def body(self, name: str, entry: int, behind: int) -> Iterator[Zone]:
-        """The code of a function. See `oddtoc.kernel.body`."""
-        return body(self.image, name, entry, behind)
 
     def _has(self, name: str) -> bool:
         return bool(self.image.symbols.find(name))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,27 +11,23 @@ from pathlib import Path
 from oddtoc.errors import (
     ChangedError,
     MismatchError,
-    NoSiteError,
     PatchError,
     RecordError,
     SymbolError,
 )
 from oddtoc.image.elf import Image
 from oddtoc.image.entry import Entry
-from oddtoc.image.flow import flow_of
 from oddtoc.image.live import ReadMany as ReadMany
-from oddtoc.image.live import known_entries, live_entries
-from oddtoc.image.symbols import Symbol, SymbolTable
+from oddtoc.image.symbols import Symbol
 from oddtoc.kernel.arena import Arena, find_arenas
-from oddtoc.kernel.body import body
 from oddtoc.kernel.callers import far_caller
+from oddtoc.kernel.code import KernelCode
 from oddtoc.kernel.module import LoadedModule
 from oddtoc.kernel.modulelist import SUFFIX, LoadedAt, ModuleList
 from oddtoc.kernel.pagetable import PageTables
-from oddtoc.kernel.place import branch_place
 from oddtoc.kernel.room import rooms
 from oddtoc.kernel.threadstart import started_by
-from oddtoc.places import TABLES_IN_COMMON, Rooms, Span, Zone
+from oddtoc.places import TABLES_IN_COMMON, Rooms, Span
 from oddtoc.target.memory import is_linear
 from oddtoc.target.modules import read_module
 
@@ -63,7 +59,7 @@ class Place:
         return self.address
 
 
-class RunningKernel:
+class RunningKernel(KernelCode):
     """What is asked of a running kernel before anything is written to it.
 
     Args:
@@ -77,7 +73,7 @@ class RunningKernel:
             raise SymbolError(f"{image.path.name} has no .TOC. symbol", advice="oddtoc needs a vmlinux with symbols")
         self.image = image
         self.toc = image.toc
-        self.read_many = read_many
+        self._read_many = read_many
         self.modules = ModuleList(image, read_many)
         self._folders = tuple(modules)
         self._tables = PageTables(image)
@@ -214,6 +210,10 @@ class RunningKernel:
     def make_room(self, subject: object) -> None:
         """A kernel has its room already."""
 
+    def read_many(self, requests: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Live memory, (address, size in bytes) each."""
+        return self._read_many(requests)
+
     def check_identity(self) -> None:
         """Compare the build id, and all other ELF notes, in memory with the image's.
 
@@ -256,32 +256,6 @@ class RunningKernel:
         """
         return self.image.symbols.one(name, which, functions_only=True)
 
-    def entries(self, symbols: Iterable[Symbol]) -> list[Entry]:
-        """The entries of functions, told from the live words, all read at once.
-
-        Raises:
-            NoSiteError: the words at an entry are those of no known shape.
-        """
-        return live_entries(self.image, self.read_many, symbols)
-
-    def known_entries(self, symbols: Iterable[Symbol]) -> list[Entry | NoSiteError]:
-        """The entries of functions, with an error for each whose words are of no known shape."""
-        return known_entries(self.image, self.read_many, symbols)
-
-    @property
-    def tables(self) -> Sequence[SymbolTable]:
-        """All symbols that are known."""
-        return [self.image.symbols]
-
-    def branch_place(self, symbol: Symbol, entry: Entry, *, compiled: bool = False) -> int:
-        """The word that takes the branch. See `oddtoc.kernel.place`."""
-        return branch_place(self.image, symbol, entry, compiled=compiled)
-
-    def is_jumped_to(self, entry: int, place: int) -> bool:
-        """Whether a word is reached in mid-course of a function."""
-        del entry
-        return flow_of(self.image).is_branch_target(place)
-
     def resolve(self, name: str, which: str | None = None) -> Symbol | Place:
         """What a name in a patch stands for.
 
@@ -309,7 +283,3 @@ class RunningKernel:
     def starter(self, symbol: Symbol) -> str | None:
         """The function that has threads begin in this one. See `oddtoc.kernel.threadstart`."""
         return started_by(self.image, symbol)
-
-    def body(self, name: str, entry: int, behind: int) -> Iterator[Zone]:
-        """The code of a function. See `oddtoc.kernel.body`."""
-        return body(self.image, name, entry, behind)

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from oddtoc.link.layout import Redirect
 
 _PREFIX = "oddtoc_original_"
-_ADDPCIS = 19 << 26 | 2 << 1
 
 
 def original_of(name: str) -> str | None:
@@ -35,7 +34,7 @@ def displaced_word(redirect: Redirect) -> int:
             f"the original of {function} can't be called: nobody said which word the branch displaces",
             function=function,
         )
-    if isa.is_branch(word) or word & 0xFC00003E == _ADDPCIS or isa.opcode(word) == 1:
+    if isa.depends_on_place(word):
         raise PatchError(
             f"the original of {function} can't be called: {word:#010x}, which the branch displaces, works only there",
             address=redirect.entry.behind,

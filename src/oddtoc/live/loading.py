@@ -87,9 +87,7 @@ def _wait_for(name: str, session: Session, stepper: Stepper, wait: float, give_u
         if cpu is None and give_up():
             raise GaveUpError(f"nobody waits for the module {name} any longer")
         if cpu is None:
-            raise TargetError(
-                f"the module {name} was not loaded within {wait:g} s", advice="give it longer with --wait"
-            )
+            raise TargetError(f"the module {name} was not loaded within {wait:g} s", advice="wait longer with --wait")
         stepper.clear()
         with session.guest.staying():
             module = session.kernel.modules.at(stepper.registers(cpu)[_ARGUMENT])

@@ -18,6 +18,7 @@ from oddtoc.live.collect import Collection, Look, collect
 from oddtoc.live.commit import Commit, carry_out
 from oddtoc.live.journal import Condition, Journal, PatchStatus
 from oddtoc.live.keeper import Keeper, admitted, logged_apply, logged_revert, logged_room
+from oddtoc.live.leftover import take_back
 from oddtoc.live.moduleroom import lacks_room, make_room
 from oddtoc.live.moves import moves
 from oddtoc.live.outcome import Outcome as Outcome
@@ -35,7 +36,6 @@ from oddtoc.target.connect import connect, parse_target
 from oddtoc.target.pause import Pause
 from oddtoc.target.process import ProcessTarget
 from oddtoc.target.qemu import QemuTarget
-from oddtoc.trust.log import logged
 
 DEFAULT_TIMEOUT = 10.0
 _PIECE = 16 << 10
@@ -267,7 +267,9 @@ class Session:
             MechanismError: it can't be done without looking at stacks.
         """
         first = len(self.target.pauses)
-        self.end_temporary(timeout=timeout)
+        ended = self.end_temporary(timeout=timeout)
+        if ended and name in ended.name.split():
+            return ended
         journal = self.journal()
         commit = self._revert_commit(journal, name)
         status = journal.find(name)
@@ -285,24 +287,18 @@ class Session:
         )
         return self._outcome(name, pause, first, immediate)
 
-    def end_temporary(self, *, timeout: float = DEFAULT_TIMEOUT) -> list[str]:
+    def end_temporary(self, *, timeout: float = DEFAULT_TIMEOUT) -> Outcome | None:
         """Take back what was to last as long as one command: nobody else has this target, so that command has ended.
 
-        One word of each function changes, so nobody can stand in the way but on that word.
-
         Returns:
-            Their names.
+            What that did; `name` has all names. None if there was nothing.
         """
+        first = len(self.target.pauses)
         journal = self.journal()
-        left = journal.left_over
-        if not left:
-            return []
-        names = [status.record.name for status in left]
-        with logged(self.keeper.policy, "revert", self.keeper.target, " ".join(names)) as operation:
-            operation.begin(functions=sum(len(status.functions) for status in left))
-            states = [state_write(status.entry.address, State.REVERTED) for status in left]
-            carry_out(self.target, Commit(moves(journal, left), states, accepted=True), timeout=timeout)
-        return names
+        if not journal.left_over:
+            return None
+        names, pause = take_back(self.target, journal, self.keeper, timeout=timeout)
+        return self._outcome(names, pause, first, immediate=True)
 
     def settle(self, *, timeout: float = DEFAULT_TIMEOUT) -> None:
         """Put right what a killed run left behind: states of records, and hooks of callbacks."""

@@ -27,7 +27,8 @@ _LINES_BESIDE_TABLE = 4
 
 def started_text(names: Sequence[str], refused: Sequence[tuple[str, str]], outcome: Outcome) -> str:
     """What is traced, what is not and why, and how long the target stood still for it."""
-    lines = [f"{len(names)} functions are traced; the target stood still for {outcome.commit_pause * 1000:.1f} ms"]
+    what = f"{len(names)} functions are" if len(names) > 1 else f"{names[0]} is"
+    lines = [f"{what} traced; the target stood still for {outcome.commit_pause * 1000:.1f} ms"]
     if refused:
         lines.append(f"{len(refused)} more can't be:")
         lines += [f"  {reason}" for _, reason in refused[:_REASONS]]

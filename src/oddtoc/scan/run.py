@@ -75,6 +75,7 @@ def run_scan(
     *,
     jobs: int | None = None,
     progress: Progress | None = None,
+    functions: bool = True,
     digests: bool = False,
     engine: Engine | None = None,
 ) -> Scan:
@@ -84,15 +85,15 @@ def run_scan(
         paths: what to scan; a URL as text.
         jobs: processes; as many as there are CPUs if not given.
         progress: is told how far it is.
+        functions: whether the table of functions is wanted: most of the memory goes there. It is empty otherwise.
         digests: work out what each function's code is, to be compared with another scan.
         engine: who scans; processes of this machine if not given.
     """
     if engine is None:
         with open_engine(jobs=jobs) as engine:
-            return run_scan(paths, progress=progress, digests=digests, engine=engine)
-    found = {
-        batch.number: results for batch, results in scan_batches(paths, engine, progress=progress, digests=digests)
-    }
+            return run_scan(paths, progress=progress, functions=functions, digests=digests, engine=engine)
+    batches = scan_batches(paths, engine, progress=progress, functions=functions, digests=digests)
+    found = {batch.number: results for batch, results in batches}
     return Scan.of(result for number in sorted(found) for result in found[number])
 
 
@@ -102,6 +103,7 @@ def scan_batches(
     *,
     size: Size | None = None,
     progress: Progress | None = None,
+    functions: bool = True,
     digests: bool = False,
     skip: Callable[[Batch], bool] = lambda _batch: False,
 ) -> Iterator[tuple[Batch, list[Result]]]:
@@ -112,6 +114,7 @@ def scan_batches(
         engine: who scans.
         size: of batches; what suits the engine if not given.
         progress: is told how far it is.
+        functions: whether the table of functions is wanted.
         digests: work out what each function's code is.
         skip: whether the results of a batch are known already.
 
@@ -123,7 +126,7 @@ def scan_batches(
         engine = Here()
     size = size or (LARGE if engine.is_cluster else SMALL)
     listed = Listed(found, _not_everywhere(found, engine) if engine.is_cluster else None)
-    work = partial(scan_batch, digests=digests, elsewhere=engine.is_cluster)
+    work = partial(scan_batch, functions=functions, digests=digests, elsewhere=engine.is_cluster)
     done = 0
     for batch, parcel in engine.each(
         work, (listed.sendable(b) for b in listed.batches(size) if not skip(b)), ahead=_AHEAD

@@ -19,7 +19,7 @@ from oddtoc.isa import Addresses
 from oddtoc.scan.batch import Batch, Unit
 from oddtoc.scan.image import ImageScan, scan_image
 from oddtoc.scan.sources import Candidate, Failure, Source
-from oddtoc.scan.table import Table, joined, split
+from oddtoc.scan.table import Table, empty, joined, split
 
 Result = ImageScan | Failure
 
@@ -43,15 +43,18 @@ class Parcel:
     digests: Addresses | None
 
 
-def scan_batch(batch: Batch, *, digests: bool = False, elsewhere: bool = False) -> Parcel:
+def scan_batch(batch: Batch, *, functions: bool = True, digests: bool = False, elsewhere: bool = False) -> Parcel:
     """Scan some images.
 
     Args:
         batch: which; of a package all that are in it.
+        functions: send the table of functions, which is nine tenths of it all; it is empty otherwise. Digests need it.
         digests: work out what each function's code is.
         elsewhere: the sources were found by another machine: refuse files that are not the same here.
     """
-    return _packed([result for unit in batch.units for result in _results(unit, digests, elsewhere)])
+    return _packed(
+        [result for unit in batch.units for result in _results(unit, digests, elsewhere)], functions or digests
+    )
 
 
 def unpacked_results(parcel: Parcel) -> list[Result]:
@@ -86,9 +89,11 @@ def _result(candidate: Candidate | Failure, digests: bool) -> Result:
         return Failure(candidate.name, error.message.replace(str(Path(candidate.name)), candidate.name))
 
 
-def _packed(results: list[Result]) -> Parcel:
+def _packed(results: list[Result], functions: bool) -> Parcel:
     scans = [result for result in results if isinstance(result, ImageScan)]
     tables = {name: [getattr(scan, name) for scan in scans] for name in _TABLES}
+    if not functions:
+        tables["functions"] = [empty("functions") for _ in scans]
     digests = [scan.digests for scan in scans if scan.digests is not None]
     return Parcel(
         [result.figures if isinstance(result, ImageScan) else result for result in results],

@@ -84,21 +84,7 @@ class HeldByGdbserver(StoppedProcess):
         check_written(parts, self._exchange(requests))
 
     def run_alone(self, thread: Thread, values: Mapping[str, int], until: int) -> Thread:
-        """Let one thread run with other registers until it comes to an address; all others stand still.
-
-        Signals that arrive for it meanwhile are delivered. Put it back with `restore`.
-
-        Args:
-            thread: which one.
-            values: of the registers that are not to be its own.
-            until: where it stops.
-
-        Returns:
-            The thread as it is there.
-
-        Raises:
-            TargetError: it did not come there.
-        """
+        """As `StoppedProcess.run_alone`; signals that arrive for it meanwhile are delivered."""
         self._set(thread, changed(self._layout, thread, values))
         self._ask(b"Z0,%x,4" % until, "a breakpoint can't be set")
         try:

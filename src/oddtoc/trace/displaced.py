@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from oddtoc import isa
 
-_ADDPCIS = 19 << 26 | 2 << 1
-_ADDPCIS_MASK = 0xFC00003E
-_CONDITIONAL = 16
-_TO_REGISTER = 19
+_BRANCH, _CONDITIONAL, _TO_REGISTER = 18, 16, 19
+_CALLS_BY_REGISTER = (16, 528, 560)
+"""Extended opcodes of bclr, bcctr and bctar."""
 _OVER_THE_NEXT = 8
-_PREFIX = 1
 
 
 def can_move(word: int) -> bool:
-    """Whether `lines` can do what a word does: no call, nothing that asks where it stands."""
+    """Whether `lines` can do what a word does: no call, nothing but a jump that asks where it stands."""
     code = isa.opcode(word)
-    calls = code in (18, _CONDITIONAL) and isa.is_link(word)
-    calls |= code == _TO_REGISTER and word >> 1 & 0x3FF in (16, 528, 560) and isa.is_link(word)
-    absolute = code in (18, _CONDITIONAL) and not isa.is_branch(word)
-    return not (calls or absolute or code == _PREFIX or word & _ADDPCIS_MASK == _ADDPCIS)
+    by_register = code == _TO_REGISTER and word >> 1 & 0x3FF in _CALLS_BY_REGISTER
+    if code in (_BRANCH, _CONDITIONAL) or by_register:
+        return not isa.is_link(word)
+    return not isa.depends_on_place(word)
 
 
 def lines(word: int, address: int, number: int) -> tuple[list[str], dict[str, int]]:

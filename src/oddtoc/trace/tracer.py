@@ -37,6 +37,7 @@ class Tracer:
 
     Attributes:
         names: of the functions, in the order of everything that is counted.
+        entries: addresses of their global entries, in that order.
         refused: (name, reason) of functions that fit and can't be traced.
         outcome: what turning it on has cost.
         last: what was counted and recorded in all that time; known when the block has ended.
@@ -66,6 +67,7 @@ class Tracer:
         self._reader = Reader(self._plan.data)
         self._onlooker: Onlooker | None = None
         self.names = tuple(function.name for function in self._plan.choice.functions)
+        self.entries = tuple(function.entry for function in self._plan.choice.functions)
         self.refused = self._plan.choice.refused
         self.outcome: Outcome | None = None
         self.last: Reading | None = None

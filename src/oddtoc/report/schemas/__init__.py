@@ -38,6 +38,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "revert": patches.REVERT,
     "watch": patches.APPLIED,
     "trace": traces.TRACE,
+    "top": patches.TOP,
     "gc": patches.GC,
     "sign": patches.SIGN,
     "verify": patches.VERIFY,

@@ -38,7 +38,7 @@ _PARTS: Final[dict[str, Schema]] = {
             ),
         )
     ),
-    "complaints": nullable(texts("kinds of complaints in its kernel's log")),
+    "complaints": nullable(texts("what its kernel has complained of since it booted, before an apply")),
     "changed": flag("whether something was written to it just now"),
     "pause_seconds": seconds("how long it stood still for that"),
     "error": nullable(text("what went wrong")),
@@ -66,7 +66,7 @@ APPLY: Final = either(
         targets=_targets(
             wave=_WAVE,
             would_write=listing(
-                "the words that would be written to it, for the first wave",
+                "the words of code that would be written to it",
                 record(
                     "a word",
                     address=address("where"),

@@ -209,3 +209,30 @@ SIGN: Final = record("the signature that was made", path=_PATH, signature=text("
 VERIFY: Final = record(
     "a signature that is good", path=_PATH, signer=text("who signed it, as allowed signers name them")
 )
+
+TOP: Final = record(
+    "one look at a target",
+    patches=listing(
+        "the patches that are recorded, oldest first",
+        record(
+            "a patch",
+            name=_PATCH,
+            condition=text("what the live words say", *(one.value for one in Condition)),
+            functions=listing(
+                "the functions that it replaces",
+                record(
+                    "a function",
+                    name=text("the function"),
+                    mechanism=_MECHANISM,
+                    condition=text("what the live words say", *(one.value for one in Condition)),
+                    calls=nullable(count("calls, where they are counted")),
+                    rate=nullable({"type": "number", "description": "calls in a second, where they are counted"}),
+                ),
+            ),
+            in_the_way=texts("who could not be passed if it were reverted now, with the stack; empty if nobody"),
+        ),
+    ),
+    pauses=count("stops of the target"),
+    longest=seconds("the longest of them"),
+    total=seconds("all of them together"),
+)
