@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from oddtoc.build.items import Item, identifiers, split_items, without_comments
-from oddtoc.build.members import accessed_members, changed_members, defined_within
+from oddtoc.build.members import accessed_members, changed_members, changed_pointers, defined_within
 from oddtoc.build.segments import LAID_OUT, Segment, compare_items
 
 
@@ -73,6 +73,7 @@ class MergedHeaders:
             for item in _needy_items(_items(_read(old / file)), _items(_read(new / file))):
                 self.accessed |= accessed_members(item.text)
                 self._need(item)
+        self._pending += [name for name in self.structures if name in self.places]
         self._take_all()
 
     @property
@@ -131,6 +132,13 @@ class MergedHeaders:
                 before = self._structure_before(item)
                 found |= defined_within(item.text) - defined_within(before.text if before else "")
         return found
+
+    def repointed_members(self) -> Iterator[tuple[str, str, str]]:
+        """Header, structure and member, where a structure was taken whose pointer leads to something else."""
+        for change, item in self.taken_items():
+            before = self._structure_before(item) if item.kind in LAID_OUT else None
+            for member in sorted(changed_pointers(before.text, item.text)) if before else ():
+                yield change.header, change.name, member
 
     def new_structures(self) -> dict[str, str]:
         """Structures and unions that the old headers of these files do not have -> their words."""
