@@ -53,6 +53,13 @@ def test_parquet_gives_back_what_was_written(modules, oddtoc, tmp_path: Path, na
             assert str(read.schema.field(column).type) == "uint64"
 
 
+def test_functions_that_nobody_wants_are_left_out(modules):
+    whole, lean = (run_scan(modules[:20], jobs=2, functions=wanted) for wanted in (True, False))
+    assert len(whole.functions) > 1_000 and len(lean.functions) == 0
+    for name in ("images", "jumps", "room"):
+        assert list(lean.table(name).rows()) == list(whole.table(name).rows())
+
+
 def test_parts_are_kept_until_what_they_are_of_changes(modules, oddtoc, tmp_path: Path):
     folder, bad = tmp_path / "tables", tmp_path / "bad.ko"
     bad.write_bytes(b"no image")

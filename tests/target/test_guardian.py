@@ -148,7 +148,7 @@ def test_a_second_oddtoc_is_refused(guest):
     with client(guest("6.1")) as process:
         os.kill(process.pid, 0)
         second = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert second.returncode == 1
+    assert second.returncode == 3
     assert second.stdout == ""
     assert f"another oddtoc (process {process.pid}) is using the target" in second.stderr
     assert len(second.stderr.splitlines()) == 2

@@ -17,9 +17,8 @@ ROW = struct.Struct("<4Q")
 """Calls, returns, ticks in all, ticks of the longest."""
 _HEADER_SIZE = 128
 EVENT_SIZE = 128
-_RING_BITS = (15, 4)
-_SLOT_BITS = (9, 4)
-"""Most and fewest."""
+_MOST_RING_BITS, _FEWEST_RING_BITS = 15, 4
+_MOST_SLOT_BITS, _MOST_SLOT_BITS_BESIDE_RING, _FEWEST_SLOT_BITS = 9, 8, 4
 
 
 @dataclass(frozen=True)
@@ -78,10 +77,8 @@ def largest(start: int, room: int, functions: int, *, events: bool, returns: boo
         events: whether calls go into a ring.
         returns: whether returns are watched.
     """
-    slots = _SLOT_BITS[1] + 4 if events else _SLOT_BITS[0]
-    tried = (
-        DataLayout(start, functions, ring if events else None, slot if returns else None)
-        for slot in range(slots, _SLOT_BITS[1] - 1, -1)
-        for ring in range(_RING_BITS[0], _RING_BITS[1] - 1, -1)
-    )
+    most_slots = _MOST_SLOT_BITS_BESIDE_RING if events else _MOST_SLOT_BITS
+    slots = range(most_slots, _FEWEST_SLOT_BITS - 1, -1) if returns else (None,)
+    rings = range(_MOST_RING_BITS, _FEWEST_RING_BITS - 1, -1) if events else (None,)
+    tried = (DataLayout(start, functions, ring, slot) for slot in slots for ring in rings)
     return next((one for one in tried if one.size <= room), None)
