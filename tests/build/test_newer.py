@@ -144,6 +144,7 @@ def test_a_constant_behind_the_others_can_be_used(build):
 
 
 MOVED = (HEADER, STRUCTURE, STRUCTURE + "\tvoid *mine;\n")
+TAKES = (HEADER, "int (*show) (struct seq_file *m, void *v);", "int (*show) (struct seq_file *m, void *v, int more);")
 NARROW = (HEADER, "\tloff_t index;\n", "\tint index __attribute__((aligned(8)));\n")
 MOUNT = (HEADER, SKIP, SKIP + "struct mount {\n\tint mine;\n};\n")
 BETWEEN = (NAMES, "\tUTS_PROC_VERSION,\n", "\tUTS_PROC_MINE,\n\tUTS_PROC_VERSION,\n")
@@ -153,6 +154,7 @@ BETWEEN = (NAMES, "\tUTS_PROC_VERSION,\n", "\tUTS_PROC_MINE,\n\tUTS_PROC_VERSION
     ("code", "change", "refused"),
     [
         ("\tif (m->mine)\n\t\treturn 0;\n", MOVED, {("layout", "seq_file", "mine")}),
+        ("\tif (m->op)\n\t\treturn m->op->show(m, v, 1);\n", TAKES, {("layout", "seq_operations", "show")}),
         ("\tif (m->index)\n\t\treturn 0;\n", NARROW, {("layout", "seq_file", "index")}),
         (
             "\tif (m->count == UTS_PROC_MINE)\n\t\treturn 0;\n",
@@ -170,6 +172,7 @@ BETWEEN = (NAMES, "\tUTS_PROC_VERSION,\n", "\tUTS_PROC_MINE,\n\tUTS_PROC_VERSION
     ],
     ids=[
         "new-member",
+        "other-function",
         "narrower-member",
         "constant-between",
         "macro",

@@ -19,8 +19,8 @@ Meaning = tuple[Any, ...]
 
 _NUMBER = re.compile(r"\.\d+\Z")
 _UNIQUE = re.compile(r"(__UNIQUE_ID_\w*?)\d+\Z")
-_NAMELESS = re.compile(r"(CSWTCH|__func__|__FUNCTION__|__PRETTY_FUNCTION__|C\.\d+)(\.\d+)*\Z")
-"""Constants that compilers name, and whose identity nothing depends on."""
+_NAMELESS = re.compile(r"(CSWTCH|__func__|__FUNCTION__|__PRETTY_FUNCTION__|__msg|C\.\d+)(\.\d+)*\Z")
+"""Constants that compilers name, or NL_SET_ERR_MSG of include/linux/netlink.h; nothing depends on their identity."""
 _DEEPEST = 8
 
 

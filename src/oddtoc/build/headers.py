@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from oddtoc.build.items import Item, identifiers, split_items, without_comments
-from oddtoc.build.members import accessed_members, changed_members, defined_within
+from oddtoc.build.members import accessed_members, changed_members, changed_pointers, defined_within
 from oddtoc.build.segments import LAID_OUT, Segment, compare_items
 
 
@@ -73,6 +73,7 @@ class MergedHeaders:
             for item in _needy_items(_items(_read(old / file)), _items(_read(new / file))):
                 self.accessed |= accessed_members(item.text)
                 self._need(item)
+        self._pending += [name for name in self.structures if name in self.places]
         self._take_all()
 
     @property
@@ -110,7 +111,7 @@ class MergedHeaders:
         return {
             change.name: (change.header, change.is_new)
             for change, item in self.taken_items()
-            if item.kind == "declaration" and "(" in item.plain and not item.plain.startswith("typedef")
+            if item.kind == "declaration" and "(" in item.plain and not item.plain.startswith(("typedef", "static"))
         }
 
     def changed_constants(self) -> dict[str, str]:
@@ -126,11 +127,18 @@ class MergedHeaders:
         found: set[str] = set()
         for _, item in self.taken_items():
             if item.kind == "enum" or _is_constant(item):
-                found |= {name for name in item.names if name not in self.before}
+                found |= {name for name in item.names if name in self.mentioned and name not in self.before}
             elif item.kind in LAID_OUT:
                 before = self._structure_before(item)
                 found |= defined_within(item.text) - defined_within(before.text if before else "")
         return found
+
+    def repointed_members(self) -> Iterator[tuple[str, str, str]]:
+        """Header, structure and member, where a structure was taken whose pointer leads to something else."""
+        for change, item in self.taken_items():
+            before = self._structure_before(item) if item.kind in LAID_OUT else None
+            for member in sorted(changed_pointers(before.text, item.text)) if before else ():
+                yield change.header, change.name, member
 
     def new_structures(self) -> dict[str, str]:
         """Structures and unions that the old headers of these files do not have -> their words."""
@@ -189,8 +197,12 @@ class MergedHeaders:
 
     def _take_all(self) -> None:
         while self._pending:
-            for header, segment, index in self.places[self._pending.pop()]:
-                if self._may_be_taken(segment.new[index]):
+            name = self._pending.pop()
+            for header, segment, index in self.places[name]:
+                item = segment.new[index]
+                # the running kernel's values of constants that it has are right
+                is_there = item.kind == "enum" and name in self.before
+                if not is_there and self._may_be_taken(item):
                     self._take(header, segment, index)
 
     def _may_be_taken(self, item: Item) -> bool:

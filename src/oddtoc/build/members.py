@@ -24,6 +24,21 @@ def changed_members(old: str, new: str) -> set[str]:
     return {name for name in before.keys() & after.keys() if before[name] != after[name]}
 
 
+def changed_pointers(old: str, new: str) -> set[str]:
+    """Those of them that point to something else, or to functions that take something else: no layout tells that."""
+    before, after = _declarations(old), _declarations(new)
+    return {
+        name
+        for name in changed_members(old, new)
+        if "*" in before[name] + after[name] and _unqualified(before[name]) != _unqualified(after[name])
+    }
+
+
+def _unqualified(declaration: str) -> str:
+    words = re.sub(r"\b(?:const|volatile|__rcu|__user|__percpu|__iomem)\b", "", declaration)
+    return "".join(words.split())
+
+
 def defined_within(structure: str) -> set[str]:
     """The macros without parameters that stand among the members of a structure."""
     return set(re.findall(r"^[ \t]*#[ \t]*define[ \t]+([A-Za-z_]\w*)[ \t]", structure, re.MULTILINE))

@@ -40,20 +40,33 @@ def shared_refusals(tree: KernelTree, new: Path, overlay: Overlay, image: Image)
     others = [unit for unit in tree.built_units() if unit not in overlay.units] if declared or changed or fresh else []
     before = _users(tree.source, others, {*declared, *changed, *fresh})
     after = _users(new, others, fresh)
-    for name, (header, is_new) in sorted(declared.items()):
-        if not is_new and image.symbols.find(f"__ksymtab_{name}"):
-            yield Refusal("prototype", header, name, "takes or returns something else, and modules may call it")
-        for file in sorted(before[name]):
-            if not is_new or _head(tree.source / file, name) != _head(new / file, name):
-                yield Refusal("prototype", file, name, "takes or returns something else in the newer headers")
+    yield from _prototypes(tree, new, declared, before, image)
+    for header, structure, member in merged.repointed_members():
+        yield Refusal("layout", header, structure, f"has its member {member} point to something else", member)
+    yield from _structures_elsewhere(tree, overlay.units, merged.new_structures())
     for name, header in sorted(changed.items()):
         for file in sorted(before[name])[:1]:
             yield Refusal("constant", file, name, f"has another value in the newer {header}")
-    yield from _structures_elsewhere(tree, overlay.units, merged.new_structures())
     for name in sorted(fresh):
         for file in sorted(after[name] - before[name]):
             yield Refusal("constant", file, name, "is new, and this file goes by it too")
         yield from _carried(tree, merged, others, name)
+
+
+def _prototypes(
+    tree: KernelTree,
+    new: Path,
+    declared: Mapping[str, tuple[str, bool]],
+    users: Mapping[str, set[str]],
+    image: Image,
+) -> Iterator[Refusal]:
+    """Functions that others call, or define, with what they took and returned before."""
+    for name, (header, is_new) in sorted(declared.items()):
+        if not is_new and image.symbols.find(f"__ksymtab_{name}"):
+            yield Refusal("prototype", header, name, "takes or returns something else, and modules may call it")
+        for file in sorted(users[name]):
+            if not is_new or _head(tree.source / file, name) != _head(new / file, name):
+                yield Refusal("prototype", file, name, "takes or returns something else in the newer headers")
 
 
 def _structures_elsewhere(tree: KernelTree, files: Collection[str], taken: Mapping[str, str]) -> Iterator[Refusal]:
