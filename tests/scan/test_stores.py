@@ -16,6 +16,9 @@ from urllib.parse import quote
 import pytest
 
 from cluster import OURS, DaskCluster
+from oddtoc.errors import UsageError
+from oddtoc.scan.run import run_scan
+from oddtoc.scan.store import is_url
 
 from .conftest import build_package
 
@@ -140,3 +143,11 @@ def test_a_missing_library_is_asked_for(tmp_path: Path):
         result = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **paths})
         assert result.returncode == 1
         assert result.stderr.splitlines()[-1] == "  pip install 'oddtoc[cluster]'"
+
+
+def test_a_password_in_a_url_is_not_taken(tmp_path):
+    for url in ("https://me:secret@host/kernels", "s3://key:se@cret@bucket"):
+        with pytest.raises(UsageError, match="a password stands in the URL of") as caught:
+            run_scan([url])
+        assert "secret" not in str(caught.value) and "cret" not in str(caught.value)
+    assert not is_url(str(tmp_path)) and is_url("https://me@host/kernels") and is_url("http://host:80/a@b")

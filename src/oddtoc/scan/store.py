@@ -14,11 +14,12 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
-from oddtoc.errors import ImageError, LibraryError, OddtocError
+from oddtoc.errors import ImageError, LibraryError, OddtocError, UsageError
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]*://")
+_PASSWORD = re.compile(r"[^/@]*:[^/]*@")
 _VERSION_KEYS = ("ETag", "LastModified", "mtime", "created")
 """What stores say about the version of a file, the best first."""
 
@@ -32,8 +33,18 @@ class Stored(NamedTuple):
 
 
 def is_url(text: str) -> bool:
-    """Whether a text names something in a store: a scheme and ``://``."""
-    return bool(_SCHEME.match(text))
+    """Whether a text names something in a store: a scheme and ``://``.
+
+    Raises:
+        UsageError: a password stands in it, which tables, data sets and workers would get to see.
+    """
+    scheme = _SCHEME.match(text)
+    if scheme and _PASSWORD.match(text, scheme.end()):
+        raise UsageError(
+            f"a password stands in the URL of {text.rpartition('@')[2]}",
+            advice="put it into fsspec's configuration: ~/.config/fsspec",
+        )
+    return bool(scheme)
 
 
 def _our_errors(read: Callable[_P, _R]) -> Callable[_P, _R]:
