@@ -17,7 +17,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "src"
-OPTIONAL = ("oddtoc.prove", "oddtoc.cli.prove", "oddtoc.report.proofs")
+OPTIONAL = ("oddtoc.prove", "oddtoc.cli.prove", "oddtoc.report.proofs", "oddtoc.top.app")
 """What needs libraries that an extra installs."""
 
 
