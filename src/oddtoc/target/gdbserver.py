@@ -20,6 +20,14 @@ from oddtoc.target.process import LARGEST_LIST, ProcessTarget
 from oddtoc.target.thread import ProcessLayout, read_process_layout
 
 _FEATURES = b"qSupported:multiprocess+;swbreak+"
+_TRAP, _STOP, _SIGNALS = 5, 17, 152
+"""As the protocol numbers them (include/gdb/signals.def of gdb), which are not the numbers of the kernel."""
+_PASS_ON = b"QProgramSignals:" + b";".join(
+    b"%x" % number for number in range(1, _SIGNALS) if number not in (_TRAP, _STOP)
+)
+"""What a thread gets when it is let go while a signal waits for it. gdbserver stops threads with SIGSTOP: one that had
+another signal first would be left with that, and the process would stand still for good. Not told, it also drops
+SIGINT (get_detach_signal in gdbserver/linux-low.cc)."""
 
 
 class GdbserverProcess(ProcessTarget):
@@ -115,7 +123,7 @@ class GdbserverProcess(ProcessTarget):
 
     def _take_over(self, pid: int | None) -> int:
         """Find out which process is meant, and let go of the one that the server was started for."""
-        _, extended, stop = self._connection.exchange([_FEATURES, b"!", b"?"])
+        _, passes, extended, stop = self._connection.exchange([_FEATURES, _PASS_ON, b"!", b"?"])
         current = int(stop.partition(b"thread:p")[2].partition(b".")[0] or b"0", 16)
         if current:
             # it would end with its last process if it had not been told to stay
@@ -124,6 +132,6 @@ class GdbserverProcess(ProcessTarget):
             raise UsageError(
                 f"which process at {self._connection.name}?", advice="write its number behind the address: #PID"
             )
-        if extended != b"OK":
+        if (passes, extended) != (b"OK", b"OK"):
             raise TargetError(f"{self._connection.name} does not attach to processes")
         return pid or current
