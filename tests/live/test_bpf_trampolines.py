@@ -4,6 +4,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import kernellog
 import pytest
 
 from oddtoc.build.compile import tool
@@ -61,7 +62,7 @@ def traced_guest(guest_factory, tmp_path_factory):
 def machine(traced_guest):
     traced_guest.run("dmesg -c > /dev/null")
     yield traced_guest
-    assert traced_guest.run("dmesg").stdout == b""
+    assert traced_guest.run(kernellog.COMMAND).stdout == b""
 
 
 @pytest.mark.parametrize("kind", ["fentry", "fexit"])

@@ -2,6 +2,7 @@
 
 import re
 
+import kernellog
 import pytest
 
 from oddtoc.errors import ChangedError
@@ -53,7 +54,7 @@ def machine(guest, series):
     machine.run("dmesg -c > /dev/null")
     yield machine
     machine.run(f"echo 0 > {TRACING}/events/enable; echo > {TRACING}/kprobe_events")
-    assert machine.run("dmesg") == b""
+    assert machine.run(kernellog.COMMAND) == b""
 
 
 @every_kernel
