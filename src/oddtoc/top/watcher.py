@@ -87,7 +87,7 @@ class Watcher:
         self._kept = ExitStack()
         self._session: Session | None = None
         self._tracer: Tracer | None = None
-        self._conditions: dict[int, Condition] = {}
+        self._conditions: dict[tuple[str, int], Condition] = {}
         self._before: dict[int, tuple[int, float]] = {}
         self._pauses: list[Pause] = []
 
@@ -98,6 +98,7 @@ class Watcher:
 
     def _let_go(self) -> None:
         self._session = self._tracer = None
+        self._conditions = {}
         self._kept.close()
 
     def look(self) -> Snapshot:
@@ -112,36 +113,31 @@ class Watcher:
     def _look(self) -> Snapshot:
         if self._session is not None:
             return self._seen(self._session)
-        with self._connect() as session:
+        with ExitStack() as kept:
+            session = kept.enter_context(self._connect())
             patches = _patches(session)
             if not (self._counting and patches):
                 return self._seen(session)
-        return self._begin()
-
-    def _begin(self) -> Snapshot:
-        """Begin to count: the connection is kept from now on."""
+            conditions = {_key(status, f): condition for status in patches for f, condition in status.functions}
+            tracer = kept.enter_context(Tracer(session, _patterns(session, patches)))
+            # from here on the connection is kept, and calls are counted
+            self._session, self._tracer, self._conditions = session, tracer, conditions
+            self._kept = kept.pop_all()
         try:
-            session = self._kept.enter_context(self._connect())
-            patches = _patches(session)
-            self._conditions = {
-                function.entry: condition for status in patches for function, condition in status.functions
-            }
-            self._tracer = self._kept.enter_context(Tracer(session, _patterns(session, patches)))
-            self._session = session
             return self._seen(session)
         except BaseException:
             self._let_go()
             raise
 
     def _seen(self, session: Session) -> Snapshot:
-        patches = _patches(session)
+        patches = [self._uncovered(status) for status in _patches(session)]
         calls = self._calls()
         ways = self._ways(session, patches)
         found = tuple(
             PatchNow(
                 status.record.name,
-                self._condition(status).value,
-                tuple(self._functions(status, calls)),
+                status.condition.value,
+                tuple(_functions(status, calls)),
                 ways.get(status.record.name, ()),
             )
             for status in patches
@@ -151,16 +147,10 @@ class Watcher:
         seconds = [pause.seconds for pause in self._pauses]
         return Snapshot(found, len(seconds), max(seconds, default=0.0), sum(seconds))
 
-    def _condition(self, status: PatchStatus) -> Condition:
+    def _uncovered(self, status: PatchStatus) -> PatchStatus:
         """As it was before the counting, which covers what it counts."""
-        found = {self._conditions.get(function.entry, condition) for function, condition in status.functions}
-        return found.pop() if self._tracer and len(found) == 1 else status.condition
-
-    def _functions(self, status: PatchStatus, calls: dict[int, tuple[int, float]]) -> Iterator[FunctionNow]:
-        for function, condition in status.functions:
-            count, rate = calls.get(function.entry, (None, None))
-            said = self._conditions.get(function.entry, condition) if self._tracer else condition
-            yield FunctionNow(function.name, function.mechanism, said.value, count, rate)
+        known = self._conditions
+        return PatchStatus(status.entry, tuple((f, known.get(_key(status, f), found)) for f, found in status.functions))
 
     def _calls(self) -> dict[int, tuple[int, float]]:
         """Entry of a function -> its calls so far, and in a second."""
@@ -190,6 +180,16 @@ class Watcher:
                 if busy is not None:
                     ways[status.record.name] = (busy.message, *busy.stack)
         return ways
+
+
+def _key(status: PatchStatus, function: FunctionRecord) -> tuple[str, int]:
+    return status.record.name, function.entry
+
+
+def _functions(status: PatchStatus, calls: dict[int, tuple[int, float]]) -> Iterator[FunctionNow]:
+    for function, condition in status.functions:
+        count, rate = calls.get(function.entry, (None, None))
+        yield FunctionNow(function.name, function.mechanism, condition.value, count, rate)
 
 
 def _patches(session: Session) -> list[PatchStatus]:
