@@ -9,6 +9,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+import kernellog
 from oddtoc.build.compile import tool
 from oddtoc.build.fix import build_fix
 from oddtoc.build.overlay import apply_diff, take_files
@@ -89,7 +90,7 @@ def machine(guest_factory, tmp_path_factory):
 
 
 def complaints(machine):
-    return machine.run("dmesg | grep -iE 'oops|bug:|warning:|call trace|unable to handle' || true").stdout
+    return machine.run(kernellog.COMPLAINTS).stdout
 
 
 def refusals(change, *arguments):

@@ -6,6 +6,7 @@ from pathlib import Path
 import fat
 import pytest
 
+import kernellog
 from oddtoc.build.compile import compile_patch, tool
 from oddtoc.live import session as sessions
 from oddtoc.live.commit import carry_out
@@ -52,7 +53,7 @@ def machine(guest, series):
     machine = guest(series)
     machine.run("dmesg -c")
     yield machine
-    complaints = machine.run("dmesg | grep -iE 'oops|bug:|warning:|call trace|unable to handle' || true")
+    complaints = machine.run(kernellog.COMPLAINTS)
     assert complaints.stdout == b""
 
 

@@ -4,9 +4,9 @@ import re
 import subprocess
 from pathlib import Path
 
-import kernellog
 import pytest
 
+import kernellog
 from oddtoc.build.compile import tool
 from oddtoc.errors import MechanismError
 from oddtoc.live.session import Session
@@ -62,7 +62,7 @@ def traced_guest(guest_factory, tmp_path_factory):
 def machine(traced_guest):
     traced_guest.run("dmesg -c > /dev/null")
     yield traced_guest
-    assert traced_guest.run(kernellog.COMMAND).stdout == b""
+    assert traced_guest.run(kernellog.SAID).stdout == b""
 
 
 @pytest.mark.parametrize("kind", ["fentry", "fexit"])

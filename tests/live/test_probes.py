@@ -2,9 +2,9 @@
 
 import re
 
-import kernellog
 import pytest
 
+import kernellog
 from oddtoc.errors import ChangedError
 from oddtoc.live.session import Session
 
@@ -54,7 +54,7 @@ def machine(guest, series):
     machine.run("dmesg -c > /dev/null")
     yield machine
     machine.run(f"echo 0 > {TRACING}/events/enable; echo > {TRACING}/kprobe_events")
-    assert machine.run(kernellog.COMMAND) == b""
+    assert machine.run(kernellog.SAID) == b""
 
 
 @every_kernel

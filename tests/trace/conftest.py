@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import kernellog
 from oddtoc.build.compile import compile_patch
 
 _SAMPLES = Path(__file__).parent.parent.parent / "src/oddtoc/samples"
@@ -24,7 +25,7 @@ def machine(guest, series):
     machine = guest(series)
     machine.run("dmesg -c; mount -t tracefs t /sys/kernel/tracing 2>/dev/null")
     yield machine
-    complaints = machine.run("dmesg | grep -iE 'oops|bug:|warning:|call trace|unable to handle' || true")
+    complaints = machine.run(kernellog.COMPLAINTS)
     assert complaints.stdout == b""
 
 

@@ -18,7 +18,7 @@ from oddtoc.fleet.targets import FleetTarget
 from oddtoc.kernel.complaints import complaints
 from oddtoc.kernel.running import RunningKernel
 from oddtoc.link.object import PatchObject
-from oddtoc.live.journal import PatchStatus
+from oddtoc.live.journal import Condition, PatchStatus
 from oddtoc.live.plan import Plan
 from oddtoc.live.record import FunctionRecord
 from oddtoc.live.session import DEFAULT_TIMEOUT, Session
@@ -92,7 +92,7 @@ class Answer:
 
     def has(self, sha256: str) -> bool:
         """Whether a patch object is in force there as a whole."""
-        whole = ("applied", "covered by a later patch")
+        whole = (Condition.APPLIED.value, Condition.COVERED.value)
         return any(one.sha256 == sha256 and one.condition in whole for one in self.patches or ())
 
 

@@ -11,9 +11,8 @@ from oddtoc.image.entry import Entry
 from oddtoc.image.flow import flow_of
 from oddtoc.image.live import known_entries, live_entries
 from oddtoc.image.symbols import Symbol, SymbolTable
-from oddtoc.kernel.body import body
 from oddtoc.kernel.place import branch_place
-from oddtoc.places import Zone
+from oddtoc.places import Span, Zone
 
 
 class KernelCode(ABC):
@@ -56,5 +55,19 @@ class KernelCode(ABC):
         return flow_of(self.image).is_branch_target(place)
 
     def body(self, name: str, entry: int, behind: int) -> Iterator[Zone]:
-        """The code of a function. See `oddtoc.kernel.body`."""
-        return body(self.image, name, entry, behind)
+        """The code of a function, with the parts that the compiler has put elsewhere.
+
+        Its first word is none of it: an address there is a pointer to the function, and who goes there enters it.
+
+        Args:
+            name: of the function.
+            entry: its global entry.
+            behind: the word that takes the branch.
+        """
+        symbols = self.image.symbols
+        functions = symbols.functions()
+        ends = functions.ends[functions.starts == entry]
+        yield Zone(Span(entry + 4, max((int(end) for end in ends), default=behind + 4)), name)
+        for kind in (".cold", ".part."):
+            for part in symbols.starting_with(name + kind):
+                yield Zone(Span(part.address, part.address + max(part.size, 4)), part.name)

@@ -116,10 +116,7 @@ class LoadedModule(KernelCode):
         Raises:
             SymbolError: there is none; AmbiguousSymbolError: there are several.
         """
-        symbol = self.image.symbols.one(name, which, functions_only=True)
-        if symbol.address < LINEAR_MAP:
-            raise SymbolError(f"{name} is in a part of {self.module.name} whose place in memory is not known")
-        return symbol
+        return self._placed(self.image.symbols.one(name, which, functions_only=True))
 
     def branch_place(self, symbol: Symbol, entry: Entry, *, compiled: bool = False) -> int:
         """The word that takes the branch. See `oddtoc.kernel.place`."""
@@ -140,10 +137,7 @@ class LoadedModule(KernelCode):
             SymbolError: nothing has it, or more than one thing.
         """
         if self._has(name):
-            symbol = self.image.symbols.one(name, which)
-            if symbol.address < LINEAR_MAP:
-                raise SymbolError(f"{name} is in a part of {self.module.name} whose place in memory is not known")
-            return symbol
+            return self._placed(self.image.symbols.one(name, which))
         try:
             found = self._kernel.resolve(name, which)
             return Imported(found.address, found.other)
@@ -164,6 +158,12 @@ class LoadedModule(KernelCode):
         """Threads of modules begin in functions that are called by C code (kthread in kernel/kthread.c)."""
         del symbol
         return None
+
+    def _placed(self, symbol: Symbol) -> Symbol:
+        """A symbol whose place in memory is known."""
+        if symbol.address < LINEAR_MAP:
+            raise SymbolError(f"{symbol.name} is in a part of {self.module.name} whose place in memory is not known")
+        return symbol
 
     def _has(self, name: str) -> bool:
         return bool(self.image.symbols.find(name))

@@ -62,7 +62,7 @@ class Attached:
             UsageError: the target is a process.
         """
         if not isinstance(self.running, RunningKernel):
-            raise UsageError(f"{self.keeper.target} is a process", advice="this works with kernels only")
+            raise self._is_process()
         return self.running
 
     @property
@@ -73,8 +73,11 @@ class Attached:
             UsageError: the target is a process.
         """
         if not isinstance(self.target, QemuTarget):
-            raise UsageError(f"{self.keeper.target} is a process", advice="this works with kernels only")
+            raise self._is_process()
         return self.target
+
+    def _is_process(self) -> UsageError:
+        return UsageError(f"{self.keeper.target} is a process", advice="this works with kernels only")
 
     @classmethod
     def open(
