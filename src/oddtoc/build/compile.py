@@ -12,7 +12,7 @@ from pathlib import Path
 
 import oddtoc.mechanism
 from oddtoc.errors import BuildError
-from oddtoc.link.object import KERNEL, MODULE_SUFFIX, ROOM_SECTION, PatchObject
+from oddtoc.link.object import FINDER_SECTION, KERNEL, MODULE_SUFFIX, ROOM_SECTION, PatchObject
 
 INCLUDE = Path(__file__).parent / "include"
 SUPPORT = Path(__file__).parent / "support"
@@ -60,11 +60,13 @@ PROCESS_FLAGS: tuple[str, ...] = (
     "-fno-common",
     "-fno-section-anchors",
     "-fno-stack-protector",
-    "-fno-asynchronous-unwind-tables",
-    "-fno-unwind-tables",
+    # exceptions, thread cancellation and backtraces pass through (link/unwind.py)
+    "-fasynchronous-unwind-tables",
     "-fno-optimize-sibling-calls",
 )
 """For replacements in programs and libraries: they may use floating point and vector registers, and system headers."""
+FINDER_FLAGS = (*PROCESS_FLAGS, "-fno-asynchronous-unwind-tables")
+"""Nothing is thrown there, and nobody waits."""
 CODE_MODELS = ("medium", "large")
 _RECORD = re.compile(r'oddtoc_replacement_\d+\b[^{]*\{\s*"([^"]*)"')
 
@@ -121,13 +123,16 @@ def compile_patch(
         code = Path(folder, "code.o")
         model = [f"-mcmodel={code_model}", *(["-mlongcall"] if long_calls else [])]
         image = _image_of(source, flags)
-        own = KERNEL_FLAGS if image == KERNEL or image.endswith(MODULE_SUFFIX) else PROCESS_FLAGS
+        in_kernel = image == KERNEL or image.endswith(MODULE_SUFFIX)
+        own = KERNEL_FLAGS if in_kernel else PROCESS_FLAGS
         _run([tool("gcc"), *own, *model, f"-I{INCLUDE}", *flags, "-c", str(source), "-o", str(code)], source)
         trampolines = _assemble(Path(folder))
         merged = Path(folder, "patch.o")
         _run([tool("ld"), "-r", "-o", str(merged), str(code), *map(str, trampolines)], source)
         if image.endswith(MODULE_SUFFIX):
-            _add_room(merged, trampolines)
+            _embed("room", KERNEL_FLAGS, ROOM_SECTION, merged, trampolines)
+        elif not in_kernel:
+            _embed("unwind", FINDER_FLAGS, FINDER_SECTION, merged, trampolines)
         return _finish(merged, output, name, source)
 
 
@@ -163,16 +168,14 @@ def _finish(merged: Path, output: Path, name: str | None, shown_as: Path) -> Pat
     return patch
 
 
-def _add_room(merged: Path, trampolines: Sequence[Path]) -> None:
-    """Add what has the kernel make room near its modules, as an object of its own."""
-    source = SUPPORT / "room.c"
-    code, room = merged.with_name("room-code.o"), merged.with_name("room.o")
-    _run([tool("gcc"), *KERNEL_FLAGS, f"-I{INCLUDE}", "-c", str(source), "-o", str(code)], source)
-    _run([tool("ld"), "-r", "-o", str(room), str(code), *map(str, trampolines)], source)
-    flags = f"{ROOM_SECTION}=readonly,data"
-    _run(
-        [tool("objcopy"), "--add-section", f"{ROOM_SECTION}={room}", "--set-section-flags", flags, str(merged)], source
-    )
+def _embed(name: str, flags: Sequence[str], section: str, merged: Path, trampolines: Sequence[Path]) -> None:
+    """Add a support patch to a patch, as an object of its own in a section."""
+    source = SUPPORT / f"{name}.c"
+    code, support = merged.with_name(f"{name}-code.o"), merged.with_name(f"{name}.o")
+    _run([tool("gcc"), *flags, f"-I{INCLUDE}", "-c", str(source), "-o", str(code)], source)
+    _run([tool("ld"), "-r", "-o", str(support), str(code), *map(str, trampolines)], source)
+    added = ["--add-section", f"{section}={support}", "--set-section-flags", f"{section}=readonly,data"]
+    _run([tool("objcopy"), *added, str(merged)], source)
 
 
 def _image_of(source: Path, flags: Sequence[str]) -> str:
