@@ -61,8 +61,12 @@ def _arguments() -> argparse.Namespace:
 
 
 def _run(service: Service, folder: Path, wanted: argparse.Namespace, keep) -> Result:
+    told = 0
+
     def tell(result: Result) -> None:
-        if result.count % _TELL_EVERY == 0:
+        nonlocal told
+        if result.count >= told + _TELL_EVERY:
+            told = result.count
             print(_line(result), flush=True)
             keep(result)
 

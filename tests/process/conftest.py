@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from soak.own import own_files
+from soak.services import nginx_files
 from user import User
 
 from oddtoc.build.compile import compile_patch, tool
@@ -107,7 +108,8 @@ def process_guest(busy, user, debian_files, tmp_path_factory):
     folder = tmp_path_factory.mktemp("programs")
     programs = {"bin/busy": busy, "bin/locked": compiled("programs/locked.c", folder)}
     programs["bin/waiting"] = compiled("programs/waiting.c", folder, "-pthread")
-    files = debian_files | user | own_files(tmp_path_factory.mktemp("own")) | programs
+    own = own_files(tmp_path_factory.mktemp("own"))
+    files = debian_files | nginx_files() | user | own | programs
     made = boot_with_gdbserver("6.1", f"test-process-{os.getpid()}", files=files, arguments=line, timeout=_BOOT_SECONDS)
     yield Machine(made, path)
     made.guest.stop()
