@@ -25,7 +25,7 @@ from oddtoc.live.journal import Condition, Journal, PatchStatus
 from oddtoc.live.names import Names
 from oddtoc.live.record import Change, FunctionRecord, Record
 from oddtoc.live.running import Running, Subject
-from oddtoc.live.store import State, Write, entry_bytes, entry_writes, place_for
+from oddtoc.live.store import Contents, State, Write, entry_bytes, entry_writes, place_for
 from oddtoc.live.tables import has_tables, registration, tables_of
 from oddtoc.mechanism.catalog import AUTO, AUTOMATIC, Mechanism, by_name
 from oddtoc.mechanism.mark import is_marked, marked, unmarked
@@ -47,6 +47,7 @@ class Plan:
         segments: (address, bytes, what) of the payload, written then, while the target runs.
         commit: what changes in one stop; None if nothing has to.
         replaced: names of the patches whose place it takes.
+        contents: of the journal that it was made for.
     """
 
     subject: Subject
@@ -58,6 +59,7 @@ class Plan:
     journal_writes: tuple[Write, ...]
     segments: tuple[tuple[int, bytes, str], ...]
     commit: Commit | None
+    contents: Contents
     replaced: tuple[str, ...] = ()
 
     @property
@@ -117,8 +119,9 @@ def plan_apply(
 def _check_kernel(subject: Subject, patch: PatchObject) -> None:
     """Whether a patch that is for one kernel is for this one."""
     if patch.kernel is not None and patch.kernel != subject.image.build_id:
+        here = subject.image.build_id.hex() if subject.image.build_id else "none"
         raise MismatchError(
-            f"{patch.name} was made for the kernel with the build id {patch.kernel.hex()}, which does not run here",
+            f"{patch.name} was made for the kernel with the build id {patch.kernel.hex()}; here is {here}",
             advice="build it again from the diff, for the kernel that runs",
         )
 
@@ -158,6 +161,7 @@ def _plan_again(subject: Subject, journal: Journal, status: PatchStatus, *, repl
         (),
         (),
         None if done else commit,
+        journal.contents,
         tuple(other.record.name for other in others if other.present),
     )
 
@@ -218,7 +222,8 @@ def _plan_with(
         entry,
         tuple(entry_writes(journal.contents, place, entry)),
         (*_tables(subject, journal, patch, layout, ground), *segments),
-        commit_arrival(journal, record, place, leaving),
+        commit_arrival(journal, record, place, leaving, entry),
+        journal.contents,
         tuple(status.record.name for status in leaving if status.present),
     )
 

@@ -20,8 +20,8 @@ from oddtoc.live.outcome import Outcome as Outcome
 from oddtoc.live.plan import Plan, findings, images_of, plan_apply
 from oddtoc.live.quiescence import Watch, check_immediate, zones_of_apply, zones_of_revert
 from oddtoc.live.record import Record
-from oddtoc.live.store import State, state_write, tidying_writes
-from oddtoc.live.writing import check_empty, write_intent
+from oddtoc.live.store import State, Write, state_write, tidying_writes
+from oddtoc.live.writing import abandon_intent, check_empty, write_intent
 from oddtoc.mechanism.catalog import AUTO
 from oddtoc.target.pause import Pause
 
@@ -102,12 +102,12 @@ class Session(Attached):
         self.settle(timeout=timeout)
         if plan.commit is None:
             return self._outcome(plan.record.name, None, first)
-        write_intent(self.target, plan)
+        write_intent(self.target, plan, self.running.journal)
         pause = self._commit(
             plan.record,
             _ARRIVAL if plan.journal_entry else ("", "post_patch", ""),
             partial(carry_out, self.target, plan.commit, timeout=timeout, watch=watch),
-            abandoned=plan.journal_address if plan.journal_entry else None,
+            abandoned=plan.commit.entry,
             timeout=timeout,
         )
         return self._outcome(plan.record.name, pause, first, immediate)
@@ -177,14 +177,14 @@ class Session(Attached):
         whens: tuple[str, str, str],
         commit: Callable[[], Pause],
         *,
-        abandoned: int | None,
+        abandoned: Write | None,
         timeout: float,
     ) -> Pause:
-        """A commit with the callbacks of its patch around it; the entry at `abandoned` ends if there is none."""
+        """A commit with the callbacks of its patch around it; the entry `abandoned` ends if there is none."""
 
         def abandon() -> None:
             if abandoned is not None:
-                self.target.write_many([state_write(abandoned, State.REVERTED)])
+                abandon_intent(self.target, abandoned)
 
         callbacks = Callbacks(self.target, self.running, self.threads, self.journal, record, whens, timeout)
         return around(callbacks, record.name, whens, commit, abandon)
