@@ -147,7 +147,7 @@ class Extractor:
             return self.target.absolute(target.name, target.value), relocation.addend
         offset = target.value + relocation.addend
         if section.strings:
-            return self.string(target.section, offset)
+            return self.string(relocation)
         if section.name == ".toc":
             return self.toc_entry(section, offset, user)
         owner = self.unit.owner(target.section, offset)
@@ -216,13 +216,14 @@ class Extractor:
         assert symbol.section is not None
         return self.target.mark(symbol.section)
 
-    def string(self, section: int, offset: int) -> tuple[NewSymbol, int]:
-        """A copy of a string."""
+    def string(self, relocation: UnitRelocation) -> tuple[NewSymbol, int]:
+        """A copy of a string, or a place before or behind it."""
         strings = self.target.shared(".rodata.str1.8", _ALLOC, 8)
-        content = self.unit.string_at(section, offset) + b"\0"
+        start, distance = self.unit.merged_place(relocation)
+        content = self.unit.string_at(self.unit.symbols[relocation.symbol].section, start) + b"\0"
         if content not in self.strings:
             self.strings[content] = strings.append(content, 8)
-        return self.target.mark(strings), self.strings[content]
+        return self.target.mark(strings), self.strings[content] + distance
 
     def toc_entry(self, section: UnitSection, offset: int, user: UnitSymbol) -> tuple[NewSymbol, int] | None:
         """An entry of .toc that holds an address."""

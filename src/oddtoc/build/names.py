@@ -13,7 +13,7 @@ from oddtoc.build.objectfile import NewSymbol, ObjectFile
 from oddtoc.image.elf import Image
 from oddtoc.image.symbols import Symbol
 from oddtoc.link.fidelity import Fidelity
-from oddtoc.link.unitobject import UnitObject, UnitSymbol
+from oddtoc.link.unitobject import LOCAL, UnitObject, UnitSymbol
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,8 @@ class KernelNames:
         return self._running(same[0])
 
     def _running(self, symbol: UnitSymbol) -> Found | None:
+        if symbol.binding != LOCAL:
+            return self.outside(symbol.name)
         name = plain_name(symbol.name)
         # the numbers behind names must be the same in both compilations of the old source
         if _sizes(self.fidelity.unit, name) != _sizes(self.old, name):

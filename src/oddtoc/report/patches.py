@@ -183,7 +183,8 @@ def status_text(patches: Sequence[PatchStatus], target: str) -> str:
     for status in patches:
         lines.append(f"{status.record.name}: {status.condition.value}")
         if status.record.temporary:
-            lines.append(f"  {len(status.functions)} functions; {_LEFT_OVER}")
+            names = [function.name for function, _ in status.functions]
+            lines.append(f"  {names[0] if len(names) == 1 else f'{len(names)} functions'}; {_LEFT_OVER}")
             continue
         for function, condition in status.functions:
             place = f"{function.behind:#x} -> {function.target:#x}"
