@@ -108,7 +108,8 @@ def build_fix(
     """
     files = list(overlay.units)
     if overlay.headers:
-        files += [file for file in units_reached(tree, overlay.headers, most=most_units) if file not in files]
+        reached = units_reached(tree, overlay.headers, overlay.units, most=most_units)
+        files += [file for file in reached if file not in files]
     subjects = Subjects(tree, image, modules)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         compiled = list(pool.map(lambda file: _compile(tree, overlay, file), files))

@@ -12,7 +12,7 @@ import os
 import re
 import shlex
 import subprocess
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,6 +111,15 @@ class KernelTree:
             place.write_text(json.dumps({file: name for file, words in found if (name := _module_in(words))}))
         units: dict[str, str] = json.loads(place.read_text())
         return units
+
+    def units_beside(self, files: Collection[str]) -> list[str]:
+        """The other C files that share headers with some: those of the kernel proper; of all modules with one of these.
+
+        Raises:
+            BuildError: make fails.
+        """
+        of_modules = self.module_units() if any(self.module_of(file) for file in files) else {}
+        return [unit for unit in (*self.built_units(), *of_modules) if unit not in files]
 
     def generate(self, file: str) -> None:
         """Let kbuild compile a file, which makes the headers that it generates for its folder.
