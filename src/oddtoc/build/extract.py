@@ -14,11 +14,12 @@ from dataclasses import dataclass, field, replace
 from oddtoc import isa
 from oddtoc.build.canonical import Meanings, is_nameless
 from oddtoc.build.compare import Comparison, is_fresh, parts
+from oddtoc.build.features import PLACE, feature_entry
 from oddtoc.build.keys import ask_key, is_label
 from oddtoc.build.names import Found, KernelNames
 from oddtoc.build.objectfile import NewSection, NewSymbol, ObjectFile
 from oddtoc.build.refusal import Refusal
-from oddtoc.build.tables import ENTRY_SIZES, FAULTS, KEYS, ONE_WORD_FIXUPS, Entry
+from oddtoc.build.tables import ENTRY_SIZES, FAULTS, FEATURES, KEYS, ONE_WORD_FIXUPS, Entry
 from oddtoc.link.decode import ADDR64, ENTRY, REL16_HA, REL16_LO, REL24
 from oddtoc.link.unitobject import SECTION, UnitObject, UnitRelocation, UnitSection, UnitSymbol
 
@@ -287,7 +288,9 @@ class Extractor:
     def take_entry(self, entry: Entry, symbol: UnitSymbol, code: NewSection) -> None:
         """Take an entry of a table along."""
         table = entry.section.name
-        if table not in ENTRY_SIZES:
+        if table in FEATURES:
+            self.take_feature(entry, symbol)
+        elif table not in ENTRY_SIZES:
             self.refuse("section", table, f"has entries for {symbol.name}")
         elif table == KEYS:
             self.take_key(entry, symbol, code)
@@ -300,6 +303,16 @@ class Extractor:
                 referred = self.place(relocation, symbol) or self.refer(relocation, symbol)
                 if referred:
                     new.relocations.append((start + relocation.offset - entry.offset, relocation.type, *referred))
+
+    def take_feature(self, entry: Entry, symbol: UnitSymbol) -> None:
+        """Take along what the kernel may have to replace."""
+        content = feature_entry(self.unit, entry)
+        if content is None:
+            self.refuse("section", entry.section.name, f"has an alternative for {symbol.name} that can't be moved")
+            return
+        new = self.target.shared(f".oddtoc.fixup{entry.section.name}", 0, 8)
+        start = new.append(content, 8)
+        new.relocations.append((start + PLACE, ADDR64, self.mark_of(self.moved[symbol.name]), entry.place))
 
     def place(self, relocation: UnitRelocation, function: UnitSymbol) -> tuple[NewSymbol, int] | None:
         """A place in the function itself or its cold part, its end included."""
