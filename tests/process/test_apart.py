@@ -30,7 +30,7 @@ def start(process_guest):
 
 
 @pytest.fixture
-def visit(built, tmp_path):
+def visit(built):
     """The patch, for a program of that name and mechanism."""
 
     def get(program="apart", mechanism="shared-toc"):
@@ -124,4 +124,20 @@ def test_programs_of_all_kinds(start, visit, program):
         assert user.ask() == PATCHED
         assert user.ask("jump") == "jump 30"
         session.revert("visit")
+    assert user.ask() == PLAIN
+
+
+def test_a_program_in_a_root_and_mounts_of_its_own(process_guest, start, visit):
+    program = "apart-static"
+    prepared = f"mkdir -p /mnt; mount -t tmpfs own /mnt && cp /bin/{program} /mnt && mkdir /mnt/tmp"
+    user = start(f"unshare -m sh -c '{prepared} && mount --bind /tmp /mnt/tmp && exec chroot /mnt /{program}'")
+    with Session.open(user.target) as session:
+        session.apply(session.plan(visit(program)))
+        assert user.ask() == PATCHED
+        session.revert("visit")
+    assert user.ask() == PLAIN
+    process_guest.put(visit(program).path, "/tmp/visit.o")
+    assert "stood still for" in process_guest.oddtoc(f"apply /tmp/visit.o --target pid:{user.pid}")
+    assert user.ask() == PATCHED
+    assert "reverted visit" in process_guest.oddtoc(f"revert visit --target pid:{user.pid}")
     assert user.ask() == PLAIN

@@ -7,12 +7,13 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import oddtoc.mechanism
 from oddtoc.errors import BuildError
-from oddtoc.link.object import FINDER_SECTION, KERNEL, MODULE_SUFFIX, ROOM_SECTION, PatchObject
+from oddtoc.link.object import FINDER_SECTION, KERNEL, MODULE_SUFFIX, PART_PREFIX, ROOM_SECTION, PatchObject
 
 INCLUDE = Path(__file__).parent / "include"
 SUPPORT = Path(__file__).parent / "support"
@@ -65,8 +66,7 @@ PROCESS_FLAGS: tuple[str, ...] = (
     "-fno-optimize-sibling-calls",
 )
 """For replacements in programs and libraries: they may use floating point and vector registers, and system headers."""
-FINDER_FLAGS = (*PROCESS_FLAGS, "-fno-asynchronous-unwind-tables")
-"""Nothing is thrown there, and nobody waits."""
+WITHOUT_UNWIND = (*PROCESS_FLAGS, "-fno-asynchronous-unwind-tables")
 CODE_MODELS = ("medium", "large")
 _RECORD = re.compile(r'oddtoc_replacement_\d+\b[^{]*\{\s*"([^"]*)"')
 
@@ -94,6 +94,7 @@ def compile_patch(
     name: str | None = None,
     code_model: str = "medium",
     long_calls: bool = False,
+    unwind: bool = True,
     flags: Sequence[str] = (),
 ) -> PatchObject:
     """Compile a C source into a patch object.
@@ -104,6 +105,7 @@ def compile_patch(
         name: the patch's name; the output's stem if not given.
         code_model: `medium` (data within 2 GiB of the TOC) or `large`.
         long_calls: compile with -mlongcall: every call goes through a pointer.
+        unwind: give replacements in processes unwind information, so that exceptions pass through.
         flags: more flags for the compiler, behind oddtoc's own.
 
     Returns:
@@ -124,37 +126,53 @@ def compile_patch(
         model = [f"-mcmodel={code_model}", *(["-mlongcall"] if long_calls else [])]
         image = _image_of(source, flags)
         in_kernel = image == KERNEL or image.endswith(MODULE_SUFFIX)
-        own = KERNEL_FLAGS if in_kernel else PROCESS_FLAGS
+        own = KERNEL_FLAGS if in_kernel else PROCESS_FLAGS if unwind else WITHOUT_UNWIND
         _run([tool("gcc"), *own, *model, f"-I{INCLUDE}", *flags, "-c", str(source), "-o", str(code)], source)
         trampolines = _assemble(Path(folder))
         merged = Path(folder, "patch.o")
         _run([tool("ld"), "-r", "-o", str(merged), str(code), *map(str, trampolines)], source)
         if image.endswith(MODULE_SUFFIX):
             _embed("room", KERNEL_FLAGS, ROOM_SECTION, merged, trampolines)
-        elif not in_kernel:
-            _embed("unwind", FINDER_FLAGS, FINDER_SECTION, merged, trampolines)
+        elif not in_kernel and unwind:
+            # nothing is thrown in there
+            _embed("unwind", WITHOUT_UNWIND, FINDER_SECTION, merged, trampolines)
         return _finish(merged, output, name, source)
 
 
-def merge_patch(code: Path, output: Path, *, name: str | None = None, support: Sequence[Path] = ()) -> PatchObject:
+def merge_patch(
+    code: Path,
+    output: Path,
+    image: str,
+    *,
+    name: str | None = None,
+    support: Sequence[Path] = (),
+    parts: Mapping[str, Path] = MappingProxyType({}),
+) -> PatchObject:
     """Make a patch object of code that was compiled elsewhere.
 
     Args:
         code: a relocatable object with records of what replaces what.
         output: the object to write.
+        image: what it changes.
         name: the patch's name; the output's stem if not given.
         support: C sources that become part of it.
+        parts: image -> patch object that belongs to this one.
 
     Raises:
         BuildError: a tool is missing or fails. PatchError: the object is malformed.
     """
     with tempfile.TemporaryDirectory(prefix="oddtoc-build-") as folder:
-        more = _assemble(Path(folder))
+        more = trampolines = _assemble(Path(folder))
         for source in support:
-            more.append(Path(folder, f"{source.stem}.o"))
-            _run([tool("gcc"), *KERNEL_FLAGS, f"-I{INCLUDE}", "-c", str(source), "-o", str(more[-1])], source)
+            built = Path(folder, f"{source.stem}.o")
+            more = [*more, built]
+            _run([tool("gcc"), *KERNEL_FLAGS, f"-I{INCLUDE}", "-c", str(source), "-o", str(built)], source)
         merged = Path(folder, "patch.o")
         _run([tool("ld"), "-r", "-o", str(merged), str(code), *map(str, more)], code)
+        if image.endswith(MODULE_SUFFIX):
+            _embed("room", KERNEL_FLAGS, ROOM_SECTION, merged, trampolines)
+        for other, path in parts.items():
+            _add_section(merged, PART_PREFIX + other, path)
         return _finish(merged, output, name, output)
 
 
@@ -174,8 +192,13 @@ def _embed(name: str, flags: Sequence[str], section: str, merged: Path, trampoli
     code, support = merged.with_name(f"{name}-code.o"), merged.with_name(f"{name}.o")
     _run([tool("gcc"), *flags, f"-I{INCLUDE}", "-c", str(source), "-o", str(code)], source)
     _run([tool("ld"), "-r", "-o", str(support), str(code), *map(str, trampolines)], source)
-    added = ["--add-section", f"{section}={support}", "--set-section-flags", f"{section}=readonly,data"]
-    _run([tool("objcopy"), *added, str(merged)], source)
+    _add_section(merged, section, support)
+
+
+def _add_section(merged: Path, name: str, content: Path) -> None:
+    """Add a file as a section that is never loaded."""
+    flags = f"{name}=readonly,data"
+    _run([tool("objcopy"), "--add-section", f"{name}={content}", "--set-section-flags", flags, str(merged)], content)
 
 
 def _image_of(source: Path, flags: Sequence[str]) -> str:

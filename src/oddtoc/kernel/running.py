@@ -85,6 +85,7 @@ class RunningKernel(KernelCode):
     toc_is_a_number = False
     module: LoadedAt | None = None
     asked_for_frames = None
+    unwinder = None
     loaded_at = 0
 
     @cached_property

@@ -13,6 +13,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from oddtoc.errors import PatchError
 from oddtoc.link.ground import Ground
 from oddtoc.link.layout import Area, Redirect, lay_out
 from oddtoc.link.object import PatchObject
@@ -67,11 +68,19 @@ def plan_finder(
         frames: offset of its .eh_frame_hdr in the text area.
 
     Raises:
+        PatchError: an unwinder is there, and can't be told.
         RoomError: there is no room for it, or all slots are in use.
         OddtocError: the C library's function can't be redirected, and why.
     """
     asked, support = running.asked_for_frames, patch.finder
-    if frames is None or support is None or asked is None:
+    if frames is None or support is None:
+        return Finder()
+    if asked is None and running.unwinder:
+        raise PatchError(
+            f"{running.unwinder} could not unwind through {patch.name}: no C library here has _dl_find_object",
+            advice="if nothing is thrown or cancelled through it: oddtoc build --no-unwind",
+        )
+    if asked is None:
         return Finder()
     functions = find_functions(asked, journal, support, {})
     redirects = [

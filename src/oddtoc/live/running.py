@@ -108,6 +108,10 @@ class Subject(Protocol):
         """With the addresses that it has there."""
 
     @property
+    def proper(self) -> Image:
+        """The image that it is a part of: of a module the kernel proper, otherwise itself."""
+
+    @property
     def toc(self) -> int:
         """Its TOC pointer."""
 
@@ -196,6 +200,10 @@ class Running(Protocol):
     @property
     def asked_for_frames(self) -> Subject | None:
         """What unwinders of a process ask for unwind information; None for a kernel, and where it can't be told."""
+
+    @property
+    def unwinder(self) -> str | None:
+        """A library of a process that unwinds stacks; None without one, and for a kernel."""
 
     def subject(self, names: Sequence[str]) -> Subject:
         """The one image that a patch changes.

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* A program that leaves `visit` by longjmp, by swapcontext, and through a signal handler on a stack of its own, and that
  * forks, executes itself again, and closes a library. */
-#include "asked.h"
+#include "ask.h"
 #include <dlfcn.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -139,6 +140,7 @@ static void answer(const char *line, FILE *out)
 
 int main(int count, char **words)
 {
+	char line[LONGEST_LINE];
 	stack_t alternate = { .ss_sp = signal_stack, .ss_size = sizeof(signal_stack) };
 	struct sigaction action = { .sa_handler = handle, .sa_flags = SA_ONSTACK };
 
@@ -147,5 +149,11 @@ int main(int count, char **words)
 		return (int)visit(NULL);
 	sigaltstack(&alternate, NULL);
 	sigaction(SIGUSR1, &action, NULL);
-	answer_for_ever(answer);
+	for (;;) {
+		FILE *out = asked(line);
+
+		line[strcspn(line, "\n")] = 0;
+		answer(line, out);
+		answered(out);
+	}
 }

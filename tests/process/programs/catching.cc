@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* A program that calls libthrowing from outside and inside, and has one of its threads cancelled in there. */
-#include "asked.h"
+#include "ask.h"
 #include <pthread.h>
+#include <string.h>
 #include <unistd.h>
 
 extern "C" {
@@ -63,5 +64,13 @@ static void answer(const char *line, FILE *out)
 
 int main()
 {
-	answer_for_ever(answer);
+	char line[LONGEST_LINE];
+
+	for (;;) {
+		FILE *out = asked(line);
+
+		line[strcspn(line, "\n")] = 0;
+		answer(line, out);
+		answered(out);
+	}
 }

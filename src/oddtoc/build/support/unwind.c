@@ -7,9 +7,17 @@
  * patches is registered in `oddtoc_frames`, memory that all patches share (oddtoc.live.frames). Whichever patch is on
  * top answers for all of them. For everything else an answer is that for the object that the patch changes.
  */
-#define _GNU_SOURCE
-#include <dlfcn.h>
 #include <oddtoc.h>
+
+/* glibc's manual, "Dynamic Linker Introspection"; on Power without dlfo_eh_dbase. More may follow. */
+struct dl_find_object {
+	unsigned long long dlfo_flags;
+	void *dlfo_map_start, *dlfo_map_end;
+	struct link_map *dlfo_link_map;
+	void *dlfo_eh_frame;
+};
+
+int _dl_find_object(void *address, struct dl_find_object *found);
 
 struct oddtoc_frames {
 	unsigned long start, size;	/* the code of a patch */
