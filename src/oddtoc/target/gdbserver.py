@@ -45,11 +45,12 @@ class GdbserverProcess(ProcessTarget):
         contact: with the server.
         greeting: what it has said.
         pid: of the process; not needed if the server was started for one.
+        lock: whether to keep other oddtocs out; False only for tests.
     """
 
     _most_at_once = 1 << 20
 
-    def __init__(self, contact: Contact, greeting: Greeting, pid: int | None) -> None:
+    def __init__(self, contact: Contact, greeting: Greeting, pid: int | None, *, lock: bool = True) -> None:
         super().__init__()
         self._contact = contact
         self._connection = contact.connection
@@ -60,6 +61,8 @@ class GdbserverProcess(ProcessTarget):
             self.pid = self._take_over(pid)
             self._connection.looks_after_process(b"D;%x" % self.pid)
             self.check_free()
+            if lock:
+                self._keep_others_out()
 
     @classmethod
     def connect(
@@ -83,7 +86,7 @@ class GdbserverProcess(ProcessTarget):
             greeting = greeting_of(contact.connection, timeout)
             if not greeting.runs_processes:
                 raise TargetError(f"{contact.connection.name} is no gdbserver, so it has no processes")
-            return cls(contact, greeting, pid)
+            return cls(contact, greeting, pid, lock=lock)
 
     @property
     def place(self) -> str:
@@ -97,7 +100,10 @@ class GdbserverProcess(ProcessTarget):
 
     def close(self) -> None:
         """Let go; safe to call twice and after any error."""
-        self._contact.close()
+        try:
+            self._contact.close()
+        finally:
+            super().close()
 
     @contextmanager
     def _held(self) -> Iterator[HeldByGdbserver]:
