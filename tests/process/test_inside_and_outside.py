@@ -19,7 +19,7 @@ PROGRAM = "/tmp/digests.py"
 @pytest.fixture(scope="module")
 def python_process(process_guest):
     process_guest.put(Path(__file__).parent / "programs/digests.py", PROGRAM)
-    user = User(process_guest, f"exec python3.11 {PROGRAM}")
+    user = User(process_guest, f"python3.11 {PROGRAM}")
     yield user
     process_guest.run(f"kill -9 {user.pid}")
 
