@@ -1,0 +1,146 @@
+"""Several that want to change one process: the record stays right, and who can't have it is told so."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from user import PATCHED, PLAIN
+
+from oddtoc.errors import ChangedError, TargetInUseError
+from oddtoc.image.elf import Image
+from oddtoc.live.journal import Condition
+from oddtoc.live.session import Session
+
+TRACING = "/sys/kernel/tracing"
+
+
+@pytest.fixture
+def elsewhere(monkeypatch, tmp_path):
+    """What is opened by it comes from another machine, whose locks are not ours."""
+
+    def open_session(target):
+        with monkeypatch.context() as patching:
+            patching.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+            return Session.open(target)
+
+    tmp_path.chmod(0o700)
+    return open_session
+
+
+def serial(user_process):
+    return f"{user_process.guest.serial}#{user_process.pid}"
+
+
+def test_two_gdbservers_and_one_process(user_process, built):
+    with Session.open(user_process.target) as session:
+        with pytest.raises(
+            TargetInUseError, match=rf"another oddtoc \(process {os.getpid()}\) .*process {user_process.pid}"
+        ):
+            Session.open(serial(user_process))
+        with pytest.raises(TargetInUseError, match="another oddtoc"):
+            Session.open(user_process.target)
+        session.apply(session.plan(built("thing")))
+    with Session.open(serial(user_process)) as session:
+        assert [status.condition for status in session.status()] == [Condition.APPLIED]
+        session.revert("thing")
+    assert user_process.ask() == PLAIN
+
+
+def test_who_has_planned_before_another_one_applies_is_refused(user_process, built, elsewhere):
+    with Session.open(user_process.target) as first:
+        # room is made, which both then share
+        first.apply(first.plan(built("thing")))
+        first.revert("thing")
+        plan = first.plan(built("leaf"))
+        with elsewhere(serial(user_process)) as second:
+            second.apply(second.plan(built("thing")))
+        with pytest.raises(ChangedError, match="another oddtoc"):
+            first.apply(plan)
+        assert [status.record.name for status in first.status()] == ["thing"]
+        assert user_process.ask() == PATCHED
+        first.apply(first.plan(built("leaf")))
+        first.revert("leaf")
+        first.revert("thing")
+    assert user_process.ask() == PLAIN
+
+
+def test_who_waits_for_a_thread_meanwhile_is_refused(user_process, built, elsewhere):
+    raised = []
+
+    def apply(session, plan):
+        try:
+            session.apply(plan, timeout=100)
+        except Exception as error:
+            raised.append(error)
+
+    user_process.ask("wait")
+    with Session.open(user_process.target) as first:
+        waiter = threading.Thread(target=apply, args=(first, first.plan(built("wait"))))
+        waiter.start()
+        while len(first.target.pauses) < 8:
+            time.sleep(0.01)
+        while True:
+            # the first one holds the process most of the time
+            try:
+                with elsewhere(serial(user_process)) as second:
+                    second.apply(second.plan(built("thing")))
+                break
+            except TargetInUseError as error:
+                assert "is traced by" in error.message
+        waiter.join()
+        assert "another oddtoc" in raised[0].message
+        assert [status.record.name for status in first.status()] == ["thing"]
+        user_process.ask("go")
+        first.apply(first.plan(built("wait")))
+        first.revert("thing")
+        first.revert("wait")
+    assert user_process.ask() == PLAIN
+
+
+def test_who_is_killed_is_followed_by_the_next(user_process, built):
+    with Session.open(user_process.target) as session:
+        # room is made
+        session.apply(session.plan(built("leaf")))
+        session.revert("leaf")
+    user_process.ask("wait")
+    apply = [sys.executable, "-m", "oddtoc", "apply", built("wait").path, "--target", user_process.target]
+    killed = subprocess.Popen([*apply, "--timeout", "100"], stderr=subprocess.DEVNULL)
+    user_process.guest.run(f"until grep -q 'TracerPid:.[1-9]' /proc/{user_process.pid}/status; do :; done")
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    with Session.open(user_process.target) as session:
+        session.apply(session.plan(built("thing")))
+        assert user_process.ask("go") == ""
+        session.apply(session.plan(built("wait")))
+        session.revert("thing")
+        session.revert("wait")
+    assert user_process.ask() == PLAIN
+
+
+def test_a_uprobe_on_the_word_is_in_the_way(user_process, user, built):
+    guest = user_process.guest
+    address = Image.open(user["lib/libthing.so.1"]).symbols.one("thing_leaf").local_entry
+    guest.run(f"mount -t tracefs none {TRACING} || true")
+    guest.run(f"echo 'p:leaf /lib/libthing.so.1:{address:#x}' > {TRACING}/uprobe_events")
+    guest.run(f"echo 1 > {TRACING}/events/uprobes/leaf/enable")
+    with Session.open(user_process.target) as session, pytest.raises(ChangedError, match="branch in thing_leaf"):
+        session.plan(built("leaf"))
+    guest.run(f"echo 0 > {TRACING}/events/uprobes/leaf/enable")
+    with Session.open(user_process.target) as session:
+        session.apply(session.plan(built("leaf")))
+        assert "leaf 1004" in user_process.ask()
+        # the kernel has the word from the file, and puts that back
+        guest.run(f"echo 1 > {TRACING}/events/uprobes/leaf/enable")
+        assert user_process.ask() == PLAIN
+        assert [status.condition for status in session.status()] == [Condition.FOREIGN]
+        guest.run(f"echo 0 > {TRACING}/events/uprobes/leaf/enable")
+        assert [status.condition for status in session.status()] == [Condition.ABSENT]
+        session.apply(session.plan(built("leaf")))
+        assert "leaf 1004" in user_process.ask()
+        session.revert("leaf")
+    assert user_process.ask() == PLAIN
+    guest.run(f"echo > {TRACING}/uprobe_events")
