@@ -1,4 +1,4 @@
-"""The running programs user.c and strain.c, and what they say."""
+"""Running programs that are asked, and what user.c says."""
 
 PLAIN = "value 2 3 sum 55 inside 56 leaf 5 4 chosen 5 adler 1ff104df 1ff104df"
 # thing_value(3) is 301 (300 and thing_leaf(0)), hidden(301) 903, thing_sum of 1 to 9 and 3 is 48 and 1000

@@ -53,6 +53,7 @@ def fix_from_diff(
     tree = prepare_tree(source, kernel.config, release=kernel.release, note=note)
     overlay, image = apply_diff(tree.source, diff), _image(kernel)
     options: dict[str, Any] = {"accept_difference": accept_difference, "most_units": most_units}
+    options["modules"] = kernel.modules
     try:
         return build_fix(tree, overlay, image, output, **options)
     except RefusedError as error:
@@ -96,7 +97,8 @@ def fix_from_trees(
     tree = prepare_tree(old, kernel.config, release=kernel.release, note=note)
     image = _image(kernel)
     overlay = take_newer(tree, new.resolve(), files, image)
-    return build_fix(tree, overlay, image, output, accept_difference=accept_difference, most_units=most_units)
+    options: dict[str, Any] = {"accept_difference": accept_difference, "most_units": most_units}
+    return build_fix(tree, overlay, image, output, modules=kernel.modules, **options)
 
 
 def _tell_compiler(kernel: DebianKernel, note: Note | None) -> None:

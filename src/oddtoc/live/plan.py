@@ -101,6 +101,7 @@ def plan_apply(
     _check_kernel(subject, patch)
     functions = find_functions(subject, journal, patch, which)
     _check_findings(subject, patch)
+    _check_first(journal, patch)
     check_states(journal, patch, replace=replace)
     if (status := applied_before(journal, patch, replace=replace)) is not None:
         check_same(status, mechanism, [functions[r.function].symbol.address for r in patch.replacements])
@@ -143,6 +144,14 @@ def _check_findings(subject: Subject, patch: PatchObject) -> None:
     for finding in findings(subject, patch):
         if finding.severity is Severity.ERROR and finding.id in ("init-code", "tables-not-found"):
             raise PatchError(f"{finding.place} {finding.reason}", function=finding.place, advice=RULES[finding.id])
+
+
+def _check_first(journal: Journal, patch: PatchObject) -> None:
+    """Whether the part of the patch that finds the tables of this one is in force."""
+    if patch.first is not None and has_tables(patch):
+        name = patch.first.name
+        if not any(status.record.name == name and status.present for status in journal.patches):
+            raise PatchError(f"{patch.name} can't be applied before {name}, which finds its tables")
 
 
 def _plan_again(subject: Subject, journal: Journal, status: PatchStatus, *, replace: bool) -> Plan:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from oddtoc.check.finding import Finding
-from oddtoc.link.object import PatchObject
+from oddtoc.link.object import PART_MARK, PatchObject
 from oddtoc.live.attached import Attached
 from oddtoc.live.callbacks import Callbacks, around, unhook
 from oddtoc.live.collect import Collection, Look, collect
@@ -46,8 +46,8 @@ class Session(Attached):
         return plan_apply(self.running, self.journal(), patch, mechanism=mechanism, which=which, replace=replace)
 
     def check(self, patch: PatchObject) -> list[Finding]:
-        """What there is to say about a patch for this kernel or one of its modules. See `check_patch`."""
-        return findings(self.kernel.subject(images_of(patch)), patch)
+        """What there is to say about a patch for this kernel or its modules. See `check_patch`."""
+        return [found for part in patch.parts for found in findings(self.kernel.subject(images_of(part)), part)]
 
     def prepare(self, patch: PatchObject, *, timeout: float = DEFAULT_TIMEOUT) -> None:
         """Have the kernel give memory near the module that a patch changes, if it has not yet. It keeps it for ever.
@@ -114,7 +114,7 @@ class Session(Attached):
 
     @logged_revert
     def revert(self, name: str, *, timeout: float = DEFAULT_TIMEOUT, immediate: bool = False) -> Outcome:
-        """Take a patch back, wherever it is in the stacks of its functions.
+        """Take a patch back, wherever it is in the stacks of its functions; its further parts before that.
 
         Functions that a later patch covers stay as they are. Its payload stays in memory, untouched: a thread may
         still be in it (see `gc`).
@@ -134,6 +134,8 @@ class Session(Attached):
         ended = self.end_temporary(timeout=timeout)
         if ended and name in ended.name.split():
             return ended
+        for part in self._further_parts(name):
+            self.revert(part, timeout=timeout, immediate=immediate)
         journal = self.journal()
         commit = self._revert_commit(journal, name)
         status = journal.find(name)
@@ -150,6 +152,11 @@ class Session(Attached):
             timeout=timeout,
         )
         return self._outcome(name, pause, first, immediate)
+
+    def _further_parts(self, name: str) -> list[str]:
+        """The parts of a patch behind the first one that are in force, the last one first."""
+        names = [status.record.name for status in self.journal().patches if status.present]
+        return [other for other in reversed(names) if other.startswith(f"{name}{PART_MARK}")]
 
     def end_temporary(self, *, timeout: float = DEFAULT_TIMEOUT) -> Outcome | None:
         """Take back what was to last as long as one command: nobody else has this target, so that command has ended.

@@ -66,6 +66,11 @@ class LoadedObject:
         self._process = process
 
     @property
+    def proper(self) -> Image:
+        """It is a part of nothing."""
+        return self.image
+
+    @property
     def code(self) -> Span:
         """The addresses of its code."""
         texts = self.image.text()

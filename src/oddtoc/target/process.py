@@ -23,10 +23,12 @@ class StoppedProcess(Protocol):
     """A process while it stands still; valid only inside its `stopped` block.
 
     Attributes:
-        round_trips: how many were made so far, without those that stop it and let it go.
+        round_trips: how many were made so far, without those that hold it and let it go.
+        began: when the stop was asked for, if that was after it was held.
     """
 
     round_trips: int
+    began: float | None = None
 
     def read_many(self, requests: Sequence[tuple[int, int]]) -> list[bytes]:
         """Several (address, size in bytes).
