@@ -4,16 +4,16 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
 
 import pytest
 from user import PATCHED, PLAIN
 
 from oddtoc.errors import ChangedError, TargetInUseError
 from oddtoc.image.elf import Image
+from oddtoc.live.commit import carry_out
 from oddtoc.live.journal import Condition
 from oddtoc.live.session import Session
+from oddtoc.live.writing import write_intent
 
 TRACING = "/sys/kernel/tracing"
 
@@ -68,37 +68,41 @@ def test_who_has_planned_before_another_one_applies_is_refused(user_process, bui
     assert user_process.ask() == PLAIN
 
 
-def test_who_waits_for_a_thread_meanwhile_is_refused(user_process, built, elsewhere):
-    raised = []
-
-    def apply(session, plan):
-        try:
-            session.apply(plan, timeout=100)
-        except Exception as error:
-            raised.append(error)
-
-    user_process.ask("wait")
+def test_whose_record_was_ended_by_another_one_is_refused(user_process, built, elsewhere):
     with Session.open(user_process.target) as first:
-        waiter = threading.Thread(target=apply, args=(first, first.plan(built("wait"))))
-        waiter.start()
-        while len(first.target.pauses) < 8:
-            time.sleep(0.01)
-        while True:
-            # the first one holds the process most of the time
-            try:
-                with elsewhere(serial(user_process)) as second:
-                    second.apply(second.plan(built("thing")))
-                break
-            except TargetInUseError as error:
-                assert "is traced by" in error.message
-        waiter.join()
-        assert "another oddtoc" in raised[0].message
+        first.apply(first.plan(built("leaf")))
+        first.revert("leaf")
+        plan = first.plan(built("adler"))
+        first.running.make_room(plan.subject)
+        write_intent(first.target, plan, first.running.journal)
+        with elsewhere(serial(user_process)) as second:
+            # for this one the record is that of a killed run
+            second.apply(second.plan(built("thing")))
+        with pytest.raises(ChangedError, match="another oddtoc"):
+            carry_out(first.target, plan.commit, timeout=1)
         assert [status.record.name for status in first.status()] == ["thing"]
-        user_process.ask("go")
-        first.apply(first.plan(built("wait")))
+        assert user_process.ask() == PATCHED
         first.revert("thing")
-        first.revert("wait")
-    assert user_process.ask() == PLAIN
+
+
+@pytest.mark.parametrize("reached", ["over the network", "over a serial line"])
+def test_a_debugger_that_comes_between_two_stops_is_in_the_way(user_process, built, reached):
+    target = user_process.target if "network" in reached else serial(user_process)
+    with Session.open(target) as session:
+        plan = session.plan(built("leaf"))
+        debugger = user_process.guest.start(
+            f"exec gdbserver --attach 127.0.0.1:3336 {user_process.pid}", "/tmp/debugger"
+        )
+        user_process.guest.run("until grep -qs Listening /tmp/debugger; do sleep 0.1; done")
+        with pytest.raises(TargetInUseError, match="somebody else traces it"):
+            session.apply(plan)
+    with pytest.raises(TargetInUseError, match="is traced by process"):
+        Session.open(target)
+    user_process.guest.run(f"kill -9 {debugger}")
+    with Session.open(target) as session:
+        session.apply(session.plan(built("leaf")))
+        assert "leaf 1004" in user_process.ask()
+        session.revert("leaf")
 
 
 def test_who_is_killed_is_followed_by_the_next(user_process, built):
