@@ -31,11 +31,11 @@ class Machine:
         self.serial = line
         self.start("while :; do gdbserver --multi /dev/hvc4; done")
 
-    def python(self, script, *words, timeout=120):
+    def python(self, script, *words, timeout=600):
         """What a script prints that runs in the guest, where oddtoc is installed."""
         return self.run(f"cd /; HOME=/tmp python3.11 - {' '.join(words)} <<'END' 2>&1\n{script}\nEND", timeout=timeout)
 
-    def oddtoc(self, words, timeout=120):
+    def oddtoc(self, words, timeout=600):
         """What the command prints in the guest."""
         return self.run(f"cd /; HOME=/tmp python3.11 -m oddtoc {words} 2>&1", timeout=timeout)
 
