@@ -62,9 +62,16 @@ def test_who_has_planned_before_another_one_applies_is_refused(user_process, bui
             first.apply(plan)
         assert [status.record.name for status in first.status()] == ["thing"]
         assert user_process.ask() == PATCHED
+        first.revert("thing")
+        plan = first.plan(built("leaf"))
+        with elsewhere(serial(user_process)) as second:
+            # what was to stand behind the record of thing would not be found any more
+            assert [entry.record.name for entry in second.gc().free][:1] == ["thing"]
+        with pytest.raises(ChangedError, match="another oddtoc has been at the records"):
+            first.apply(plan)
+        assert user_process.ask() == PLAIN
         first.apply(first.plan(built("leaf")))
         first.revert("leaf")
-        first.revert("thing")
     assert user_process.ask() == PLAIN
 
 
