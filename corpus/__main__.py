@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from corpus.files import changed_files
-from corpus.guests import Guests
+from corpus.guests import boot_with
 from corpus.judge import Sources, Verdict, judge
 from oddtoc.build.tree import prepare_tree
 from oddtoc.debian import cache_folder, fetch_kernel
@@ -41,10 +41,9 @@ def main() -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     known = {plain["file"]: plain for plain in _read(log)}
     asked = [file for file, module in files.items() if file.startswith(options.only) or module == options.only]
-    # neighbours share a guest
-    todo = sorted((file for file in asked if file not in known), key=lambda file: files[file])[: options.limit]
+    todo = [file for file in asked if file not in known][: options.limit]
     sources = Sources(tree, new, files, Image.open(kernel.vmlinux), kernel.modules)
-    with multiprocessing.Pool(options.jobs, _start, (sources,)) as pool, log.open("a") as out:
+    with multiprocessing.Pool(options.jobs, _start, (sources, todo)) as pool, log.open("a") as out:
         for verdict in pool.imap_unordered(_judge, todo):
             out.write(json.dumps(verdict.plain()) + "\n")
             out.flush()
@@ -87,16 +86,16 @@ def _read(log: Path) -> Iterator[dict[str, Any]]:
         yield from map(json.loads, log.read_text().splitlines())
 
 
-def _start(sources: Sources) -> None:
-    guests = Guests(fetch_kernel(SERIES))
+def _start(sources: Sources, todo: list[str]) -> None:
+    guest = boot_with(fetch_kernel(SERIES), (sources.files[file] for file in todo))
     # a worker ends without unwinding, so its guest is stopped from here
-    multiprocessing.util.Finalize(None, guests.stop, exitpriority=10)
-    _STATE.update(sources=sources, guests=guests, folder=tempfile.mkdtemp())
+    multiprocessing.util.Finalize(None, guest.stop, exitpriority=10)
+    _STATE.update(sources=sources, guest=guest, folder=tempfile.mkdtemp())
 
 
 def _judge(file: str) -> Verdict:
     try:
-        return judge(file, _STATE["sources"], _STATE["guests"], Path(_STATE["folder"]))
+        return judge(file, _STATE["sources"], _STATE["guest"], Path(_STATE["folder"]))
     except Exception as error:
         return Verdict(file, "failed", f"{type(error).__name__}: {error}"[:300])
 
