@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from corpus.files import changed_files
-from corpus.guests import boot_with
+from corpus.guests import Guests
 from corpus.judge import Sources, Verdict, judge
 from oddtoc.build.tree import prepare_tree
 from oddtoc.debian import cache_folder, fetch_kernel
@@ -41,7 +41,8 @@ def main() -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     known = {plain["file"]: plain for plain in _read(log)}
     asked = [file for file, module in files.items() if file.startswith(options.only) or module == options.only]
-    todo = [file for file in asked if file not in known][: options.limit]
+    # neighbours share a guest
+    todo = sorted((file for file in asked if file not in known), key=lambda file: files[file])[: options.limit]
     sources = Sources(tree, new, files, Image.open(kernel.vmlinux), kernel.modules)
     with multiprocessing.Pool(options.jobs, _start, (sources, todo)) as pool, log.open("a") as out:
         for verdict in pool.imap_unordered(_judge, todo):
@@ -87,15 +88,15 @@ def _read(log: Path) -> Iterator[dict[str, Any]]:
 
 
 def _start(sources: Sources, todo: list[str]) -> None:
-    guest = boot_with(fetch_kernel(SERIES), (sources.files[file] for file in todo))
+    guests = Guests(fetch_kernel(SERIES), (sources.files[file] for file in todo))
     # a worker ends without unwinding, so its guest is stopped from here
-    multiprocessing.util.Finalize(None, guest.stop, exitpriority=10)
-    _STATE.update(sources=sources, guest=guest, folder=tempfile.mkdtemp())
+    multiprocessing.util.Finalize(None, guests.stop, exitpriority=10)
+    _STATE.update(sources=sources, guests=guests, folder=tempfile.mkdtemp())
 
 
 def _judge(file: str) -> Verdict:
     try:
-        return judge(file, _STATE["sources"], _STATE["guest"], Path(_STATE["folder"]))
+        return judge(file, _STATE["sources"], _STATE["guests"], Path(_STATE["folder"]))
     except Exception as error:
         return Verdict(file, "failed", f"{type(error).__name__}: {error}"[:300])
 

@@ -11,6 +11,7 @@ from oddtoc.target.modules import load_order
 
 NEVER = ("f2fs",)
 """Modules that a kernel with pages of 64 KiB does not load."""
+_TOGETHER = 30
 _BESIDE = ("crc32c_generic", "pcbc", "fcrypt", "loop", "vfat", "nls_cp437", "nls_ascii")
 """Modules that others ask for when they are loaded, or used."""
 _FILE_SYSTEMS = {"ext4": "mke2fs -q", "jbd2": "mke2fs -q -j", "fat": "mkfs.vfat", "minix": "mkfs.minix"}
@@ -18,9 +19,39 @@ _FILE_SYSTEMS = {"ext4": "mke2fs -q", "jbd2": "mke2fs -q -j", "fat": "mkfs.vfat"
 _TYPES = {"jbd2": "ext4", "fat": "vfat"}
 
 
+class Guests:
+    """One guest at a time, which has the modules that the files in hand are parts of.
+
+    Args:
+        kernel: what runs in them.
+        modules: those of all files. Too many at once, and some are too far from where the kernel gives room for patches.
+    """
+
+    def __init__(self, kernel: DebianKernel, modules: Iterable[str]) -> None:
+        self._kernel = kernel
+        names = sorted({*modules} - {"", *NEVER})
+        self._groups = [names[start : start + _TOGETHER] for start in range(0, len(names), _TOGETHER)]
+        self._there: list[str] | None = None
+        self._guest: Guest | None = None
+
+    def of(self, module: str) -> Guest:
+        """The guest for a file of a module, or of the kernel proper if that is empty."""
+        wanted = next((group for group in self._groups if module in group), [])
+        if self._guest is None or wanted != self._there or not self._guest.alive:
+            self.stop()
+            self._there, self._guest = wanted, boot_with(self._kernel, wanted)
+        return self._guest
+
+    def stop(self) -> None:
+        """Stop the guest that there is."""
+        if self._guest is not None:
+            self._guest.stop()
+            self._guest = None
+
+
 def boot_with(kernel: DebianKernel, modules: Iterable[str]) -> Guest:
-    """A guest in which these modules are loaded, but for those that can't be."""
-    wanted = sorted({*modules} - {"", *NEVER})
+    """A guest in which these modules are loaded."""
+    wanted = list(modules)
     return boot(
         kernel.vmlinux,
         kernel.busybox,

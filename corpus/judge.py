@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from corpus.files import definers
-from corpus.guests import NEVER, exercise_of
+from corpus.guests import NEVER, Guests, exercise_of
 from oddtoc.build.fix import Fix, build_fix
 from oddtoc.build.newer import take_newer
 from oddtoc.build.refusal import RefusedError
@@ -80,7 +80,7 @@ class Sources:
     modules: Path
 
 
-def judge(file: str, sources: Sources, guest: Guest, folder: Path) -> Verdict:
+def judge(file: str, sources: Sources, guests: Guests, folder: Path) -> Verdict:
     """Build a file of the newer source, and try it."""
     started = time.monotonic()
     module = sources.files[file]
@@ -93,7 +93,7 @@ def judge(file: str, sources: Sources, guest: Guest, folder: Path) -> Verdict:
         reason = f"{', '.join(ids)}: {first.file}: {first.subject} {first.reason}"[:200]
         return Verdict(file, outcome, reason, seconds=(time.monotonic() - started,) * 2, module=module)
     built = time.monotonic() - started
-    outcome, reason = ("built", "") if module in NEVER else _try(fix, guest, module)
+    outcome, reason = ("built", "") if module in NEVER else _try(fix, guests.of(module), module)
     return Verdict(
         file,
         outcome,
