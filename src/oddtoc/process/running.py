@@ -193,11 +193,10 @@ class RunningProcess:
         if not missing:
             return
         self._check_unfiltered()
-        with uninterrupted(), self._target.stopped() as stopped:
-            thread = stopped.cpus()[0]
-            call = find_call(self.mappings, stopped)
+        call = find_call(self.mappings, self._target.read_many)
+        with uninterrupted():
             for area in missing:
-                map_area(area, stopped, thread, call)
+                map_area(area, self._target, call)
                 self._areas[self._areas.index(area)] = Area(area.start, area.owner, exists=True)
         self.refresh()
 
