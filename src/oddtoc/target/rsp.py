@@ -115,6 +115,9 @@ class Connection:
         """
         self._may_stand_still = True
         try:
+            # one that was told the last time and not acknowledged would keep the others back
+            self.exchange([_ACKNOWLEDGED])
+            self._notifications = []
             yield self.exchange(attach)
         finally:
             try:
@@ -219,11 +222,6 @@ class Connection:
                 replies = self.exchange([_ACKNOWLEDGED] * max(1, count - len(found)))
                 found += [reply for reply in replies if reply != b"OK"]
         return found
-
-    def forget_stops(self) -> None:
-        """Acknowledge what is left of an earlier time that a gdbserver held its process."""
-        self.exchange([_ACKNOWLEDGED])
-        self._notifications = []
 
     def _is_notified(self, limit: float) -> bool:
         self._take_notifications(b"+")
