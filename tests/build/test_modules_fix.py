@@ -1,15 +1,18 @@
 """Fixes of files that are part of modules: the .ko tells what runs, and the patch names the module that it changes."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 import fat
 from oddtoc.build.fix import build_fix
 from oddtoc.build.overlay import apply_diff
 from oddtoc.build.unit import Flavour, compile_unit
+from oddtoc.errors import ChangedError
 from oddtoc.image.elf import Image
 from oddtoc.image.layout import RELOCATION
 from oddtoc.link.fidelity import compare
@@ -18,6 +21,7 @@ from oddtoc.link.unitobject import UnitObject
 from oddtoc.live.journal import Condition
 from oddtoc.live.parts import apply_parts
 from oddtoc.live.session import Session
+from oddtoc.report.schemas import schema_of
 from oddtoc.target.modules import load_order, read_module
 
 FIXES = Path(__file__).parent / "fixes" / "modules"
@@ -44,10 +48,15 @@ def fix(build):
 
 
 @pytest.fixture(scope="module")
+def several(build):
+    return build("several").patch
+
+
+@pytest.fixture(scope="module")
 def machine(guest_factory, kernel, tmp_path_factory):
     folder = tmp_path_factory.mktemp("files")
     (folder / "fat.img").write_bytes(fat.image())
-    for name in ("fat", "vfat"):
+    for name in ("fat", "vfat", "msdos"):
         (folder / f"{name}.ko").write_bytes(read_module([kernel.modules], name))
     modules = load_order(kernel.modules, ["loop", "vfat", "nls_cp437", "nls_ascii"])
     machine = guest_factory("6.1", modules=modules, files={path.name: path for path in folder.iterdir()})
@@ -147,3 +156,52 @@ def test_a_part_waits_for_its_module(machine, fix):
     with Session.open(f"guest:{machine.name}") as session:
         session.revert("fat")
     assert machine.run(ASK).stdout == PLAIN
+
+
+def test_a_part_that_can_not_be_applied_takes_the_others_back(machine, fix):
+    """A kprobe is on the word that the module's part wants."""
+    tracing = "/sys/kernel/tracing"
+    probe = f"echo 'p:held fat:fat_statfs+16' >> {tracing}/kprobe_events; echo 1 > {tracing}/events/kprobes/held/enable"
+    assert machine.run(probe).stderr == b""
+    with Session.open(f"guest:{machine.name}") as session:
+        with pytest.raises(ChangedError, match="fat_statfs"):
+            apply_parts(session, fix.patch)
+        assert session.status() == []
+        machine.run(f"echo 0 > {tracing}/events/kprobes/held/enable; echo > {tracing}/kprobe_events")
+        apply_parts(session, fix.patch)
+        session.revert("fat")
+
+
+def test_another_mechanism_carries_it_too(machine, fix):
+    with Session.open(f"guest:{machine.name}") as session:
+        apply_parts(session, fix.patch, mechanism="guarded/slot")
+        assert machine.run(ASK).stdout == PATCHED
+        session.revert("fat")
+    assert machine.run(ASK).stdout == PLAIN
+
+
+def test_a_fix_of_the_kernel_and_of_two_modules_is_one_patch(machine, several):
+    """One of the modules comes later."""
+    names = {part.name: {(r.image, r.function) for r in part.replacements} for part in several.parts}
+    assert names == {
+        "several": {("vmlinux", "simple_statfs")},
+        "several@fat": {("fat.ko", "fat_time_fat2unix")},
+        "several@msdos": {("msdos.ko", "msdos_fill_super")},
+    }
+    assert list(names) == ["several", "several@fat", "several@msdos"]
+    ask = f"stat -f -c %l /proc; {MOUNT}; stat -c %y /mnt/FILE | cut -c1-10"
+    assert machine.run(ask).stdout == b"255\n2020-01-01\n"
+    command = [sys.executable, "-m", "oddtoc", "apply", several.path, "--target", f"guest:{machine.name}"]
+    told = json.loads(subprocess.run([*command, "--format", "json"], check=True, capture_output=True).stdout)
+    jsonschema.validate(told, schema_of("apply"))
+    assert (told["patch"], [part["patch"] for part in told["parts"]]) == ("several", ["several@fat"])
+    assert told["waiting"] == ["several@msdos"]
+    assert machine.run(ask).stdout == b"47\n2001-09-09\n"
+    machine.run("insmod /msdos.ko")
+    with Session.open(f"guest:{machine.name}") as session:
+        assert [outcome.changed for _, outcome in apply_parts(session, several).done] == [False, False, True]
+        machine.run("umount /mnt; mount -t msdos -o loop /fat.img /mnt")
+        assert b"as if a fix had been built in: loop0" in machine.run("dmesg -c").stdout
+        session.revert("several")
+        assert session.status() == []
+    assert machine.run(ask).stdout == b"255\n2020-01-01\n"
