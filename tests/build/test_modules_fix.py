@@ -10,7 +10,11 @@ import pytest
 
 import fat
 from oddtoc.build.fix import build_fix
+from oddtoc.build.newer import take_newer
 from oddtoc.build.overlay import apply_diff
+from oddtoc.build.reach import units_reached
+from oddtoc.build.refusal import RefusedError
+from oddtoc.build.tree import KernelTree
 from oddtoc.build.unit import Flavour, compile_unit
 from oddtoc.errors import ChangedError
 from oddtoc.image.elf import Image
@@ -29,6 +33,15 @@ MOUNT = "umount /mnt 2>/dev/null; mount -t vfat -o loop /fat.img /mnt"
 ASK = f"{MOUNT}; stat -f -c %b /mnt; stat -c %y /mnt/FILE | cut -c1-10"
 PLAIN, PATCHED = b"61\n2020-01-01\n", b"4711\n2001-09-09\n"
 SUPPORT = {("vmlinux", "find_bug"), ("vmlinux", "search_module_extables")}
+
+INIT = """--- a/fs/fat/namei_msdos.c
++++ b/fs/fat/namei_msdos.c
+@@ -674,3 +674,4 @@
+ static int __init init_msdos_fs(void)
+ {
++\tpr_info("loaded");
+ \treturn register_filesystem(&msdos_fs_type);
+"""
 
 
 @pytest.fixture(scope="module")
@@ -205,3 +218,53 @@ def test_a_fix_of_the_kernel_and_of_two_modules_is_one_patch(machine, several):
         session.revert("several")
         assert session.status() == []
     assert machine.run(ask).stdout == b"255\n2020-01-01\n"
+
+
+@pytest.fixture
+def units(monkeypatch):
+    """To ask kbuild for all of them takes minutes."""
+    monkeypatch.setattr(KernelTree, "built_units", lambda _: ["fs/seq_file.c"])
+    of_exfat = {f"fs/exfat/{name}.c": "exfat" for name in ("dir", "namei", "inode")}
+    monkeypatch.setattr(KernelTree, "module_units", lambda _: of_exfat)
+
+
+@pytest.mark.usefixtures("units")
+def test_files_of_a_newer_module_take_of_its_headers_what_they_use(tree, image, kernel, tmp_path):
+    """A fix that Debian made: a function with another prototype, and who calls it."""
+    newer = apply_diff(tree.source, FIXES / "exfat.patch")
+    with pytest.raises(RefusedError) as caught:
+        take_newer(tree, newer.root, ["fs/exfat/dir.c"], image)
+    refused = {(refusal.id, refusal.file, refusal.subject) for refusal in caught.value.refusals}
+    assert refused == {("prototype", "fs/exfat/namei.c", "exfat_find_dir_entry")}
+    overlay = take_newer(tree, newer.root, newer.units, image)
+    fix = build_fix(tree, overlay, image, tmp_path / "exfat.o", modules=kernel.modules)
+    first, module = fix.patch.parts
+    assert {(r.image, r.function) for r in first.replacements} == SUPPORT
+    assert {(r.image, r.function) for r in module.replacements} == {
+        ("exfat.ko", name)
+        for name in ("exfat_find_dir_entry", "exfat_count_dir_entries", "exfat_check_dir_empty", "exfat_find")
+    }
+    assert [(change.name, change.header) for change in fix.taken] == [("exfat_find_dir_entry", "fs/exfat/exfat_fs.h")]
+
+
+@pytest.mark.usefixtures("units")
+def test_a_header_of_a_module_reaches_the_files_of_the_module(tree):
+    assert units_reached(tree, ["fs/exfat/exfat_fs.h"]) == ["fs/exfat/dir.c", "fs/exfat/inode.c", "fs/exfat/namei.c"]
+    # what all may include: of modules, only those that the fix changes anyway
+    assert units_reached(tree, ["include/linux/buffer_head.h"]) == []
+    of_module = units_reached(tree, ["include/linux/buffer_head.h"], ["fs/exfat/nls.c"])
+    assert of_module == ["fs/exfat/dir.c", "fs/exfat/inode.c", "fs/exfat/namei.c"]
+
+
+@pytest.mark.usefixtures("units")
+def test_what_ran_when_the_module_was_loaded_is_refused(tree, image, kernel, tmp_path):
+    diff = tmp_path / "init.patch"
+    diff.write_text(INIT)
+    with pytest.raises(RefusedError) as caught:
+        build_fix(tree, apply_diff(tree.source, diff), image, tmp_path / "init.o", modules=kernel.modules)
+    (refusal,) = caught.value.refusals
+    assert (refusal.id, refusal.subject, refusal.reason) == (
+        "init-code",
+        "init_msdos_fs",
+        "only ran when the module was loaded",
+    )
