@@ -12,7 +12,7 @@ from pathlib import Path
 
 import oddtoc.mechanism
 from oddtoc.errors import BuildError
-from oddtoc.link.object import KERNEL, MODULE_SUFFIX, ROOM_SECTION, PatchObject
+from oddtoc.link.object import KERNEL, KERNEL_SECTION, MODULE_SUFFIX, ROOM_SECTION, PatchObject
 
 INCLUDE = Path(__file__).parent / "include"
 SUPPORT = Path(__file__).parent / "support"
@@ -66,6 +66,7 @@ PROCESS_FLAGS: tuple[str, ...] = (
 )
 """For replacements in programs and libraries: they may use floating point and vector registers, and system headers."""
 CODE_MODELS = ("medium", "large")
+_OF_A_KERNEL = re.compile(r"fatal error: (vmlinux\.h|(?:linux|asm|net|uapi)/\S+\.h): No such file")
 _RECORD = re.compile(r'oddtoc_replacement_\d+\b[^{]*\{\s*"([^"]*)"')
 
 
@@ -93,6 +94,7 @@ def compile_patch(
     code_model: str = "medium",
     long_calls: bool = False,
     flags: Sequence[str] = (),
+    build_id: bytes = b"",
 ) -> PatchObject:
     """Compile a C source into a patch object.
 
@@ -103,6 +105,7 @@ def compile_patch(
         code_model: `medium` (data within 2 GiB of the TOC) or `large`.
         long_calls: compile with -mlongcall: every call goes through a pointer.
         flags: more flags for the compiler, behind oddtoc's own.
+        build_id: of the one kernel that it is for, if there is one.
 
     Returns:
         The object, parsed and checked.
@@ -128,7 +131,25 @@ def compile_patch(
         _run([tool("ld"), "-r", "-o", str(merged), str(code), *map(str, trampolines)], source)
         if image.endswith(MODULE_SUFFIX):
             _add_room(merged, trampolines)
+        if build_id:
+            only = Path(folder, "kernel")
+            only.write_bytes(build_id)
+            _add_section(merged, KERNEL_SECTION, only)
         return _finish(merged, output, name, source)
+
+
+def compile_object(command: Sequence[str], source: Path, output: Path, *, cwd: Path | None = None) -> None:
+    """Compile a C source into an object that is no patch yet.
+
+    Args:
+        command: the compiler and its flags.
+        source, output: files.
+        cwd: where the command is run.
+
+    Raises:
+        BuildError: it does not compile.
+    """
+    _run([*command, "-c", str(source.absolute()), "-o", str(output)], source, cwd)
 
 
 def merge_patch(code: Path, output: Path, *, name: str | None = None, support: Sequence[Path] = ()) -> PatchObject:
@@ -169,10 +190,14 @@ def _add_room(merged: Path, trampolines: Sequence[Path]) -> None:
     code, room = merged.with_name("room-code.o"), merged.with_name("room.o")
     _run([tool("gcc"), *KERNEL_FLAGS, f"-I{INCLUDE}", "-c", str(source), "-o", str(code)], source)
     _run([tool("ld"), "-r", "-o", str(room), str(code), *map(str, trampolines)], source)
-    flags = f"{ROOM_SECTION}=readonly,data"
-    _run(
-        [tool("objcopy"), "--add-section", f"{ROOM_SECTION}={room}", "--set-section-flags", flags, str(merged)], source
-    )
+    _add_section(merged, ROOM_SECTION, room)
+
+
+def _add_section(merged: Path, name: str, content: Path) -> None:
+    """Add a section that is read by oddtoc and never loaded."""
+    flags = f"{name}=readonly,data"
+    command = [tool("objcopy"), "--add-section", f"{name}={content}", "--set-section-flags", flags, str(merged)]
+    _run(command, merged)
 
 
 def _image_of(source: Path, flags: Sequence[str]) -> str:
@@ -196,4 +221,6 @@ def _run(command: Sequence[str], source: Path, cwd: Path | None = None) -> None:
     if result.returncode:
         lines = [line for line in result.stderr.splitlines() if "error" in line.lower()] or result.stderr.splitlines()
         first = lines[0] if lines else f"{Path(command[0]).name} ended with status {result.returncode}"
+        if lacking := _OF_A_KERNEL.search(result.stderr):
+            first = f"{lacking[1]} is one of a kernel: name that with --kernel SERIES"
         raise BuildError(f"{source} does not compile", output=result.stderr, advice=first)
