@@ -68,6 +68,26 @@ def test_calls_through_stubs_of_the_linker_lead_where_the_source_says(running, i
     assert found.different == {} and "init_idle" in found.addresses
 
 
+def test_strings_that_code_counts_from_before_their_start_are_those_strings(running, image):
+    """`*++p` in device_node_string begins a byte before its string, and ld moves both together."""
+    unit = running("lib/vsprintf.c")
+    assert compare(unit, image).different == {}
+    section = next(s for s in unit.sections.values() if s.strings and b"fnpPFcC\0" in s.data)
+    before = [s for s in unit.symbols if s.section == section.index and s.name.startswith(".LC")]
+    assert before
+    for symbol in before:
+        data = bytearray(section.data)
+        data[symbol.value] ^= 1
+        section.data = bytes(data)
+    assert any("its constant" in reason for reason in compare(unit, image).different.values())
+
+
+def test_weak_variables_are_those_that_override_them(running, image):
+    """filter.c defines some of BPF's prototypes for the case that nobody else does."""
+    found = compare(running("net/core/filter.c"), image)
+    assert found.different == {} and len(found.addresses) == len(found.unit.functions)
+
+
 @pytest.mark.parametrize("word", range(0, 48, 8))
 def test_one_changed_word_is_a_difference_that_is_named(running, image, word):
     unit = running("fs/proc/cmdline.c")

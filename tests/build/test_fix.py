@@ -246,6 +246,24 @@ def test_a_second_static_variable_of_the_same_name_is_not_taken_for_the_first(ch
     assert {id for id, _ in refusals(change, "kernel/audit.c", old, old + third)} == {"static-local"}
 
 
+def test_a_string_that_code_counts_from_before_its_start_comes_along_whole(change):
+    """device_node_string counts from a byte before it: `*++p`."""
+    found = change("lib/vsprintf.c", "str_spec.field_width = -1;", "str_spec.field_width = -2;").patch
+    assert "device_node_string" in {r.function for r in found.replacements}
+    strings = next(s for s in found.sections.values() if s.name.startswith(".rodata.str1.8"))
+    toc = next(s for s in found.sections.values() if s.name == ".toc")
+    own = [r for r in toc.relocations if found.symbols[r.symbol].section == strings.index]
+    led = {strings.data[max(r.addend, 0) : r.addend + 3] for r in own}
+    assert any(text[:1] == b"\0" for text in led) and all(text.strip(b"\0") for text in led)
+
+
+def test_a_weak_variable_is_the_one_that_overrides_it(change):
+    old, new = "return &bpf_sk_redirect_map_proto;", "return &bpf_sk_redirect_hash_proto;"
+    found = change("net/core/filter.c", old, new).patch
+    assert {s.section for s in found.symbols if s.name == "bpf_sk_redirect_hash_proto"} == {None}
+    assert {r.function for r in found.replacements} == {"sk_skb_func_proto"}
+
+
 def test_a_function_that_the_kernel_lacks_is_refused(change):
     found = refusals(change, "fs/pipe.c", "retval = 0;", "retval = 0; extern void no_such(void); no_such();")
     assert ("symbol", "no_such") in found

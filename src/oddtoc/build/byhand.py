@@ -17,21 +17,22 @@ from typing import Any
 
 from oddtoc.build.canonical import Meanings
 from oddtoc.build.compare import Comparison
-from oddtoc.build.compile import INCLUDE, KERNEL_FLAGS, SUPPORT, compile_object, compile_patch, merge_patch, tool
+from oddtoc.build.compile import INCLUDE, KERNEL_FLAGS, compile_object, compile_patch, tool
 from oddtoc.build.extract import Extractor
 from oddtoc.build.layouts import unlike_kernel
 from oddtoc.build.names import Found, KernelNames
 from oddtoc.build.objectfile import ObjectFile
 from oddtoc.build.origin import find_origin
+from oddtoc.build.parts import merge_parts
 from oddtoc.build.refusal import Refusal, RefusedError
-from oddtoc.build.tables import BUGS, FAULTS
+from oddtoc.build.subjects import Module, Proper, Subjects
 from oddtoc.build.tree import KernelTree
 from oddtoc.build.unit import Flavour
 from oddtoc.debian import cache_folder
 from oddtoc.errors import ImageError
 from oddtoc.image.declarations import header_text
 from oddtoc.image.elf import Image
-from oddtoc.link.object import KERNEL_SECTION, PatchObject
+from oddtoc.link.object import KERNEL, KERNEL_SECTION, MODULE_SUFFIX, PatchObject
 from oddtoc.link.unitobject import WEAK, UnitObject, UnitSymbol
 
 TYPES = "vmlinux.h"
@@ -73,6 +74,7 @@ def compile_with_types(
     source: Path,
     output: Path,
     *,
+    modules: Path | None = None,
     name: str | None = None,
     code_model: str = "medium",
     long_calls: bool = False,
@@ -83,6 +85,7 @@ def compile_with_types(
         image: the kernel.
         source: with ODDTOC_REPLACE.
         output: the object to write.
+        modules: the folder with the kernel's modules, for a patch of one.
         name, code_model, long_calls: see `compile_patch`.
 
     Raises:
@@ -91,8 +94,13 @@ def compile_with_types(
     """
     flags = [f"-I{_types_folder(image)}"]
     _check_layouts(image, source, [tool("gcc"), *KERNEL_FLAGS, f"-I{INCLUDE}", *flags], None)
+    changed = replaced_by(source)[0].image if replaced_by(source) else KERNEL
+    if changed.endswith(MODULE_SUFFIX) and modules is not None:
+        build_id = Module(image, modules, changed.removesuffix(MODULE_SUFFIX)).image.build_id
+    else:
+        build_id = image.build_id
     options: dict[str, Any] = {"name": name, "code_model": code_model, "long_calls": long_calls}
-    return compile_patch(source, output, flags=flags, build_id=image.build_id or b"", **options)
+    return compile_patch(source, output, flags=flags, build_id=build_id or b"", **options)
 
 
 def compile_with_headers(
@@ -101,6 +109,7 @@ def compile_with_headers(
     source: Path,
     output: Path,
     *,
+    modules: Path | None = None,
     name: str | None = None,
     accept_difference: bool = False,
 ) -> PatchObject:
@@ -111,6 +120,7 @@ def compile_with_headers(
         image: the kernel.
         source: with ODDTOC_REPLACE.
         output: the object to write.
+        modules: the folder with the kernel's modules, for a patch of one.
         name: the patch's name; the output's stem if not given.
         accept_difference: go on although a function runs that this source and compiler do not make.
 
@@ -118,36 +128,35 @@ def compile_with_headers(
         RefusedError: the source is not that of the kernel, or it uses what no patch can have. BuildError: it does not
             compile.
     """
-    file = _prove_source(tree, image, source, accept_difference)
+    file, subject = _prove_source(tree, Subjects(tree, image, modules), source, accept_difference)
     words = [word for word in tree.commands([file])[file] if word not in _SITES and not word.startswith(_SITES_PREFIX)]
     near = ["-iquote", str((tree.source / file).parent), f"-I{INCLUDE}"]
     command = [*words, *_OWN_FLAGS, *near]
     _check_layouts(image, source, command, tree.build)
     with tempfile.TemporaryDirectory(prefix="oddtoc-build-") as folder:
-        compiled, code = Path(folder, "unit.o"), Path(folder, "code.o")
+        compiled = Path(folder, "unit.o")
         compile_object([*command, *Flavour.SHIPPED.value], source, compiled, cwd=tree.build)
         target = _taken_apart(source, UnitObject(compiled))
-        target.section(KERNEL_SECTION, 0, 1).append(image.build_id or b"")
-        support = [SUPPORT / "tables.c"] if any(section.name in (BUGS, FAULTS) for section in target.sections) else []
-        target.write(code)
-        return merge_patch(code, output, name=name, support=support)
+    target.section(KERNEL_SECTION, 0, 1).append(subject.image.build_id or b"")
+    return merge_parts({subject.name: target}, output, kernel=image, name=name)
 
 
-def _prove_source(tree: KernelTree, image: Image, source: Path, accept_difference: bool) -> str:
+def _prove_source(tree: KernelTree, subjects: Subjects, source: Path, accept_difference: bool) -> tuple[str, Proper]:
     """The file whose flags the patch gets, after looking whether its replaced functions run as the source has them."""
-    file = ""
+    origins = []
     refusals = []
     for replaced in replaced_by(source):
-        found = find_origin(tree, image, replaced.function, replaced.file)
-        if found is None:
+        origin = find_origin(tree, subjects, replaced.image, replaced.function, replaced.file)
+        if origin is None:
             continue
-        file, fidelity = file or found[0], found[1]
-        if replaced.function not in fidelity.addresses:
-            reason = fidelity.different.get(replaced.function, "does not run, or another file's definition does")
-            refusals.append(Refusal("fidelity", found[0], replaced.function, f"is not the code that runs: {reason}"))
+        origins.append((origin.file, origin.subject))
+        if replaced.function not in origin.fidelity.addresses:
+            reason = origin.fidelity.different.get(replaced.function, "does not run, or another file's definition does")
+            reason = f"is not the code that runs: {reason}"
+            refusals.append(Refusal("fidelity", origin.file, replaced.function, reason))
     if refusals and not accept_difference:
         raise RefusedError(refusals)
-    return file or _ANY_FILE
+    return origins[0] if origins else (_ANY_FILE, subjects.of(_ANY_FILE))
 
 
 def _check_layouts(image: Image, source: Path, command: Sequence[str], cwd: Path | None) -> None:

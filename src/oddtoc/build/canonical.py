@@ -71,13 +71,14 @@ class Meanings:
         symbol = self.unit.symbols[relocation.symbol]
         if symbol.section not in self.unit.sections or not symbol.section:
             return "outside", symbol.name, relocation.addend
+        if self.unit.sections[symbol.section].strings:
+            start, distance = self.unit.merged_place(relocation)
+            return "string", self.unit.string_at(symbol.section, start), distance
         return self.at(symbol.section, symbol.value + relocation.addend, depth)
 
     def at(self, index: int, offset: int, depth: int = 0) -> Meaning:
         """What stands at an offset of a section."""
         section = self.unit.sections[index]
-        if section.strings:
-            return "string", self.unit.string_at(index, offset)
         if section.name == ".toc":
             entry = next((r for r in section.relocations if r.offset == offset), None)
             return ("toc", self.of(entry, depth + 1)) if entry else ("number", section.data[offset : offset + 8])

@@ -7,18 +7,20 @@ tells (oddtoc.link.fidelity).
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from oddtoc import isa
 from oddtoc.build.canonical import Meanings, is_nameless
 from oddtoc.build.compare import Comparison, is_fresh, parts
+from oddtoc.build.features import PLACE, feature_entry
 from oddtoc.build.keys import ask_key, is_label
-from oddtoc.build.names import KernelNames
+from oddtoc.build.names import Found, KernelNames
 from oddtoc.build.objectfile import NewSection, NewSymbol, ObjectFile
 from oddtoc.build.refusal import Refusal
-from oddtoc.build.tables import ENTRY_SIZES, FAULTS, KEYS, ONE_WORD_FIXUPS, Entry
-from oddtoc.link.decode import ADDR64, REL24
+from oddtoc.build.tables import ENTRY_SIZES, FAULTS, FEATURES, KEYS, ONE_WORD_FIXUPS, Entry
+from oddtoc.link.decode import ADDR64, ENTRY, REL16_HA, REL16_LO, REL24
 from oddtoc.link.unitobject import SECTION, UnitObject, UnitRelocation, UnitSection, UnitSymbol
 
 _WRITE, _ALLOC, _EXECUTE = 1, 2, 4
@@ -121,12 +123,20 @@ class Extractor:
             if target.name == "_mcount":
                 # a patch has no ftrace sites
                 section.data[offset : offset + 4] = isa.NOP.to_bytes(4, "little")
+            elif relocation.type == ENTRY:
+                self.set_up_toc(section, offset)
             elif relocation.type:
                 new = self.refer(relocation, symbol)
                 if new:
                     section.relocations.append((offset, relocation.type, *new))
         for entry in self.meanings.entries.get(symbol.name, ()):
             self.take_entry(entry, symbol, section)
+
+    def set_up_toc(self, section: NewSection, offset: int) -> None:
+        """Compute r2 from r12 alone: what stands before the function, its distance from .TOC., does not come along."""
+        section.data[offset : offset + 8] = struct.pack("<II", isa.ADDIS_R2_R12, isa.ADDI_R2_R2)
+        toc = self.target.outside(".TOC.")
+        section.relocations += [(offset, REL16_HA, toc, 0), (offset + 4, REL16_LO, toc, 4)]
 
     def refer(self, relocation: UnitRelocation, user: UnitSymbol) -> tuple[NewSymbol, int] | None:
         """What a relocation refers to in the patch; None if that was refused."""
@@ -138,7 +148,7 @@ class Extractor:
             return self.target.absolute(target.name, target.value), relocation.addend
         offset = target.value + relocation.addend
         if section.strings:
-            return self.string(target.section, offset)
+            return self.string(relocation)
         if section.name == ".toc":
             return self.toc_entry(section, offset, user)
         owner = self.unit.owner(target.section, offset)
@@ -162,7 +172,7 @@ class Extractor:
             return None
         if found.unique:
             return self.target.outside(name), addend
-        return self.target.absolute(name, found.address, found.other), addend
+        return self.names.placed(self.target, name, found), addend
 
     def code(
         self, relocation: UnitRelocation, target: UnitSymbol, owner: UnitSymbol | None, offset: int, user: UnitSymbol
@@ -186,9 +196,10 @@ class Extractor:
             self.refuse("symbol", owner.name, "is not where it can be found in the running kernel")
             return None
         if target.type == SECTION and inside:
-            return self.target.absolute(f"{owner.name}+{inside}", running.address + inside), 0
+            place = Found(owner.name, running.address + inside)
+            return self.names.placed(self.target, f"{owner.name}+{inside}", place), 0
         addend = 0 if target.type == SECTION else relocation.addend
-        return self.target.absolute(owner.name, running.address, owner.other), addend
+        return self.names.placed(self.target, owner.name, replace(running, other=owner.other)), addend
 
     def is_new(self, name: str) -> bool:
         """Whether the old unit has no such function."""
@@ -206,13 +217,14 @@ class Extractor:
         assert symbol.section is not None
         return self.target.mark(symbol.section)
 
-    def string(self, section: int, offset: int) -> tuple[NewSymbol, int]:
-        """A copy of a string."""
+    def string(self, relocation: UnitRelocation) -> tuple[NewSymbol, int]:
+        """A copy of a string, or a place before or behind it."""
         strings = self.target.shared(".rodata.str1.8", _ALLOC, 8)
-        content = self.unit.string_at(section, offset) + b"\0"
+        start, distance = self.unit.merged_place(relocation)
+        content = self.unit.string_at(self.unit.symbols[relocation.symbol].section, start) + b"\0"
         if content not in self.strings:
             self.strings[content] = strings.append(content, 8)
-        return self.target.mark(strings), self.strings[content]
+        return self.target.mark(strings), self.strings[content] + distance
 
     def toc_entry(self, section: UnitSection, offset: int, user: UnitSymbol) -> tuple[NewSymbol, int] | None:
         """An entry of .toc that holds an address."""
@@ -250,7 +262,7 @@ class Extractor:
         if not copied:
             running = self.names.variable(symbol, self.meanings)
             if running is not None:
-                return self.target.absolute(running.name, running.address)
+                return self.names.placed(self.target, running.name, running)
             if self.names.is_known_variable(symbol):
                 self.refuse("static-local", symbol.name, f"of {user.name} is more than one variable, or can't be found")
                 return None
@@ -276,7 +288,9 @@ class Extractor:
     def take_entry(self, entry: Entry, symbol: UnitSymbol, code: NewSection) -> None:
         """Take an entry of a table along."""
         table = entry.section.name
-        if table not in ENTRY_SIZES:
+        if table in FEATURES:
+            self.take_feature(entry, symbol)
+        elif table not in ENTRY_SIZES:
             self.refuse("section", table, f"has entries for {symbol.name}")
         elif table == KEYS:
             self.take_key(entry, symbol, code)
@@ -289,6 +303,16 @@ class Extractor:
                 referred = self.place(relocation, symbol) or self.refer(relocation, symbol)
                 if referred:
                     new.relocations.append((start + relocation.offset - entry.offset, relocation.type, *referred))
+
+    def take_feature(self, entry: Entry, symbol: UnitSymbol) -> None:
+        """Take along what the kernel may have to replace."""
+        content = feature_entry(self.unit, entry)
+        if content is None:
+            self.refuse("section", entry.section.name, f"has an alternative for {symbol.name} that can't be moved")
+            return
+        new = self.target.shared(f".oddtoc.fixup{entry.section.name}", 0, 8)
+        start = new.append(content, 8)
+        new.relocations.append((start + PLACE, ADDR64, self.mark_of(self.moved[symbol.name]), entry.place))
 
     def place(self, relocation: UnitRelocation, function: UnitSymbol) -> tuple[NewSymbol, int] | None:
         """A place in the function itself or its cold part, its end included."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from oddtoc.build.subjects import Proper, Subjects
 from oddtoc.build.tree import KernelTree
 from oddtoc.build.unit import Flavour, compile_unit
 from oddtoc.errors import BuildError
-from oddtoc.image.elf import Image
 from oddtoc.link.fidelity import Fidelity, compare
 from oddtoc.link.unitobject import UnitObject
 
@@ -20,26 +21,43 @@ _MOST_CANDIDATES = 12
 """A name that stands in more files is looked for in the first of them."""
 
 
-def find_origin(tree: KernelTree, image: Image, function: str, file: str = "") -> tuple[str, Fidelity] | None:
+@dataclass(frozen=True)
+class Origin:
+    """Where a function comes from.
+
+    Attributes:
+        file: relative to the tree.
+        subject: what the file is part of.
+        fidelity: how the file compares with what runs.
+    """
+
+    file: str
+    subject: Proper
+    fidelity: Fidelity
+
+
+def find_origin(tree: KernelTree, subjects: Subjects, image: str, function: str, file: str = "") -> Origin | None:
     """The file that defines a function of a running kernel.
 
     Args:
         tree: the kernel's source, prepared.
-        image: the kernel.
+        subjects: the kernel and its modules.
+        image: what has the function, as a patch object calls it.
         function: its name.
         file: the base name of its file, where the name stands more than once.
 
     Returns:
-        The file, relative to the tree, and how it compares with what runs; None if no C file defines it.
+        None if no C file of the image defines it.
     """
     for candidate in list(_candidates(tree, function, file))[:_MOST_CANDIDATES]:
         try:
             unit = UnitObject(compile_unit(tree, candidate, Flavour.RUNNING))
+            subject = subjects.of(candidate)
         except BuildError:
             # it is not part of this configuration
             continue
-        if any(symbol.name == function for symbol in unit.functions):
-            return candidate, compare(unit, image)
+        if subject.name == image and any(symbol.name == function for symbol in unit.functions):
+            return Origin(candidate, subject, compare(unit, subject.image))
     return None
 
 

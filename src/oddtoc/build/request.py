@@ -53,6 +53,7 @@ def fix_from_diff(
     tree = _tree(kernel, source or fetch_source(series, kernel.version, report=report), note)
     overlay, image = apply_diff(tree.source, diff), _image(kernel)
     options: dict[str, Any] = {"accept_difference": accept_difference, "most_units": most_units}
+    options["modules"] = kernel.modules
     try:
         return build_fix(tree, overlay, image, output, **options)
     except RefusedError as error:
@@ -96,9 +97,12 @@ def patch_from_source(
     kernel = fetch_kernel(series)
     image = _image(kernel)
     if wants_types(source):
-        return compile_with_types(image, source, output, code_model=code_model, long_calls=long_calls)
+        options: dict[str, Any] = {"code_model": code_model, "long_calls": long_calls}
+        return compile_with_types(image, source, output, modules=kernel.modules, **options)
     prepared = _tree(kernel, tree or fetch_source(series, kernel.version, report=report), note)
-    return compile_with_headers(prepared, image, source, output, accept_difference=accept_difference)
+    return compile_with_headers(
+        prepared, image, source, output, modules=kernel.modules, accept_difference=accept_difference
+    )
 
 
 def fix_from_trees(
@@ -132,7 +136,8 @@ def fix_from_trees(
     tree = _tree(kernel, old, note)
     image = _image(kernel)
     overlay = take_newer(tree, new.resolve(), files, image)
-    return build_fix(tree, overlay, image, output, accept_difference=accept_difference, most_units=most_units)
+    options: dict[str, Any] = {"accept_difference": accept_difference, "most_units": most_units}
+    return build_fix(tree, overlay, image, output, modules=kernel.modules, **options)
 
 
 def _tree(kernel: DebianKernel, source: Path, note: Note | None) -> KernelTree:

@@ -21,8 +21,9 @@ BUGS, FAULTS, KEYS = "__bug_table", "__ex_table", "__jump_table"
 ONE_WORD_FIXUPS: Final = ("__lwsync_fixup", "__barrier_nospec_fixup")
 ENTRY_SIZES: Final = {BUGS: 12, FAULTS: 8, KEYS: 16, **dict.fromkeys(ONE_WORD_FIXUPS, 8)}
 """Section -> bytes of one entry, for all tables that a patch can have."""
-_OTHERS = {"__ftr_fixup": (48, 16), "__mmu_ftr_fixup": (48, 16), "__fw_ftr_fixup": (48, 16)}
-"""Section -> bytes of one entry, and where in it the place is: known, and not supported."""
+FEATURES: Final = ("__ftr_fixup", "__mmu_ftr_fixup", "__fw_ftr_fixup")
+"""Tables of code that the kernel may have replaced at boot; their distances count from the entry's begin."""
+_FEATURE_SIZE, _FEATURE_PLACE = 48, 16
 _TABLE = re.compile(r"__\w*(fixup|table)\Z|__ftr_alt_")
 
 
@@ -55,8 +56,8 @@ def entries_by_function(unit: UnitObject) -> dict[str, list[Entry]]:
     found: dict[str, list[Entry]] = defaultdict(list)
     for section in unit.sections.values():
         size, first = ENTRY_SIZES.get(section.name, 0), 0
-        if section.name in _OTHERS:
-            size, first = _OTHERS[section.name]
+        if section.name in FEATURES:
+            size, first = _FEATURE_SIZE, _FEATURE_PLACE
         if not size:
             continue
         relocations: dict[int, list[UnitRelocation]] = defaultdict(list)
@@ -64,17 +65,17 @@ def entries_by_function(unit: UnitObject) -> dict[str, list[Entry]]:
             relocations[relocation.offset // size].append(relocation)
         for number, inside in relocations.items():
             head = next((r for r in inside if r.offset == number * size + first), None)
-            owner = place_of(unit, head) if head else None
+            owner = place_of(unit, head, first) if head else None
             if owner:
                 function, place = owner
                 found[function.name].append(Entry(section, number * size, size, tuple(inside), place))
     return found
 
 
-def place_of(unit: UnitObject, relocation: UnitRelocation) -> tuple[UnitSymbol, int] | None:
-    """The function that a relocation points into, and how far."""
+def place_of(unit: UnitObject, relocation: UnitRelocation, less: int = 0) -> tuple[UnitSymbol, int] | None:
+    """The function that a relocation points into, with so many bytes less, and how far."""
     symbol = unit.symbols[relocation.symbol]
-    offset = symbol.value + relocation.addend
+    offset = symbol.value + relocation.addend - less
     section = unit.sections.get(symbol.section)
     if section is None or not section.executable:
         return None
@@ -87,4 +88,4 @@ def place_of(unit: UnitObject, relocation: UnitRelocation) -> tuple[UnitSymbol, 
 
 def is_table(name: str) -> bool:
     """Whether a section's name is that of a table about code."""
-    return name in ENTRY_SIZES or name in _OTHERS or bool(_TABLE.match(name))
+    return name in ENTRY_SIZES or name in FEATURES or bool(_TABLE.match(name))

@@ -17,7 +17,7 @@ from oddtoc.errors import FaultError
 from oddtoc.image.elf import Image
 from oddtoc.image.symbols import Symbol
 from oddtoc.link.decode import ADDR64, REL24, DifferentCode, Reference, decode
-from oddtoc.link.unitobject import SECTION, WEAK, UnitObject, UnitSymbol
+from oddtoc.link.unitobject import SECTION, WEAK, UnitObject, UnitRelocation, UnitSymbol
 
 _MERGED = 0x10
 
@@ -151,25 +151,25 @@ class _Comparison:
         if symbol.section in self.unit.sections and self.unit.sections[symbol.section].name == ".toc":
             entry = self.toc_entry(symbol.section, symbol.value + relocation.addend)
             if entry is not None:
-                symbol, addend = entry
-                yield from self.named(symbol, address if reference.relaxed else self.pointer(address), addend)
+                yield from self.named(entry, address if reference.relaxed else self.pointer(address))
             return
-        yield from self.named(symbol, address, relocation.addend, call=relocation.type == REL24)
+        yield from self.named(relocation, address, call=relocation.type == REL24)
 
-    def toc_entry(self, section: int, offset: int) -> tuple[UnitSymbol, int] | None:
-        for relocation in self.unit.sections[section].relocations:
-            if relocation.offset == offset and relocation.type == ADDR64:
-                return self.unit.symbols[relocation.symbol], relocation.addend
-        return None
+    def toc_entry(self, section: int, offset: int) -> UnitRelocation | None:
+        entries = self.unit.sections[section].relocations
+        return next((r for r in entries if r.offset == offset and r.type == ADDR64), None)
 
-    def named(self, symbol: UnitSymbol, address: int, addend: int, *, call: bool = False) -> Iterator[tuple[int, int]]:
-        if symbol.section == 0:
-            self.check_name(symbol.name, address - addend, call=call)
+    def named(self, relocation: UnitRelocation, address: int, *, call: bool = False) -> Iterator[tuple[int, int]]:
+        symbol = self.unit.symbols[relocation.symbol]
+        if symbol.section == 0 or symbol.binding == WEAK:
+            # where a weak one is overridden, the other file's definition is what runs
+            self.check_name(symbol.name, address - relocation.addend, call=call)
         elif symbol.section in self.unit.sections:
             section = self.unit.sections[symbol.section]
-            place = symbol.value + addend
+            place = symbol.value + relocation.addend
             if section.flags & _MERGED:
-                self.check_constant(symbol.section, place, address)
+                start, distance = self.unit.merged_place(relocation)
+                self.check_constant(symbol.section, start, address - distance)
             elif call and section.executable:
                 callee = self.callee(symbol, place)
                 if callee is not None and not self.is_entry(callee.name, address):

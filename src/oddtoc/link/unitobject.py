@@ -170,6 +170,17 @@ class UnitObject:
             return there[0]
         return inside[-1] if inside else None
 
+    def merged_place(self, relocation: UnitRelocation) -> tuple[int, int]:
+        """Where the entry of a mergeable section begins that a relocation refers to, and how far from there it leads.
+
+        What a named symbol stands for moves as a whole when linkers merge, and the addend may lead out of it: a loop
+        with `*++p` begins before the string. With the section's own symbol the addend tells the entry.
+        """
+        symbol = self.symbols[relocation.symbol]
+        if symbol.type == SECTION:
+            return symbol.value + relocation.addend, 0
+        return symbol.value, relocation.addend
+
     def relocations_of(self, symbol: UnitSymbol) -> list[UnitRelocation]:
         """The relocations within a function or an object."""
         end = symbol.value + symbol.size

@@ -128,14 +128,20 @@ CHECK: Final = record(
     ),
 )
 
+_PART: Final = {
+    "patch": _PATCH,
+    "changed": flag("false when it was applied already"),
+    "replaced": texts("patches in whose place it is"),
+    "functions": _FUNCTIONS,
+    "stacks_checked": flag("whether nobody stood in what changed; false with --immediate"),
+    "pause": _PAUSE,
+}
+_WAITING: Final = texts("further parts of the patch whose modules are not loaded")
 APPLIED: Final = record(
     "what is in force now",
-    patch=_PATCH,
-    changed=flag("false when it was applied already"),
-    replaced=texts("patches in whose place it is"),
-    functions=_FUNCTIONS,
-    stacks_checked=flag("whether nobody stood in what changed; false with --immediate"),
-    pause=_PAUSE,
+    **_PART,
+    parts=listing("further parts of the patch that are in force", record("a part", **_PART)),
+    waiting=_WAITING,
 )
 _PLAN: Final = record(
     "with --dry-run: what would be written",
@@ -149,6 +155,8 @@ _PLAN: Final = record(
     already_applied=flag("then nothing would be written"),
     replaces=texts("patches in whose place it would be"),
     functions=_FUNCTIONS,
+    behind=texts("further parts of the patch, to be planned when this one is in force"),
+    waiting=_WAITING,
 )
 APPLY: Final = either("what an apply did, or would do", APPLIED, _PLAN)
 
