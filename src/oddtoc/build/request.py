@@ -50,7 +50,7 @@ def fix_from_diff(
         FetchError: the kernel or its source can't be had.
     """
     kernel = fetch_kernel(series)
-    tree = _tree(kernel, source or fetch_source(series, kernel.version, report=report), note)
+    tree = kernel_tree(kernel, source or fetch_source(series, kernel.version, report=report), note)
     overlay, image = apply_diff(tree.source, diff), _image(kernel)
     options: dict[str, Any] = {"accept_difference": accept_difference, "most_units": most_units}
     options["modules"] = kernel.modules
@@ -99,7 +99,7 @@ def patch_from_source(
     if wants_types(source):
         options: dict[str, Any] = {"code_model": code_model, "long_calls": long_calls}
         return compile_with_types(image, source, output, modules=kernel.modules, **options)
-    prepared = _tree(kernel, tree or fetch_source(series, kernel.version, report=report), note)
+    prepared = kernel_tree(kernel, tree or fetch_source(series, kernel.version, report=report), note)
     return compile_with_headers(
         prepared, image, source, output, modules=kernel.modules, accept_difference=accept_difference
     )
@@ -133,22 +133,36 @@ def fix_from_trees(
     if not files:
         raise UsageError("which files?", advice="name the C files to take from the new tree, relative to its root")
     kernel = fetch_kernel(series)
-    tree = _tree(kernel, old, note)
+    tree = kernel_tree(kernel, old, note)
     image = _image(kernel)
     overlay = take_newer(tree, new.resolve(), files, image)
     options: dict[str, Any] = {"accept_difference": accept_difference, "most_units": most_units}
     return build_fix(tree, overlay, image, output, modules=kernel.modules, **options)
 
 
-def _tree(kernel: DebianKernel, source: Path, note: Note | None) -> KernelTree:
-    """A kernel's source, prepared for the compiler that built it, or for the one here where that can't be had."""
+def kernel_tree(kernel: DebianKernel, source: Path, note: Note | None) -> KernelTree:
+    """A kernel's source, prepared for the compiler that built it, or for the one here where that can't be had.
+
+    Args:
+        kernel: as fetched.
+        source: the root of its source.
+        note: is told what takes time, and when it is another compiler.
+
+    Raises:
+        BuildError: make fails.
+    """
     tell = note or (lambda _line: None)
-    compiler = _compiler(kernel, tell)
+    compiler = kernel_compiler(kernel, tell)
     return prepare_tree(source, kernel.config, release=kernel.release, compiler=compiler, note=note)
 
 
-def _compiler(kernel: DebianKernel, note: Note) -> str:
-    """What stands before `gcc` in the path of a kernel's compiler; says it when that can't be had."""
+def kernel_compiler(kernel: DebianKernel, note: Note) -> str:
+    """What stands before `gcc` in the path of a kernel's compiler; empty for this machine's own.
+
+    Args:
+        kernel: as fetched.
+        note: is told when the right one can't be had.
+    """
     builder = built_by(kernel.config)
     own = subprocess.run([tool("gcc"), "-dumpfullversion"], capture_output=True, text=True, check=False).stdout.strip()
     if builder is None or builder.version == own:
