@@ -44,6 +44,9 @@ def build(
     ] = None,
     code_model: Annotated[str, typer.Option("--code-model", help="medium, or large for data beyond 2 GiB.")] = "medium",
     long_calls: Annotated[bool, typer.Option("--long-calls", help="Let every call go through a pointer.")] = False,
+    unwind: Annotated[
+        bool, typer.Option("--unwind/--no-unwind", help="Whether exceptions may pass through, in a process.")
+    ] = True,
     diff: Annotated[
         Path | None, typer.Option("--diff", metavar="FIX.patch", help="Build from a diff of the kernel's source.")
     ] = None,
@@ -72,12 +75,17 @@ def build(
     source = Path(sources[0])
     target = output or Path(source.stem + ".o")
     model: dict[str, Any] = {"code_model": code_model, "long_calls": long_calls}
-    patch = _build_source(kernel, source, target, old, accept_difference, model, form)
+    if kernel is None:
+        from oddtoc.build.compile import compile_patch
+
+        patch = compile_patch(source, target, unwind=unwind, **model)
+    else:
+        patch = _build_source(kernel, source, target, old, accept_difference, model, form)
     typer.echo(patches.built_json(patch, target) if form is Format.JSON else patches.built_text(patch, target))
 
 
 def _build_source(
-    series: str | None,
+    series: str,
     source: Path,
     target: Path,
     tree: Path | None,
@@ -85,10 +93,6 @@ def _build_source(
     model: dict[str, Any],
     form: Format,
 ) -> PatchObject:
-    from oddtoc.build.compile import compile_patch
-
-    if series is None:
-        return compile_patch(source, target, **model)
     from oddtoc.build.request import patch_from_source
     from oddtoc.cli.kernel import progress
 

@@ -66,6 +66,7 @@ class LoadedModule(KernelCode):
         own = file.section(".gnu.linkonce.this_module")
         symbols = kernel.modules.symbols(module, own.size if own else 0)
         self.module = module
+        self.loaded_at = module.address
         self.image = place_module(file, module.address, symbols, kernel.read_many)
         self.toc = self.image.toc or 0
         self._needed = frozenset(map(plain_name, depends_on(content)))
