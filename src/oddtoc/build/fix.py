@@ -119,7 +119,7 @@ def build_fix(
     for unit in units:
         sources = tree.source / unit.file, overlay.root / unit.file
         unit.lost = lost_at_boot(unit.comparison.init_code, *sources, overlay.taken)
-        unit.refusals += [Refusal("init-code", unit.file, name, "only ran at boot") for name in unit.lost]
+        unit.refusals += [Refusal("init-code", unit.file, name, unit.subject.ran_once) for name in unit.lost]
     if not units:
         raise RefusedError([Refusal("no-effect", files[0] if files else overlay.changed[0], "the object", _SAME)])
     refusals = [r for unit in units for r in unit.refusals if not (accept_difference and r.id == "fidelity")]
