@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from machine import Machine
 from soak.own import own_files
 from soak.services import nginx_files
 from user import User
@@ -21,28 +22,6 @@ _SAMPLES = _HERE.parent.parent / "src/oddtoc/samples"
 _BOOT_SECONDS = 300
 _SERIAL_LINE = 0x30004000
 """Behind those of the guest's own terminals (target/guest_qemu.py): /dev/hvc4."""
-
-
-class Machine:
-    """A guest with a gdbserver on a port of this machine, and one on a serial line."""
-
-    def __init__(self, made, line):
-        self.guest, self.server, self.endpoint = made.guest, made.server, made.endpoint
-        self.run, self.start, self.put = made.run, made.start, made.put
-        self.serial = line
-        self.start("while :; do gdbserver --multi /dev/hvc4; done")
-
-    def python(self, script, *words, timeout=600):
-        """What a script prints that runs in the guest, where oddtoc is installed."""
-        return self.run(f"cd /; HOME=/tmp python3.11 - {' '.join(words)} <<'END' 2>&1\n{script}\nEND", timeout=timeout)
-
-    def oddtoc(self, words, timeout=600):
-        """What the command prints in the guest."""
-        return self.run(f"cd /; HOME=/tmp python3.11 -m oddtoc {words} 2>&1", timeout=timeout)
-
-    def status(self, pid, field):
-        """A field of /proc/PID/status."""
-        return self.run(f"grep ^{field}: /proc/{pid}/status").partition(":")[2].strip()
 
 
 def compiled(source, folder, *flags, name=None):
@@ -135,6 +114,12 @@ def debian_files():
 
 
 @pytest.fixture(scope="session")
+def oddtoc_itself(tmp_path_factory):
+    """oddtoc for a guest: path there -> file."""
+    return own_files(tmp_path_factory.mktemp("own"))
+
+
+@pytest.fixture(scope="session")
 def built(tmp_path_factory):
     """Builds a patch object from a source in the folder `patches`, once."""
     folder = tmp_path_factory.mktemp("objects")
@@ -153,7 +138,7 @@ def built(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def process_guest(busy, user, strain, catching, apart, bare, debian_files, tmp_path_factory):
+def process_guest(busy, user, strain, catching, apart, bare, debian_files, oddtoc_itself, tmp_path_factory):
     """A guest with programs of Debian's, and a gdbserver that attaches to any of them."""
     path = tmp_path_factory.mktemp("line") / "socket"
     line = ["-chardev", f"socket,id=line,path={path},server=on,wait=off"]
@@ -161,8 +146,7 @@ def process_guest(busy, user, strain, catching, apart, bare, debian_files, tmp_p
     folder = tmp_path_factory.mktemp("programs")
     programs = {"bin/busy": busy, "bin/locked": compiled("programs/locked.c", folder)}
     programs["bin/waiting"] = compiled("programs/waiting.c", folder, "-pthread")
-    own = own_files(tmp_path_factory.mktemp("own"))
-    files = debian_files | nginx_files() | user | strain | catching | apart | bare | own | programs
+    files = debian_files | nginx_files() | user | strain | catching | apart | bare | oddtoc_itself | programs
     made = boot_with_gdbserver("6.1", f"test-process-{os.getpid()}", files=files, arguments=line, timeout=_BOOT_SECONDS)
     yield Machine(made, path)
     made.guest.stop()

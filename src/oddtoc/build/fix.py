@@ -117,7 +117,7 @@ def build_fix(
         sources = {unit.file, *(file for file in overlay.units if file not in files)}
         old, new = ([root / file for file in sorted(sources)] for root in (tree.source, overlay.root))
         unit.lost = lost_at_boot(unit.comparison.init_code, old, new, overlay.taken)
-        unit.refusals += [Refusal("init-code", unit.file, name, "only ran at boot") for name in unit.lost]
+        unit.refusals += [Refusal("init-code", unit.file, name, unit.subject.ran_once) for name in unit.lost]
     if not units:
         raise RefusedError([Refusal("no-effect", files[0] if files else overlay.changed[0], "the object", _SAME)])
     refusals = [r for unit in units for r in unit.refusals if not (accept_difference and r.id == "fidelity")]

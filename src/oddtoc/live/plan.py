@@ -84,7 +84,7 @@ def plan_apply(
         journal: what is applied there.
         patch: the patch object.
         mechanism: a mechanism's name, or `auto`: the cheapest whose conditions hold.
-        which: for names that stand more than once in the kernel, the file or address that is meant.
+        which: for names that stand more than once in the kernel, the file, address or version that is meant.
         replace: it takes the place of all patches that are applied, in the same stop.
 
     Returns:
