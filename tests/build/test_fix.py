@@ -184,8 +184,11 @@ def test_what_an_object_calls_is_where_nm_has_it(fix, kernel):
 
 def test_a_patch_is_for_one_kernel(guest_factory, fix):
     other = guest_factory("6.12")
-    with Session.open(f"guest:{other.name}") as session, pytest.raises(MismatchError, match="made for the kernel"):
-        session.plan(fix("pipe").patch)
+    patch = fix("pipe").patch
+    with Session.open(f"guest:{other.name}") as session:
+        here = session.kernel.image.build_id.hex()
+        with pytest.raises(MismatchError, match=rf"made for the kernel .* {patch.kernel.hex()}; here is {here}"):
+            session.plan(patch)
 
 
 def test_only_the_shared_toc_carries_it(machine, fix):
