@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from corpus.files import definers
+from corpus.told import TOLD
 from oddtoc.build.fix import Fix, build_fix
 from oddtoc.build.newer import take_newer
+from oddtoc.build.part import build_in_part
 from oddtoc.build.refusal import RefusedError
 from oddtoc.build.tree import KernelTree
 from oddtoc.errors import BusyError, OddtocError
@@ -33,7 +35,8 @@ class Verdict:
 
     Attributes:
         file: the file.
-        outcome: applied, no effect, refused, not now (a thread was in the way all the time), or failed.
+        outcome: applied, in part (without what `reason` names), no effect, ran at boot (nothing else changes), refused,
+            not now (a thread was in the way all the time), or failed.
         reason: ids of refusals, or what went wrong.
         files: all that the patch was made of.
         functions: how many functions were replaced.
@@ -63,23 +66,42 @@ def judge(
     try:
         fix, used = _build(file, files, tree, new, image, folder)
     except RefusedError as error:
-        ids = tuple(dict.fromkeys(refusal.id for refusal in error.refusals))
-        outcome = "no effect" if ids == ("no-effect",) else "refused"
-        first = error.refusals[0]
-        reason = f"{', '.join(ids)}: {first.file}: {first.subject} {first.reason}"[:200]
-        return Verdict(file, outcome, reason, seconds=(time.monotonic() - started,) * 2)
+        verdict = _refused(file, error, started)
+        if verdict.outcome != "refused":
+            return verdict
+        try:
+            fix = build_in_part(tree, new, [file], image, _output(folder, file), write_data=TOLD.get(file, ()))
+        except RefusedError:
+            return verdict
+        return _tried(replace(verdict, outcome="in part", files=(file,)), fix, guest, started)
+    return _tried(Verdict(file, "applied", files=used), fix, guest, started)
+
+
+def _refused(file: str, error: RefusedError, started: float) -> Verdict:
+    ids = tuple(dict.fromkeys(refusal.id for refusal in error.refusals))
+    outcome = {("no-effect",): "no effect", ("boot-only",): "ran at boot"}.get(ids, "refused")
+    first = error.refusals[0]
+    reason = f"{', '.join(ids)}: {first.file}: {first.subject} {first.reason}"[:200]
+    return Verdict(file, outcome, reason, seconds=(time.monotonic() - started,) * 2)
+
+
+def _tried(verdict: Verdict, fix: Fix, guest: Guest, started: float) -> Verdict:
+    """The verdict on a file that a patch could be made of, when that has been applied and taken back."""
     built = time.monotonic() - started
     outcome, reason = _try(fix, guest)
-    return Verdict(
-        file,
-        outcome,
-        reason,
-        used,
-        len(fix.patch.replacements),
-        sum(len(unit.fidelity.addresses) for unit in fix.units),
-        sum(len(unit.fidelity.unit.functions) for unit in fix.units),
-        (built, time.monotonic() - started),
+    if outcome != "applied":
+        verdict = replace(verdict, outcome=outcome, reason=reason)
+    return replace(
+        verdict,
+        functions=len(fix.patch.replacements),
+        equal=sum(len(unit.fidelity.addresses) for unit in fix.units),
+        compared=sum(len(unit.fidelity.unit.functions) for unit in fix.units),
+        seconds=(built, time.monotonic() - started),
     )
+
+
+def _output(folder: Path, file: str) -> Path:
+    return folder / (file.replace("/", "-")[:-2] + ".o")
 
 
 def _build(
@@ -90,8 +112,8 @@ def _build(
     while True:
         try:
             overlay = take_newer(tree, new, wanted, image)
-            output = folder / (file.replace("/", "-")[:-2] + ".o")
-            return build_fix(tree, overlay, image, output), tuple(wanted)
+            told = [name for one in wanted for name in TOLD.get(one, ())]
+            return build_fix(tree, overlay, image, _output(folder, file), write_data=told), tuple(wanted)
         except RefusedError as error:
             missing = [refusal.subject for refusal in error.refusals if refusal.id == "symbol"]
             more = [one for symbol in missing for one in definers(tree, new, symbol, files)]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from oddtoc import isa
 from oddtoc.build.canonical import Meanings, is_nameless
 from oddtoc.build.compare import Comparison, is_fresh, parts
-from oddtoc.build.features import PLACE, feature_entry
+from oddtoc.build.features import take_feature
 from oddtoc.build.keys import ask_key, is_label
 from oddtoc.build.names import KernelNames
 from oddtoc.build.objectfile import NewSection, NewSymbol, ObjectFile
@@ -35,11 +35,13 @@ class Extracted:
 
     Attributes:
         functions: changed function -> its symbol in the patch.
+        written: variables whose first values are written in place.
         refusals: what is in the way.
         asked_keys: how many static keys are asked at run time.
     """
 
     functions: dict[str, NewSymbol] = field(default_factory=dict)
+    written: list[str] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
     asked_keys: int = 0
 
@@ -279,7 +281,7 @@ class Extractor:
         """Take an entry of a table along."""
         table = entry.section.name
         if table in FEATURES:
-            self.take_feature(entry, symbol)
+            take_feature(self, entry, symbol)
         elif table not in ENTRY_SIZES:
             self.refuse("section", table, f"has entries for {symbol.name}")
         elif table == KEYS:
@@ -293,16 +295,6 @@ class Extractor:
                 referred = self.place(relocation, symbol) or self.refer(relocation, symbol)
                 if referred:
                     new.relocations.append((start + relocation.offset - entry.offset, relocation.type, *referred))
-
-    def take_feature(self, entry: Entry, symbol: UnitSymbol) -> None:
-        """Take along what the kernel may have to replace."""
-        content = feature_entry(self.unit, entry)
-        if content is None:
-            self.refuse("section", entry.section.name, f"has an alternative for {symbol.name} that can't be moved")
-            return
-        new = self.target.shared(f".oddtoc.fixup{entry.section.name}", 0, 8)
-        start = new.append(content, 8)
-        new.relocations.append((start + PLACE, ADDR64, self.mark_of(self.moved[symbol.name]), entry.place))
 
     def place(self, relocation: UnitRelocation, function: UnitSymbol) -> tuple[NewSymbol, int] | None:
         """A place in the function itself or its cold part, its end included."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +12,7 @@ from pathlib import Path
 from oddtoc.build.boot import lost_at_boot, still_there
 from oddtoc.build.compare import Comparison, compare_units
 from oddtoc.build.compile import merge_patch
+from oddtoc.build.data import write_in_place
 from oddtoc.build.extract import Extractor
 from oddtoc.build.headers import HeaderChange
 from oddtoc.build.layouts import LayoutChange, changed_layouts, unlike_kernel
@@ -23,7 +24,7 @@ from oddtoc.build.refusal import Refusal, RefusedError
 from oddtoc.build.tables import BUGS, FAULTS
 from oddtoc.build.tree import KernelTree
 from oddtoc.build.unit import Flavour, compile_unit
-from oddtoc.errors import NoSiteError
+from oddtoc.errors import NoSiteError, UsageError
 from oddtoc.image.elf import Image
 from oddtoc.kernel.place import branch_place
 from oddtoc.link.decode import ADDR64
@@ -32,6 +33,7 @@ from oddtoc.link.object import KERNEL_SECTION, REPLACE_SECTION, PatchObject
 from oddtoc.link.unitobject import UnitObject
 
 _SAME = "is the same before and after the change"
+_AT_BOOT = "only ran at boot, and everything that still runs is the same before and after the change"
 _SUPPORT = Path(__file__).parent / "support" / "tables.c"
 _RECORD_SIZE, _FUNCTION, _WHICH, _POINTER = 264, 64, 192, 256
 
@@ -59,6 +61,21 @@ class UnitFix:
     lost: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """A changed item of a file that stays as it was.
+
+    Attributes:
+        file: relative to the trees.
+        name: of the function, variable, type or macro.
+        reason: what it is refused for, or what it belongs to.
+    """
+
+    file: str
+    name: str
+    reason: str
+
+
 @dataclass
 class Fix:
     """A patch object made of a source fix, and what it consists of.
@@ -69,6 +86,8 @@ class Fix:
         ignored: files of the diff that no code is made of.
         asked_keys: static keys that the patch asks at run time.
         taken, left: what differs in newer headers, and the files took or left.
+        written: variables whose new first values are written in place.
+        left_out: what of the fix is not in it (oddtoc.build.part).
     """
 
     patch: PatchObject
@@ -77,6 +96,8 @@ class Fix:
     asked_keys: int
     taken: list[HeaderChange]
     left: list[HeaderChange]
+    written: list[str] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
 
 
 def build_fix(
@@ -88,6 +109,7 @@ def build_fix(
     name: str | None = None,
     accept_difference: bool = False,
     most_units: int = MOST_UNITS,
+    write_data: Collection[str] = (),
 ) -> Fix:
     """Make a patch object of a changed source tree.
 
@@ -99,6 +121,7 @@ def build_fix(
         name: the patch's name; the output's stem if not given.
         accept_difference: go on although functions run that this source and compiler do not make.
         most_units: how many files a changed header may reach.
+        write_data: variables whose new first values are written in place: somebody knows that nothing has copied them.
 
     Raises:
         RefusedError: no patch can be made of it; `refusals` says why, one by one.
@@ -116,14 +139,18 @@ def build_fix(
         unit.refusals += [Refusal("init-code", unit.file, name, "only ran at boot") for name in unit.lost]
     if not units:
         raise RefusedError([Refusal("no-effect", files[0] if files else overlay.changed[0], "the object", _SAME)])
+    _check_told(write_data, units)
     refusals = [r for unit in units for r in unit.refusals if not (accept_difference and r.id == "fidelity")]
+    refusals = [r for r in refusals if not (r.id == "data-changed" and r.subject in write_data)]
     running = [unit for unit in units if unit.fidelity.addresses]
-    if not refusals and not any(unit.comparison.changed for unit in running):
+    if refusals and all(refusal.id == "init-code" for refusal in refusals) and not any(map(_still_runs, units)):
+        raise RefusedError([Refusal("boot-only", r.file, r.subject, _AT_BOOT) for r in refusals])
+    if not refusals and not write_data and not any(unit.comparison.changed for unit in running):
         refusals = [Refusal("no-effect", units[0].file, "the object", _SAME)]
     target = ObjectFile()
     # one that has changed nothing may have a new function for another
     extractors = [Extractor(unit.file, unit.new, unit.comparison, unit.names, target) for unit in running]
-    functions = list(_extract(extractors))
+    functions = list(_extract(extractors, write_data))
     refusals += [refusal for extractor in extractors for refusal in extractor.found.refusals]
     if refusals:
         raise RefusedError(refusals)
@@ -134,7 +161,22 @@ def build_fix(
         target.write(code)
         patch = merge_patch(code, output, name=name, support=support)
     asked = sum(extractor.found.asked_keys for extractor in extractors)
-    return Fix(patch, units, overlay.ignored, asked, overlay.taken, overlay.left)
+    written = [name for extractor in extractors for name in extractor.found.written]
+    return Fix(patch, units, overlay.ignored, asked, overlay.taken, overlay.left, written)
+
+
+def _still_runs(unit: UnitFix) -> bool:
+    """Whether anything differs that a running kernel still uses."""
+    return bool(unit.comparison.changed or unit.comparison.changed_data)
+
+
+def _check_told(write_data: Collection[str], units: Sequence[UnitFix]) -> None:
+    """Whether what is to be written in place are variables of the fix whose first values change."""
+    changed = sorted({name for unit in units for name in unit.comparison.changed_data})
+    for name in write_data:
+        if name not in changed:
+            advice = f"those that have: {', '.join(changed)}" if changed else "none has"
+            raise UsageError(f"{name} is no variable of the fix that has another first value", advice=advice)
 
 
 def _compile(tree: KernelTree, overlay: Overlay, file: str) -> tuple[Path, Path, Path, Path] | None:
@@ -193,11 +235,14 @@ def _layout_refusal(file: str, change: LayoutChange) -> Refusal:
     return Refusal("layout", file, change.name, change.difference, change.member)
 
 
-def _extract(extractors: Sequence[Extractor]) -> Iterator[tuple[str, NewSymbol, int]]:
+def _extract(extractors: Sequence[Extractor], write_data: Collection[str]) -> Iterator[tuple[str, NewSymbol, int]]:
     """Name, new function and old address of everything that is replaced."""
     for extractor in extractors:
         extractor.others = [other for other in extractors if other is not extractor]
         extractor.start()
+        for name in extractor.comparison.changed_data:
+            if name in write_data:
+                write_in_place(extractor, name)
     steps: list[Callable[[], bool]] = [extractor.go_on for extractor in extractors]
     while any([step() for step in steps]):
         pass

@@ -14,11 +14,12 @@ from oddtoc.errors import MechanismError, MismatchError, OddtocError, PatchError
 from oddtoc.link.escape import why_pinned
 from oddtoc.link.layout import Area, Layout, Redirect, lay_out
 from oddtoc.link.notes import callbacks_of, states_of
-from oddtoc.link.object import PatchObject
+from oddtoc.link.object import KERNEL, PatchObject
 from oddtoc.link.payload import Ground, Payload, link
 from oddtoc.live.arrival import applied_before, check_same, check_states, commit_arrival
 from oddtoc.live.commit import Commit
 from oddtoc.live.conditions import Site, check_conditions
+from oddtoc.live.data import data_records
 from oddtoc.live.fixups import settle_fixups
 from oddtoc.live.functions import Function, find_functions
 from oddtoc.live.journal import Condition, Journal, PatchStatus
@@ -125,7 +126,8 @@ def _check_kernel(subject: Subject, patch: PatchObject) -> None:
 
 def images_of(patch: PatchObject) -> list[str]:
     """The images that a patch names."""
-    return [replacement.image for replacement in (*patch.replacements, *patch.hooks)]
+    named = [replacement.image for replacement in (*patch.replacements, *patch.hooks)]
+    return named or [KERNEL] * patch.has_data
 
 
 def findings(subject: Subject, patch: PatchObject) -> list[Finding]:
@@ -194,7 +196,10 @@ def _plan_with(
         patch.name,
         hashlib.sha256(patch.content).hexdigest(),
         int(time.time()),
-        tuple(_record(subject, functions[r.function], mechanism, payload) for r in patch.replacements),
+        (
+            *(_record(subject, functions[r.function], mechanism, payload) for r in patch.replacements),
+            *data_records(subject, journal, patch, layout, payload, mechanism.name),
+        ),
         {area.value: span for area, span in spans.items() if span.size},
         serial=journal.next_serial,
         replaces=replace,
@@ -240,7 +245,7 @@ def _redirected(journal: Journal) -> dict[int, Mechanism]:
         function.entry: by_name(function.mechanism)
         for status in journal.patches
         for function, condition in status.functions
-        if condition.in_force and not status.record.temporary
+        if condition.in_force and not status.record.temporary and not function.is_data
     }
 
 

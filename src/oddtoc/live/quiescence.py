@@ -194,7 +194,7 @@ def zones_of_apply(running: Running, journal: Journal, functions: Sequence[Funct
         for status in journal.patches
         if any(function.entry in entries and condition.in_force for function, condition in status.functions)
     ]
-    bodies = [zone for function in functions for zone in _body(running, function)]
+    bodies = [zone for function in functions if not function.is_data for zone in _body(running, function)]
     return Zones([*_windows(functions), *bodies, *_payloads(below)])
 
 
@@ -210,6 +210,8 @@ def check_immediate(running: Running, functions: Iterable[FunctionRecord]) -> No
         MechanismError: one that does would go wrong.
     """
     for function in functions:
+        if function.is_data:
+            continue
         if running.subject_at(function.entry).is_jumped_to(function.entry, function.behind):
             raise _refused(function, "a thread in a loop of it would come back to the branch in mid-course")
         for change in function.changes:
@@ -233,6 +235,8 @@ def _tells_without_mark(mechanism: str) -> bool:
 
 def _windows(functions: Iterable[FunctionRecord]) -> Iterator[Zone]:
     for function in functions:
+        if function.is_data:
+            continue
         yield Zone(Span(function.entry + 4, function.behind + 4), function.name)
 
 

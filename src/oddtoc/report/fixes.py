@@ -29,6 +29,11 @@ def fix_text(fix: Fix, path: Path) -> str:
         lines += [f"    {name} is not: {how}" for name, how in unit.fidelity.different.items()]
     if fix.asked_keys:
         lines.append(f"  {fix.asked_keys} static keys are asked when the code runs")
+    if fix.left_out:
+        lines.append(f"  only a part of the fix; {len(fix.left_out)} changes are left out:")
+        lines += [f"    {one.name} of {one.file}, {one.reason}" for one in fix.left_out]
+    if fix.written:
+        lines.append(f"  first values that are written in place: {', '.join(fix.written)}")
     if fix.taken:
         lines.append("  taken from newer headers, for these files alone:")
         lines += [f"    {_shown(change)}" for change in fix.taken]
@@ -48,6 +53,8 @@ def fix_json(fix: Fix, path: Path) -> str:
     plain = {
         **built_record(fix.patch, path),
         "files": [_plain(unit) for unit in fix.units],
+        "written_in_place": fix.written,
+        "left_out": list(map(asdict, fix.left_out)),
         "headers": {"taken": list(map(asdict, fix.taken)), "left": list(map(asdict, fix.left))},
     }
     return json.dumps(plain, indent=2)

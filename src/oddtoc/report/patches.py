@@ -98,7 +98,7 @@ def applied_text(plan: Plan, outcome: Outcome, target: str) -> str:
         return f"{plan.record.name} is applied to {target} already; nothing was changed"
     lines = [f"applied {plan.record.name} to {target}"]
     lines += [f"  in place of {name}" for name in plan.replaced]
-    lines += [f"  {f.name}  {f.mechanism}  {f.behind:#x} -> {f.target:#x}" for f in plan.record.functions]
+    lines += [f"  {_place(function)}" for function in plan.record.functions]
     return "\n".join([*lines, pause_text(outcome)])
 
 
@@ -152,8 +152,7 @@ def status_text(patches: Sequence[PatchStatus], target: str) -> str:
             lines.append(f"  {len(status.functions)} functions; {_LEFT_OVER}")
             continue
         for function, condition in status.functions:
-            place = f"{function.behind:#x} -> {function.target:#x}"
-            lines.append(f"  {function.name}  {function.mechanism}  {place}  {condition.value}")
+            lines.append(f"  {_place(function)}  {condition.value}")
         if status.record.pinned:
             lines.append(f"  its memory stays in use after a revert: {status.record.pinned}")
     return "\n".join(lines)
@@ -202,6 +201,13 @@ def _pause(outcome: Outcome) -> dict[str, Any]:
         "stops": outcome.stops,
         "commit_round_trips": outcome.round_trips,
     }
+
+
+def _place(function: FunctionRecord) -> str:
+    """What it is and where, in a line."""
+    if function.is_data:
+        return f"{function.name}  written in place  {function.entry:#x}"
+    return f"{function.name}  {function.mechanism}  {function.behind:#x} -> {function.target:#x}"
 
 
 def _function(function: FunctionRecord) -> dict[str, Any]:

@@ -79,6 +79,18 @@ _HEADER_CHANGES: Final = listing(
 BUILD: Final = record(
     "the patch object that was made",
     {
+        "left_out": listing(
+            "only for patches from a fix of the source: what of the fix is not in it, because --in-part was given",
+            record(
+                "a change that is left out",
+                file=text("the C file, relative to the tree"),
+                name=text("the function, variable, type or macro"),
+                reason=text("what it is refused for, or what it may belong to"),
+            ),
+        ),
+        "written_in_place": texts(
+            "only for patches from a fix of the source: variables whose new first values are written in place"
+        ),
         "headers": record(
             "only for patches from a fix of the source: what became of newer headers",
             taken=_HEADER_CHANGES,
