@@ -6,7 +6,6 @@ import argparse
 import json
 import multiprocessing
 import multiprocessing.util
-import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -14,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from corpus.files import changed_files
-from corpus.judge import Verdict, judge
+from corpus.guests import Guests
+from corpus.judge import Sources, Verdict, judge
 from oddtoc.build.tree import prepare_tree
 from oddtoc.debian import cache_folder, fetch_kernel
 from oddtoc.debian.sources import fetch_source, source_versions
 from oddtoc.image.elf import Image
-from oddtoc.target.guest import boot
 
 SERIES = "6.1"
 _STATE: dict[str, Any] = {}
@@ -30,6 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="corpus", description=__doc__)
     parser.add_argument("--limit", type=int, default=None, help="judge at most so many files")
     parser.add_argument("--jobs", type=int, default=2, help="how many at a time, each with a guest of its own")
+    parser.add_argument("--only", default="", help="judge only files whose names begin so, or of that module")
     parser.add_argument("--version", default=None, help="the newer source's version [the newest on the mirror]")
     options = parser.parse_args()
     kernel = fetch_kernel(SERIES)
@@ -40,8 +40,11 @@ def main() -> None:
     log = cache_folder() / "corpus" / f"{kernel.version}-{version}.jsonl"
     log.parent.mkdir(parents=True, exist_ok=True)
     known = {plain["file"]: plain for plain in _read(log)}
-    todo = [file for file in files if file not in known][: options.limit]
-    with multiprocessing.Pool(options.jobs, _start, (tree, new, files)) as pool, log.open("a") as out:
+    asked = [file for file, module in files.items() if file.startswith(options.only) or module == options.only]
+    # neighbours share a guest
+    todo = sorted((file for file in asked if file not in known), key=lambda file: files[file])[: options.limit]
+    sources = Sources(tree, new, files, Image.open(kernel.vmlinux), kernel.modules)
+    with multiprocessing.Pool(options.jobs, _start, (sources,)) as pool, log.open("a") as out:
         for verdict in pool.imap_unordered(_judge, todo):
             out.write(json.dumps(verdict.plain()) + "\n")
             out.flush()
@@ -50,7 +53,10 @@ def main() -> None:
         pool.close()
         pool.join()
     print(f"for a page: oddtoc report {log} -o corpus.html")
-    print(table([known[file] for file in files if file in known], len(files), f"{kernel.version} to {version}"))
+    versions = f"{kernel.version} to {version}"
+    for of_modules, what in ((False, "files of the kernel proper"), (True, "files of modules")):
+        chosen = [file for file, module in files.items() if bool(module) is of_modules]
+        print(table([known[file] for file in chosen if file in known], len(chosen), f"{versions}, {what}"), end="\n\n")
 
 
 def table(verdicts: list[dict[str, Any]], files: int, versions: str) -> str:
@@ -62,7 +68,7 @@ def table(verdicts: list[dict[str, Any]], files: int, versions: str) -> str:
         if verdict["outcome"] == "refused"
         for reason in [verdict["reason"].split(":")[0].split(",")[0]]
     )
-    lines = [f"Linux {versions}: {len(verdicts)} of {files} files of the kernel proper that differ", ""]
+    lines = [f"Linux {versions}: {len(verdicts)} of {files} that differ", ""]
     lines += ["| outcome | files | share |", "|---|---|---|"]
     lines += [f"| {name} | {count} | {count / len(verdicts):.0%} |" for name, count in outcomes.most_common()]
     lines += [
@@ -81,18 +87,16 @@ def _read(log: Path) -> Iterator[dict[str, Any]]:
         yield from map(json.loads, log.read_text().splitlines())
 
 
-def _start(*fixed: Any) -> None:
-    kernel = fetch_kernel(SERIES)
-    guest = boot(kernel.vmlinux, kernel.busybox, name=f"corpus-{os.getpid()}", timeout=300, kernel_label=kernel.release)
+def _start(sources: Sources) -> None:
+    guests = Guests(fetch_kernel(SERIES))
     # a worker ends without unwinding, so its guest is stopped from here
-    multiprocessing.util.Finalize(None, guest.stop, exitpriority=10)
-    _STATE.update(fixed=fixed, guest=guest, image=Image.open(kernel.vmlinux), folder=tempfile.mkdtemp())
+    multiprocessing.util.Finalize(None, guests.stop, exitpriority=10)
+    _STATE.update(sources=sources, guests=guests, folder=tempfile.mkdtemp())
 
 
 def _judge(file: str) -> Verdict:
-    tree, new, files = _STATE["fixed"]
     try:
-        return judge(file, files, tree, new, _STATE["image"], _STATE["guest"], Path(_STATE["folder"]))
+        return judge(file, _STATE["sources"], _STATE["guests"], Path(_STATE["folder"]))
     except Exception as error:
         return Verdict(file, "failed", f"{type(error).__name__}: {error}"[:300])
 

@@ -1,7 +1,8 @@
-"""What the corpus consists of: the C files of the running kernel proper that a newer version of its source changes."""
+"""What the corpus consists of: the C files of a running kernel that a newer version of its source changes."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from oddtoc.build.items import split_items
@@ -14,13 +15,14 @@ FOLDERS = (
 """The core folders."""
 
 
-def changed_files(tree: KernelTree, new: Path) -> list[str]:
-    """The C files of core folders that are part of the kernel proper and differ in a newer source."""
-    built = [file for file in tree.built_units() if file.startswith(tuple(f"{folder}/" for folder in FOLDERS))]
-    return [file for file in built if _differ(tree.source / file, new / file)]
+def changed_files(tree: KernelTree, new: Path) -> dict[str, str]:
+    """The C files of core folders that differ in a newer source, each with its module; empty for the kernel proper."""
+    built = {**dict.fromkeys(tree.built_units(), ""), **tree.module_units()}
+    core = {file: built[file] for file in built if file.startswith(tuple(f"{folder}/" for folder in FOLDERS))}
+    return {file: module for file, module in core.items() if _differ(tree.source / file, new / file)}
 
 
-def definers(tree: KernelTree, new: Path, symbol: str, files: list[str]) -> list[str]:
+def definers(tree: KernelTree, new: Path, symbol: str, files: Collection[str]) -> list[str]:
     """The changed files that define a function or variable in the newer source and not in the older one."""
     return [file for file in files if _defines(new / file, symbol) and not _defines(tree.source / file, symbol)]
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from corpus.files import definers
+from corpus.guests import Guests, exercise_of
 from corpus.told import TOLD
 from oddtoc.build.fix import Fix, build_fix
 from oddtoc.build.newer import take_newer
@@ -16,6 +18,7 @@ from oddtoc.build.refusal import RefusedError
 from oddtoc.build.tree import KernelTree
 from oddtoc.errors import BusyError, OddtocError
 from oddtoc.image.elf import Image
+from oddtoc.live.parts import apply_parts
 from oddtoc.live.session import Session
 from oddtoc.target.guest import Guest
 
@@ -36,12 +39,13 @@ class Verdict:
     Attributes:
         file: the file.
         outcome: applied, in part (without what `reason` names), no effect, ran at boot (nothing else changes), refused,
-            not now (a thread was in the way all the time), or failed.
+            built (its module can't be loaded), not now (a thread was in the way all the time), or failed.
         reason: ids of refusals, or what went wrong.
         files: all that the patch was made of.
         functions: how many functions were replaced.
         equal, compared: functions of the old source that are the code that runs, of all that were compared.
         seconds: to build it, and to build, apply, exercise and revert it.
+        module: that it is part of; empty for the kernel proper.
     """
 
     file: str
@@ -52,48 +56,70 @@ class Verdict:
     equal: int = 0
     compared: int = 0
     seconds: tuple[float, float] = (0.0, 0.0)
+    module: str = ""
 
     def plain(self) -> dict[str, Any]:
         """For JSON."""
         return asdict(self)
 
 
-def judge(
-    file: str, files: list[str], tree: KernelTree, new: Path, image: Image, guest: Guest, folder: Path
-) -> Verdict:
+@dataclass(frozen=True)
+class Sources:
+    """Where files come from.
+
+    Attributes:
+        tree: the running kernel's source.
+        new: the newer source.
+        files: all that differ, each with its module.
+        image: the running kernel.
+        modules: the folder with its modules.
+    """
+
+    tree: KernelTree
+    new: Path
+    files: Mapping[str, str]
+    image: Image
+    modules: Path
+
+
+def judge(file: str, sources: Sources, guests: Guests, folder: Path) -> Verdict:
     """Build a file of the newer source, and try it."""
     started = time.monotonic()
+    module = sources.files[file]
     try:
-        fix, used = _build(file, files, tree, new, image, folder)
+        fix, used = _build(file, sources, folder)
     except RefusedError as error:
-        verdict = _refused(file, error, started)
+        verdict = _refused(file, module, error, started)
         if verdict.outcome != "refused":
             return verdict
+        options = {"write_data": TOLD.get(file, ()), "modules": sources.modules}
         try:
-            fix = build_in_part(tree, new, [file], image, _output(folder, file), write_data=TOLD.get(file, ()))
+            fix = build_in_part(sources.tree, sources.new, [file], sources.image, _output(folder, file), **options)
         except RefusedError:
             return verdict
-        return _tried(replace(verdict, outcome="in part", files=(file,)), fix, guest, started)
-    return _tried(Verdict(file, "applied", files=used), fix, guest, started)
+        return _tried(replace(verdict, outcome="in part", files=(file,)), fix, guests, started)
+    return _tried(Verdict(file, "applied", files=used, module=module), fix, guests, started)
 
 
-def _refused(file: str, error: RefusedError, started: float) -> Verdict:
+def _refused(file: str, module: str, error: RefusedError, started: float) -> Verdict:
     ids = tuple(dict.fromkeys(refusal.id for refusal in error.refusals))
     outcome = {("no-effect",): "no effect", ("boot-only",): "ran at boot"}.get(ids, "refused")
     first = error.refusals[0]
     reason = f"{', '.join(ids)}: {first.file}: {first.subject} {first.reason}"[:200]
-    return Verdict(file, outcome, reason, seconds=(time.monotonic() - started,) * 2)
+    return Verdict(file, outcome, reason, seconds=(time.monotonic() - started,) * 2, module=module)
 
 
-def _tried(verdict: Verdict, fix: Fix, guest: Guest, started: float) -> Verdict:
+def _tried(verdict: Verdict, fix: Fix, guests: Guests, started: float) -> Verdict:
     """The verdict on a file that a patch could be made of, when that has been applied and taken back."""
     built = time.monotonic() - started
-    outcome, reason = _try(fix, guest)
+    module = verdict.module
+    guest = guests.of(module)
+    outcome, reason = _try(fix, guest, module) if guest else ("built", f"{module} can't be loaded in this guest")
     if outcome != "applied":
         verdict = replace(verdict, outcome=outcome, reason=reason)
     return replace(
         verdict,
-        functions=len(fix.patch.replacements),
+        functions=sum(len(part.replacements) for part in fix.patch.parts),
         equal=sum(len(unit.fidelity.addresses) for unit in fix.units),
         compared=sum(len(unit.fidelity.unit.functions) for unit in fix.units),
         seconds=(built, time.monotonic() - started),
@@ -104,16 +130,16 @@ def _output(folder: Path, file: str) -> Path:
     return folder / (file.replace("/", "-")[:-2] + ".o")
 
 
-def _build(
-    file: str, files: list[str], tree: KernelTree, new: Path, image: Image, folder: Path
-) -> tuple[Fix, tuple[str, ...]]:
+def _build(file: str, sources: Sources, folder: Path) -> tuple[Fix, tuple[str, ...]]:
     """The file alone; with the files that define what it lacks, or that share prototypes or constants."""
+    tree, new, files, image = sources.tree, sources.new, sources.files, sources.image
     wanted = [file]
     while True:
         try:
             overlay = take_newer(tree, new, wanted, image)
             told = [name for one in wanted for name in TOLD.get(one, ())]
-            return build_fix(tree, overlay, image, _output(folder, file), write_data=told), tuple(wanted)
+            options = {"write_data": told, "modules": sources.modules}
+            return build_fix(tree, overlay, image, _output(folder, file), **options), tuple(wanted)
         except RefusedError as error:
             missing = [refusal.subject for refusal in error.refusals if refusal.id == "symbol"]
             more = [one for symbol in missing for one in definers(tree, new, symbol, files)]
@@ -125,14 +151,14 @@ def _build(
         wanted += more
 
 
-def _try(fix: Fix, guest: Guest) -> tuple[str, str]:
+def _try(fix: Fix, guest: Guest, module: str) -> tuple[str, str]:
     target = f"guest:{guest.name}"
     before = guest.run(COMPLAINTS).stdout
     try:
         with Session.open(target) as session:
-            session.apply(session.plan(fix.patch))
+            applied = apply_parts(session, fix.patch)
         try:
-            result = guest.run(EXERCISE, timeout=120)
+            result = guest.run(EXERCISE + exercise_of(module) + "echo c", timeout=300)
         finally:
             with Session.open(target) as session:
                 session.revert(fix.patch.name)
@@ -141,6 +167,8 @@ def _try(fix: Fix, guest: Guest) -> tuple[str, str]:
         return "not now", error.message
     except OddtocError as error:
         return "failed", f"{type(error).__name__}: {error.message}"
-    if b"a\nb\n" not in result.stdout or guest.run(COMPLAINTS).stdout != before:
+    if applied.waiting:
+        return "failed", f"{applied.waiting[0].name} waits for its module"
+    if b"a\nb\nc\n" not in result.stdout or guest.run(COMPLAINTS).stdout != before:
         return "failed", "the guest complains"
     return "applied", ""

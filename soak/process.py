@@ -1,66 +1,96 @@
-"""A thousand times: redis-server and zlib are patched and taken back under load, and no request fails.
+"""Servers as Debian ships them are patched and taken back a thousand times while clients ask them.
 
-python -m soak.process [ROUNDS] [KERNEL]
+python -m soak.process [--service nginx] [--rounds 1000] [--commands 20] [--inside 60] [--kernel 6.1] [--json FILE]
+
+Each service is in a guest of its own. Most rounds are made in one session over its gdbserver, `--commands` of them by
+the commands, and `--inside` of them by ptrace, from inside of the guest.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
 import statistics
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-import oddtoc
-from oddtoc.build.compile import compile_patch
-from oddtoc.live.session import Session
-from oddtoc.process.guest import ProcessGuest, boot_with_gdbserver
+from oddtoc.debian import SERIES
+from oddtoc.process.guest import boot_with_gdbserver
+from soak.own import own_files
+from soak.rounds import Result, Rounds
+from soak.services import SERVICES, Service, nginx_files
 
-_SAMPLES = Path(oddtoc.__file__).parent / "samples"
-_LOAD = "while :; do redis-benchmark -q -n 1000 -c 4 -t ping,set,get,incr || exit; done"
-_WORD = {True: "PATCHED", False: "PONG"}
+_TELL_EVERY = 20
+_BOOT_SECONDS = 300.0
 
 
-def main(rounds: int, series: str) -> int:
-    """Run it; the number of things that went wrong."""
-    made = boot_with_gdbserver(series, f"soak-process-{os.getpid()}", timeout=300)
+def main() -> int:
+    """Make the rounds that were asked for, and say what came of them."""
+    wanted = _arguments()
+    found: dict[str, Result] = {}
+
+    def keep(result: Result) -> None:
+        found[result.service] = result
+        if wanted.json:
+            wanted.json.parent.mkdir(parents=True, exist_ok=True)
+            wanted.json.write_text(json.dumps([one.plain() for one in found.values()], indent=1) + "\n")
+
+    for service in (one for one in SERVICES if one.name in (wanted.service or [s.name for s in SERVICES])):
+        with tempfile.TemporaryDirectory(prefix="oddtoc-soak-") as folder:
+            result = _run(service, Path(folder), wanted, keep)
+        keep(result)
+        print(_line(result), flush=True)
+        for line in (*result.wrong, *result.answers.failed):
+            print(f"  {line}", file=sys.stderr)
+    return int(not all(result.right for result in found.values()))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m soak.process", description=(__doc__ or "").splitlines()[0])
+    names = [service.name for service in SERVICES]
+    parser.add_argument("--service", action="append", choices=names, help="repeatable; all if not given")
+    parser.add_argument("--rounds", type=int, default=1000, help="with each service [1000]")
+    parser.add_argument("--commands", type=int, default=20, help="of these rounds, by the commands [20]")
+    parser.add_argument("--inside", type=int, default=60, help="of these rounds, by ptrace in the guest [60]")
+    parser.add_argument("--kernel", choices=SERIES, default="6.1", help="of the guest [6.1]")
+    parser.add_argument("--smp", type=int, default=2, help="vCPUs of the guest [2]")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, also on the way")
+    return parser.parse_args()
+
+
+def _run(service: Service, folder: Path, wanted: argparse.Namespace, keep) -> Result:
+    told = 0
+
+    def tell(result: Result) -> None:
+        nonlocal told
+        if result.count >= told + _TELL_EVERY:
+            told = result.count
+            print(_line(result), flush=True)
+            keep(result)
+
+    files = nginx_files() | own_files(folder / "own")
+    name = f"soak-{service.name}-{os.getpid()}"
+    made = boot_with_gdbserver(wanted.kernel, name, files=files, smp=wanted.smp, timeout=_BOOT_SECONDS)
     try:
-        return _soak(made, rounds)
+        rounds = Rounds(made, service, folder, tell)
+        session = wanted.rounds - wanted.commands - wanted.inside
+        return rounds.run(session=session, command=wanted.commands, inside=wanted.inside)
     finally:
         made.guest.stop()
 
 
-def _soak(made: ProcessGuest, rounds: int) -> int:
-    patch = compile_patch(_SAMPLES / "ping.c", Path(tempfile.mkdtemp(prefix="oddtoc-soak-")) / "ping.o")
-    made.run("redis-server --save '' --daemonize yes; until redis-cli ping; do sleep 0.1; done")
-    pid = int(made.run("pidof redis-server"))
-    load = made.start(_LOAD, "/tmp/load")
-    wrong = 0
-    pauses = []
-    began = time.monotonic()
-    with Session.open(f"{made.server}#{pid}") as session:
-        for number in range(1, rounds + 1):
-            outcomes = [session.apply(session.plan(patch), timeout=60)]
-            wrong += _answers(made, patched=True)
-            outcomes.append(session.revert("ping", timeout=60))
-            wrong += _answers(made, patched=False)
-            pauses += [outcome.commit_pause for outcome in outcomes]
-            session.gc()
-            if number % 20 == 0 or number == rounds:
-                seconds = time.monotonic() - began
-                median = statistics.median(pauses) * 1000
-                print(f"{number} rounds in {seconds:.0f} s, median pause {median:.1f} ms, {wrong} wrong", flush=True)
-    alive = made.run(f"kill -0 {load} && echo yes") == "yes\n"
-    complaints = made.run("grep -i err /tmp/load || true").splitlines()
-    print(f"the load {'runs' if alive else 'has ended'}, {len(complaints)} failed requests")
-    return wrong + len(complaints) + (not alive)
-
-
-def _answers(made: ProcessGuest, *, patched: bool) -> int:
-    return int(made.run("redis-cli ping").strip() != _WORD[patched])
+def _line(result: Result) -> str:
+    kinds = ", ".join(f"{number} by {kind}" for kind, number in result.rounds.items())
+    median = statistics.median(result.pauses) * 1000
+    said = f"{result.service}: {result.count} rounds ({kinds}) in {result.seconds:.0f} s"
+    said += f", median pause {median:.1f} ms, {len(result.wrong)} wrong looks"
+    if result.after:
+        said += f"; {result.answers.count:,} requests, {len(result.answers.failed)} failed; "
+        said += f"{result.before} and then {result.after}; left {result.records} records, {result.kept} bytes"
+    return said
 
 
 if __name__ == "__main__":
-    arguments = [*sys.argv[1:], *("1000", "6.1")[len(sys.argv) - 1 :]]
-    sys.exit(min(main(int(arguments[0]), arguments[1]), 1))
+    sys.exit(main())

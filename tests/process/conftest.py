@@ -1,12 +1,12 @@
 """A guest with Debian's gdbserver and redis-server, and programs of the tests' own."""
 
-import base64
 import os
 import subprocess
 from pathlib import Path
 
 import pytest
-from own import own_files
+from soak.own import own_files
+from soak.services import nginx_files
 from user import User
 
 from oddtoc.build.compile import compile_patch, tool
@@ -27,7 +27,7 @@ class Machine:
 
     def __init__(self, made, line):
         self.guest, self.server, self.endpoint = made.guest, made.server, made.endpoint
-        self.run, self.start = made.run, made.start
+        self.run, self.start, self.put = made.run, made.start, made.put
         self.serial = line
         self.start("while :; do gdbserver --multi /dev/hvc4; done")
 
@@ -38,11 +38,6 @@ class Machine:
     def oddtoc(self, words, timeout=120):
         """What the command prints in the guest."""
         return self.run(f"cd /; HOME=/tmp python3.11 -m oddtoc {words} 2>&1", timeout=timeout)
-
-    def put(self, file, path):
-        """Copy a file into the guest."""
-        text = base64.b64encode(Path(file).read_bytes()).decode()
-        self.run(f"base64 -d > {path} <<'END'\n{text}\nEND")
 
     def status(self, pid, field):
         """A field of /proc/PID/status."""
@@ -82,6 +77,19 @@ def user(tmp_path_factory, debian_files):
 
 
 @pytest.fixture(scope="session")
+def strain(tmp_path_factory):
+    """The program strain.c, the library that it uses, and the one that it loads: path in the guest -> file."""
+    folder = tmp_path_factory.mktemp("strain")
+    flags = ("-shared", "-fPIC", "-Wl,--build-id")
+    script = f"-Wl,--version-script={_HERE / 'programs/strained.map'}"
+    # local calls, which go to local entries
+    library = compiled("programs/strained.c", folder, *flags, "-Wl,-soname,libstrained.so.1,-Bsymbolic", script)
+    slow = compiled("programs/slow.c", folder, *flags)
+    program = compiled("programs/strain.c", folder, "-pie", "-fPIE", library, "-pthread", "-Wl,-rpath,/lib,--build-id")
+    return {"bin/strain": program, "lib/libstrained.so.1": library, "lib/libslow.so.1": slow}
+
+
+@pytest.fixture(scope="session")
 def debian_files():
     """Debian's programs: path in the guest -> file."""
     return program_files(PACKAGES, (*PROGRAMS, _LZMA))
@@ -105,7 +113,7 @@ def built(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def process_guest(busy, user, debian_files, tmp_path_factory):
+def process_guest(busy, user, strain, debian_files, tmp_path_factory):
     """A guest with programs of Debian's, and a gdbserver that attaches to any of them."""
     path = tmp_path_factory.mktemp("line") / "socket"
     line = ["-chardev", f"socket,id=line,path={path},server=on,wait=off"]
@@ -113,7 +121,8 @@ def process_guest(busy, user, debian_files, tmp_path_factory):
     folder = tmp_path_factory.mktemp("programs")
     programs = {"bin/busy": busy, "bin/locked": compiled("programs/locked.c", folder)}
     programs["bin/waiting"] = compiled("programs/waiting.c", folder, "-pthread")
-    files = debian_files | user | own_files(tmp_path_factory.mktemp("own")) | programs
+    own = own_files(tmp_path_factory.mktemp("own"))
+    files = debian_files | nginx_files() | user | strain | own | programs
     made = boot_with_gdbserver("6.1", f"test-process-{os.getpid()}", files=files, arguments=line, timeout=_BOOT_SECONDS)
     yield Machine(made, path)
     made.guest.stop()
@@ -124,3 +133,10 @@ def user_process(process_guest):
     user = User(process_guest)
     yield user
     process_guest.run(f"kill -9 {user.pid}")
+
+
+@pytest.fixture
+def strained(process_guest):
+    strained = User(process_guest, "strain")
+    yield strained
+    process_guest.run(f"kill -9 {strained.pid}")

@@ -1,17 +1,11 @@
 """A browser that shows reports, and the commands that make them."""
 
-import sys
-from pathlib import Path
-
 import pytest
 from playwright.sync_api import sync_playwright
 from typer.testing import CliRunner
 
 from browser import watched
 from oddtoc.cli import app
-
-# benchmarks and the corpus are no installed packages
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 
 @pytest.fixture(scope="module")

@@ -91,3 +91,22 @@ def test_calls_are_counted_beside_the_patch_and_the_counting_ends_with_the_view(
     with Session.open(f"guest:{machine.name}") as session:
         assert [status.record.name for status in session.status()] == ["cmdline"]
         assert b"live patched" in machine.run("cat /proc/cmdline").stdout
+
+
+def test_of_two_patches_of_a_function_the_later_one_is_applied_while_calls_are_counted(machine, tmp_path):
+    async def script(looked):
+        await asyncio.to_thread(machine.run, "for i in 1 2 3; do cat /proc/cmdline; done")
+        await looked()
+
+    later = tmp_path / "later.c"
+    later.write_text(CMDLINE.read_text().replace("live patched", "patched twice"))
+    with Session.open(f"guest:{machine.name}") as session:
+        session.apply(session.plan(compile_patch(later, tmp_path / "later.o")))
+    try:
+        assert b"patched twice" in machine.run("cat /proc/cmdline").stdout
+        rows, _, _ = shown(machine, script, counting=True)
+        assert [(row[0], row[3]) for row in rows] == [("cmdline", "covered by a later patch"), ("later", "applied")]
+    finally:
+        with Session.open(f"guest:{machine.name}") as session:
+            session.revert("later")
+            session.gc()

@@ -7,12 +7,13 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import oddtoc.mechanism
 from oddtoc.errors import BuildError
-from oddtoc.link.object import KERNEL, MODULE_SUFFIX, ROOM_SECTION, PatchObject
+from oddtoc.link.object import KERNEL, MODULE_SUFFIX, PART_PREFIX, ROOM_SECTION, PatchObject
 
 INCLUDE = Path(__file__).parent / "include"
 SUPPORT = Path(__file__).parent / "support"
@@ -131,25 +132,40 @@ def compile_patch(
         return _finish(merged, output, name, source)
 
 
-def merge_patch(code: Path, output: Path, *, name: str | None = None, support: Sequence[Path] = ()) -> PatchObject:
+def merge_patch(
+    code: Path,
+    output: Path,
+    image: str,
+    *,
+    name: str | None = None,
+    support: Sequence[Path] = (),
+    parts: Mapping[str, Path] = MappingProxyType({}),
+) -> PatchObject:
     """Make a patch object of code that was compiled elsewhere.
 
     Args:
         code: a relocatable object with records of what replaces what.
         output: the object to write.
+        image: what it changes.
         name: the patch's name; the output's stem if not given.
         support: C sources that become part of it.
+        parts: image -> patch object that belongs to this one.
 
     Raises:
         BuildError: a tool is missing or fails. PatchError: the object is malformed.
     """
     with tempfile.TemporaryDirectory(prefix="oddtoc-build-") as folder:
-        more = _assemble(Path(folder))
+        more = trampolines = _assemble(Path(folder))
         for source in support:
-            more.append(Path(folder, f"{source.stem}.o"))
-            _run([tool("gcc"), *KERNEL_FLAGS, f"-I{INCLUDE}", "-c", str(source), "-o", str(more[-1])], source)
+            built = Path(folder, f"{source.stem}.o")
+            more = [*more, built]
+            _run([tool("gcc"), *KERNEL_FLAGS, f"-I{INCLUDE}", "-c", str(source), "-o", str(built)], source)
         merged = Path(folder, "patch.o")
         _run([tool("ld"), "-r", "-o", str(merged), str(code), *map(str, more)], code)
+        if image.endswith(MODULE_SUFFIX):
+            _add_room(merged, trampolines)
+        for other, path in parts.items():
+            _add_section(merged, PART_PREFIX + other, path)
         return _finish(merged, output, name, output)
 
 
@@ -169,10 +185,13 @@ def _add_room(merged: Path, trampolines: Sequence[Path]) -> None:
     code, room = merged.with_name("room-code.o"), merged.with_name("room.o")
     _run([tool("gcc"), *KERNEL_FLAGS, f"-I{INCLUDE}", "-c", str(source), "-o", str(code)], source)
     _run([tool("ld"), "-r", "-o", str(room), str(code), *map(str, trampolines)], source)
-    flags = f"{ROOM_SECTION}=readonly,data"
-    _run(
-        [tool("objcopy"), "--add-section", f"{ROOM_SECTION}={room}", "--set-section-flags", flags, str(merged)], source
-    )
+    _add_section(merged, ROOM_SECTION, room)
+
+
+def _add_section(merged: Path, name: str, content: Path) -> None:
+    """Add a file as a section that is never loaded."""
+    flags = f"{name}=readonly,data"
+    _run([tool("objcopy"), "--add-section", f"{name}={content}", "--set-section-flags", flags, str(merged)], content)
 
 
 def _image_of(source: Path, flags: Sequence[str]) -> str:

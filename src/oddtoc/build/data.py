@@ -6,11 +6,12 @@ the new ones in a copy that comes along; the old ones are in the image that the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from oddtoc.build.canonical import Meanings
 from oddtoc.build.compare import object_named
+from oddtoc.errors import UsageError
 from oddtoc.image.elf import Image
 from oddtoc.link.data import NAME_SIZE, RECORD
 from oddtoc.link.decode import ADDR64
@@ -26,14 +27,33 @@ _KEPT_ELSEWHERE = (".data..percpu", ".init.")
 """Sections whose contents were copied or given back when the kernel started."""
 
 
-def write_in_place(extractor: Extractor, name: str) -> None:
-    """Have a variable's words changed in place where its first value differs; a refusal where that can't be."""
+def check_told(told: Collection[str], changed: Collection[str]) -> None:
+    """Whether what is to be written in place are variables of a fix whose first values change.
+
+    Raises:
+        UsageError: one is not.
+    """
+    for name in told:
+        if name not in changed:
+            advice = f"those that have: {', '.join(sorted(changed))}" if changed else "none has"
+            raise UsageError(f"{name} is no variable of the fix that has another first value", advice=advice)
+
+
+def write_in_place(extractor: Extractor, name: str, *, is_module: bool) -> None:
+    """Have a variable's words changed in place where its first value differs; a refusal where that can't be.
+
+    Args:
+        extractor: of the file.
+        name: of the variable.
+        is_module: it is one of a module, whose variables are elsewhere each time.
+    """
     names, new = extractor.names, extractor.meanings
     before, after = object_named(names.old, name), object_named(new.unit, name)
     running = names.variable(after[0], new) if len(before) == len(after) == 1 else None
     reason = "is no one variable of the running kernel that keeps its size"
     if running is not None:
         reason = _why_not(after[0], new, running.address, names.image)
+    reason = "is part of a module" if is_module else reason
     if running is None or reason:
         extractor.refuse("data-changed", name, f"{reason}: it can't be written in place")
         return

@@ -7,19 +7,20 @@ tells (oddtoc.link.fidelity).
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from oddtoc import isa
 from oddtoc.build.canonical import Meanings, is_nameless
 from oddtoc.build.compare import Comparison, is_fresh, parts
 from oddtoc.build.features import take_feature
 from oddtoc.build.keys import ask_key, is_label
-from oddtoc.build.names import KernelNames
+from oddtoc.build.names import Found, KernelNames
 from oddtoc.build.objectfile import NewSection, NewSymbol, ObjectFile
 from oddtoc.build.refusal import Refusal
 from oddtoc.build.tables import ENTRY_SIZES, FAULTS, FEATURES, KEYS, ONE_WORD_FIXUPS, Entry
-from oddtoc.link.decode import ADDR64, REL24
+from oddtoc.link.decode import ADDR64, ENTRY, REL16_HA, REL16_LO, REL24
 from oddtoc.link.unitobject import SECTION, UnitObject, UnitRelocation, UnitSection, UnitSymbol
 
 _WRITE, _ALLOC, _EXECUTE = 1, 2, 4
@@ -124,12 +125,20 @@ class Extractor:
             if target.name == "_mcount":
                 # a patch has no ftrace sites
                 section.data[offset : offset + 4] = isa.NOP.to_bytes(4, "little")
+            elif relocation.type == ENTRY:
+                self.set_up_toc(section, offset)
             elif relocation.type:
                 new = self.refer(relocation, symbol)
                 if new:
                     section.relocations.append((offset, relocation.type, *new))
         for entry in self.meanings.entries.get(symbol.name, ()):
             self.take_entry(entry, symbol, section)
+
+    def set_up_toc(self, section: NewSection, offset: int) -> None:
+        """Compute r2 from r12 alone: what stands before the function, its distance from .TOC., does not come along."""
+        section.data[offset : offset + 8] = struct.pack("<II", isa.ADDIS_R2_R12, isa.ADDI_R2_R2)
+        toc = self.target.outside(".TOC.")
+        section.relocations += [(offset, REL16_HA, toc, 0), (offset + 4, REL16_LO, toc, 4)]
 
     def refer(self, relocation: UnitRelocation, user: UnitSymbol) -> tuple[NewSymbol, int] | None:
         """What a relocation refers to in the patch; None if that was refused."""
@@ -165,7 +174,7 @@ class Extractor:
             return None
         if found.unique:
             return self.target.outside(name), addend
-        return self.target.absolute(name, found.address, found.other), addend
+        return self.names.placed(self.target, name, found), addend
 
     def code(
         self, relocation: UnitRelocation, target: UnitSymbol, owner: UnitSymbol | None, offset: int, user: UnitSymbol
@@ -189,9 +198,10 @@ class Extractor:
             self.refuse("symbol", owner.name, "is not where it can be found in the running kernel")
             return None
         if target.type == SECTION and inside:
-            return self.target.absolute(f"{owner.name}+{inside}", running.address + inside), 0
+            place = Found(owner.name, running.address + inside)
+            return self.names.placed(self.target, f"{owner.name}+{inside}", place), 0
         addend = 0 if target.type == SECTION else relocation.addend
-        return self.target.absolute(owner.name, running.address, owner.other), addend
+        return self.names.placed(self.target, owner.name, replace(running, other=owner.other)), addend
 
     def is_new(self, name: str) -> bool:
         """Whether the old unit has no such function."""
@@ -254,7 +264,7 @@ class Extractor:
         if not copied:
             running = self.names.variable(symbol, self.meanings)
             if running is not None:
-                return self.target.absolute(running.name, running.address)
+                return self.names.placed(self.target, running.name, running)
             if self.names.is_known_variable(symbol):
                 self.refuse("static-local", symbol.name, f"of {user.name} is more than one variable, or can't be found")
                 return None

@@ -3,38 +3,37 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from oddtoc.build.boot import lost_at_boot, still_there
+from oddtoc.build.boot import lost_at_boot
 from oddtoc.build.compare import Comparison, compare_units
-from oddtoc.build.compile import merge_patch
-from oddtoc.build.data import write_in_place
+from oddtoc.build.data import check_told, write_in_place
 from oddtoc.build.extract import Extractor
 from oddtoc.build.headers import HeaderChange
-from oddtoc.build.layouts import LayoutChange, changed_layouts, unlike_kernel
+from oddtoc.build.layouts import LayoutChange, changed_layouts
 from oddtoc.build.names import KernelNames
 from oddtoc.build.objectfile import NewSymbol, ObjectFile
+from oddtoc.build.onstack import only_on_stacks
 from oddtoc.build.overlay import Overlay
+from oddtoc.build.parts import merge_parts
 from oddtoc.build.reach import MOST_UNITS, units_reached
 from oddtoc.build.refusal import Refusal, RefusedError
-from oddtoc.build.tables import BUGS, FAULTS
+from oddtoc.build.subjects import Proper, Subjects
 from oddtoc.build.tree import KernelTree
 from oddtoc.build.unit import Flavour, compile_unit
-from oddtoc.errors import NoSiteError, UsageError
+from oddtoc.errors import NoSiteError
 from oddtoc.image.elf import Image
 from oddtoc.kernel.place import branch_place
 from oddtoc.link.decode import ADDR64
 from oddtoc.link.fidelity import Fidelity, compare
-from oddtoc.link.object import KERNEL_SECTION, REPLACE_SECTION, PatchObject
+from oddtoc.link.object import KERNEL, KERNEL_SECTION, REPLACE_SECTION, PatchObject
 from oddtoc.link.unitobject import UnitObject
 
 _SAME = "is the same before and after the change"
 _AT_BOOT = "only ran at boot, and everything that still runs is the same before and after the change"
-_SUPPORT = Path(__file__).parent / "support" / "tables.c"
 _RECORD_SIZE, _FUNCTION, _WHICH, _POINTER = 264, 64, 192, 256
 
 
@@ -48,8 +47,10 @@ class UnitFix:
         comparison: the old source against the new one.
         new: the new unit with its line numbers.
         names: what its names stand for in the running kernel.
+        subject: the kernel proper or the module that it is part of.
         refusals: what is in the way.
         lost: functions that only ran at boot, and that a part of the change is in.
+        on_stacks: structures that are laid out anew: all their objects are on stacks (oddtoc.build.onstack).
     """
 
     file: str
@@ -57,8 +58,10 @@ class UnitFix:
     comparison: Comparison
     new: UnitObject
     names: KernelNames
+    subject: Proper
     refusals: list[Refusal] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
+    on_stacks: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,7 @@ def build_fix(
     image: Image,
     output: Path,
     *,
+    modules: Path | None = None,
     name: str | None = None,
     accept_difference: bool = False,
     most_units: int = MOST_UNITS,
@@ -118,6 +122,7 @@ def build_fix(
         overlay: the changed tree.
         image: the running kernel.
         output: the object to write.
+        modules: the folder with the kernel's modules, for files that are part of one.
         name: the patch's name; the output's stem if not given.
         accept_difference: go on although functions run that this source and compiler do not make.
         most_units: how many files a changed header may reach.
@@ -129,17 +134,22 @@ def build_fix(
     """
     files = list(overlay.units)
     if overlay.headers:
-        files += [file for file in units_reached(tree, overlay.headers, most=most_units) if file not in files]
+        reached = units_reached(tree, overlay.headers, overlay.units, most=most_units)
+        files += [file for file in reached if file not in files]
+    subjects = Subjects(tree, image, modules)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         compiled = list(pool.map(lambda file: _compile(tree, overlay, file), files))
-    units = [_judge(file, *objects, image) for file, objects in zip(files, compiled, strict=True) if objects]
+    units = [
+        _judge(file, *objects, subjects.of(file)) for file, objects in zip(files, compiled, strict=True) if objects
+    ]
     for unit in units:
         sources = tree.source / unit.file, overlay.root / unit.file
+        _free_stacks(unit, tree.source, *sources)
         unit.lost = lost_at_boot(unit.comparison.init_code, *sources, overlay.taken)
         unit.refusals += [Refusal("init-code", unit.file, name, "only ran at boot") for name in unit.lost]
     if not units:
         raise RefusedError([Refusal("no-effect", files[0] if files else overlay.changed[0], "the object", _SAME)])
-    _check_told(write_data, units)
+    check_told(write_data, {name for unit in units for name in unit.comparison.changed_data})
     refusals = [r for unit in units for r in unit.refusals if not (accept_difference and r.id == "fidelity")]
     refusals = [r for r in refusals if not (r.id == "data-changed" and r.subject in write_data)]
     running = [unit for unit in units if unit.fidelity.addresses]
@@ -147,36 +157,81 @@ def build_fix(
         raise RefusedError([Refusal("boot-only", r.file, r.subject, _AT_BOOT) for r in refusals])
     if not refusals and not write_data and not any(unit.comparison.changed for unit in running):
         refusals = [Refusal("no-effect", units[0].file, "the object", _SAME)]
-    target = ObjectFile()
-    # one that has changed nothing may have a new function for another
-    extractors = [Extractor(unit.file, unit.new, unit.comparison, unit.names, target) for unit in running]
-    functions = list(_extract(extractors, write_data))
-    refusals += [refusal for extractor in extractors for refusal in extractor.found.refusals]
+    made = [_Part(subject, running) for subject in subjects.all() if any(u.subject is subject for u in running)]
+    functions = {part.subject.name: part.extract(write_data) for part in made}
+    refusals += [refusal for part in made for refusal in part.refusals]
     if refusals:
         raise RefusedError(refusals)
-    _write_records(target, functions, image)
-    support = [_SUPPORT] if any(section.name in (BUGS, FAULTS) for section in target.sections) else []
-    with tempfile.TemporaryDirectory(prefix="oddtoc-fix-") as folder:
-        code = Path(folder, "code.o")
-        target.write(code)
-        patch = merge_patch(code, output, name=name, support=support)
-    asked = sum(extractor.found.asked_keys for extractor in extractors)
-    written = [name for extractor in extractors for name in extractor.found.written]
+    for part in made:
+        _write_records(part.target, functions[part.subject.name], part.subject)
+    targets = {part.subject.name: part.target for part in made if functions[part.subject.name] or part.written}
+    patch = merge_parts(targets, output, name=name, kernel=image)
+    asked = sum(extractor.found.asked_keys for part in made for extractor in part.extractors)
+    written = [name for part in made for name in part.written]
     return Fix(patch, units, overlay.ignored, asked, overlay.taken, overlay.left, written)
 
 
+def _free_stacks(unit: UnitFix, root: Path, old: Path, new: Path) -> None:
+    """Let structures be laid out anew whose objects nobody has when the functions are replaced."""
+    for refusal in list(unit.refusals):
+        if refusal.id == "layout" and only_on_stacks(refusal.subject, root, old, new):
+            unit.refusals.remove(refusal)
+            unit.on_stacks.append(refusal.subject)
+
+
 def _still_runs(unit: UnitFix) -> bool:
-    """Whether anything differs that a running kernel still uses."""
-    return bool(unit.comparison.changed or unit.comparison.changed_data)
+    """Whether anything differs that a running kernel still uses; a module's init code may still run."""
+    return bool(unit.comparison.changed or unit.comparison.changed_data) or unit.subject.name != KERNEL
 
 
-def _check_told(write_data: Collection[str], units: Sequence[UnitFix]) -> None:
-    """Whether what is to be written in place are variables of the fix whose first values change."""
-    changed = sorted({name for unit in units for name in unit.comparison.changed_data})
-    for name in write_data:
-        if name not in changed:
-            advice = f"those that have: {', '.join(changed)}" if changed else "none has"
-            raise UsageError(f"{name} is no variable of the fix that has another first value", advice=advice)
+class _Part:
+    """What a fix makes of the kernel proper, or of one module.
+
+    Args:
+        subject: which.
+        units: all of the fix; one that has changed nothing may have a new function for another.
+    """
+
+    def __init__(self, subject: Proper, units: Sequence[UnitFix]) -> None:
+        self.subject = subject
+        self.target = ObjectFile()
+        self.extractors = [
+            Extractor(unit.file, unit.new, unit.comparison, unit.names, self.target)
+            for unit in units
+            if unit.subject is subject
+        ]
+
+    def extract(self, write_data: Collection[str]) -> list[tuple[str, NewSymbol, int]]:
+        """Name, new function and old address of everything that is replaced.
+
+        Args:
+            write_data: variables to be written in place.
+        """
+        for extractor in self.extractors:
+            extractor.others = [other for other in self.extractors if other is not extractor]
+            extractor.start()
+            for name in extractor.comparison.changed_data:
+                if name in write_data:
+                    write_in_place(extractor, name, is_module=self.subject.name != KERNEL)
+        steps: list[Callable[[], bool]] = [extractor.go_on for extractor in self.extractors]
+        while any([step() for step in steps]):
+            pass
+        found = [
+            (name, symbol, extractor.names.function(name))
+            for extractor in self.extractors
+            for name, symbol in extractor.found.functions.items()
+        ]
+        return [(name, symbol, running.address) for name, symbol, running in found if running is not None]
+
+    @property
+    def written(self) -> list[str]:
+        """The variables that are written in place."""
+        return [name for extractor in self.extractors for name in extractor.found.written]
+
+    @property
+    def refusals(self) -> list[Refusal]:
+        """What is in the way."""
+        return [refusal for extractor in self.extractors for refusal in extractor.found.refusals]
 
 
 def _compile(tree: KernelTree, overlay: Overlay, file: str) -> tuple[Path, Path, Path, Path] | None:
@@ -194,20 +249,22 @@ def _differ(old: Path, new: Path) -> bool:
     return not comparison.nothing or any(True for _ in changed_layouts(old, new))
 
 
-def _judge(file: str, running: Path, before: Path, after: Path, shipped: Path, image: Image) -> UnitFix:
-    fidelity = compare(UnitObject(running), image)
+def _judge(file: str, running: Path, before: Path, after: Path, shipped: Path, subject: Proper) -> UnitFix:
+    fidelity = compare(UnitObject(running), subject.image)
     old, new = UnitObject(before), UnitObject(after)
     comparison = compare_units(old, new)
-    there = still_there(fidelity.addresses, image)
+    there = subject.still_there(fidelity)
     comparison.changed += [name for name in comparison.init_code if name in there]
     comparison.init_code = [name for name in comparison.init_code if name not in there]
-    unit = UnitFix(file, fidelity, comparison, UnitObject(shipped), KernelNames(image, fidelity, old))
-    layouts = {change.name: change for change in (*unlike_kernel(image, after), *changed_layouts(before, after))}
-    unit.refusals = [*_objections(unit, image), *(_layout_refusal(file, change) for change in layouts.values())]
+    unit = UnitFix(file, fidelity, comparison, UnitObject(shipped), subject.names(fidelity, old), subject)
+    layouts = {change.name: change for change in (*subject.unlike(before, after), *changed_layouts(before, after))}
+    unit.refusals = [*_objections(unit), *(_layout_refusal(file, change) for change in layouts.values())]
     return unit
 
 
-def _objections(unit: UnitFix, image: Image) -> Iterator[Refusal]:
+def _objections(unit: UnitFix) -> Iterator[Refusal]:
+    image = unit.subject.image
+
     def refuse(kind: str, subject: str, reason: str) -> Refusal:
         return Refusal(kind, unit.file, subject, reason)
 
@@ -235,32 +292,13 @@ def _layout_refusal(file: str, change: LayoutChange) -> Refusal:
     return Refusal("layout", file, change.name, change.difference, change.member)
 
 
-def _extract(extractors: Sequence[Extractor], write_data: Collection[str]) -> Iterator[tuple[str, NewSymbol, int]]:
-    """Name, new function and old address of everything that is replaced."""
-    for extractor in extractors:
-        extractor.others = [other for other in extractors if other is not extractor]
-        extractor.start()
-        for name in extractor.comparison.changed_data:
-            if name in write_data:
-                write_in_place(extractor, name)
-    steps: list[Callable[[], bool]] = [extractor.go_on for extractor in extractors]
-    while any([step() for step in steps]):
-        pass
-    for extractor in extractors:
-        for name, symbol in extractor.found.functions.items():
-            running = extractor.names.function(name)
-            if running is not None:
-                yield name, symbol, running.address
-
-
-def _write_records(target: ObjectFile, functions: Sequence[tuple[str, NewSymbol, int]], image: Image) -> None:
-    """Say what replaces what, and for which kernel."""
+def _write_records(target: ObjectFile, functions: Sequence[tuple[str, NewSymbol, int]], subject: Proper) -> None:
+    """Say what replaces what, and for which kernel or module."""
     records = target.section(REPLACE_SECTION, 0, 8)
     for name, symbol, address in functions:
-        several = len({s.address for s in image.symbols.find(name) if s.is_function}) > 1
         record = bytearray(_RECORD_SIZE)
-        for start, text in ((0, "vmlinux"), (_FUNCTION, name), (_WHICH, f"{address:#x}" if several else "")):
+        for start, text in ((0, subject.name), (_FUNCTION, name), (_WHICH, subject.which(name, address))):
             record[start : start + len(text)] = text.encode()
         start = records.append(bytes(record), 8)
         records.relocations.append((start + _POINTER, ADDR64, symbol, 0))
-    target.section(KERNEL_SECTION, 0, 1).append(image.build_id or b"")
+    target.section(KERNEL_SECTION, 0, 1).append(subject.image.build_id or b"")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
 from oddtoc.build.canonical import Meanings, plain_name
 from oddtoc.build.compare import object_named
+from oddtoc.build.objectfile import NewSymbol, ObjectFile
 from oddtoc.image.elf import Image
+from oddtoc.image.symbols import Symbol
 from oddtoc.link.fidelity import Fidelity
 from oddtoc.link.unitobject import LOCAL, UnitObject, UnitSymbol
 
@@ -22,12 +25,14 @@ class Found:
         address: where it is.
         other: st_other, which tells a function's local entry.
         unique: whether its name stands once in the image.
+        is_of_kernel: whether it is of the kernel proper, for a file of a module.
     """
 
     name: str
     address: int
     other: int = 0
     unique: bool = False
+    is_of_kernel: bool = False
 
 
 class KernelNames:
@@ -46,14 +51,25 @@ class KernelNames:
         self.old_functions = {symbol.name for symbol in old.functions}
         self._outside: dict[str, Found | None] = {}
 
+    def placed(self, target: ObjectFile, name: str, found: Found) -> NewSymbol:
+        """The symbol of a patch that stands for a place in the running kernel.
+
+        Args:
+            target: the patch.
+            name: what the symbol is called.
+            found: the place.
+        """
+        return target.absolute(name, found.address, found.other)
+
     def outside(self, name: str) -> Found | None:
-        """A global name of another file; None if the kernel proper has none."""
+        """A global name of another file; None if there is none."""
         if name not in self._outside:
-            symbols = self.image.symbols.find(name)
-            chosen = [s for s in symbols if s.binding != "local"] or []
-            unique = len({s.address for s in symbols}) == 1
-            self._outside[name] = Found(name, chosen[0].address, chosen[0].other, unique) if chosen else None
+            self._outside[name] = self.look_up(name)
         return self._outside[name]
+
+    def look_up(self, name: str) -> Found | None:
+        """What `outside` gives, once for each name."""
+        return global_of(self.image.symbols.find(name))
 
     def function(self, name: str) -> Found | None:
         """A function of the old unit, where its code was found to run."""
@@ -106,6 +122,14 @@ class KernelNames:
         for symbol in self.old.objects:
             found[plain_name(symbol.name)].append(symbol)
         return found
+
+
+def global_of(symbols: Iterable[Symbol]) -> Found | None:
+    """The first that other files can name, of the symbols of one name; None if there is none."""
+    known = list(symbols)
+    chosen = next((symbol for symbol in known if symbol.binding != "local"), None)
+    unique = len({symbol.address for symbol in known}) == 1
+    return Found(chosen.name, chosen.address, chosen.other, unique) if chosen else None
 
 
 def _sizes(unit: UnitObject, name: str) -> dict[str, int]:

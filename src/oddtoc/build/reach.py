@@ -20,26 +20,38 @@ _INCLUDE = r'^\s*#\s*include\s+[<"]'
 _IN_ALL = frozenset(f"include/linux/{name}.h" for name in ("kconfig", "compiler_types", "compiler-version"))
 """Included on the command line (LINUXINCLUDE and c_flags in Kbuild's makefiles)."""
 _GENERIC, _WRAPPERS = "include/asm-generic/", ("arch/powerpc/include/asm/", "arch/powerpc/include/generated/asm/")
+_FOR_ALL = ("include/", "arch/")
 MOST_UNITS = 60
 Graph = dict[str, list[tuple[str, str]]]
 
 
-def units_reached(tree: KernelTree, headers: Iterable[str], *, most: int = MOST_UNITS) -> list[str]:
-    """The units of the kernel proper that may be made of one of these headers.
+def units_reached(
+    tree: KernelTree, headers: Iterable[str], files: Iterable[str] = (), *, most: int = MOST_UNITS
+) -> list[str]:
+    """The units that may be made of one of these headers.
+
+    They are those of the kernel proper, and of modules: all that have it from their own folders, and of what all can
+    include those of the modules that a fix changes anyway.
 
     Args:
         tree: the prepared tree.
         headers: relative to its root.
+        files: what the fix changes.
         most: how many are too many.
 
     Raises:
         RefusedError: there are more.
     """
     found: set[str] = set()
-    built = tree.built_units()
+    built = set(tree.built_units())
+    modules = {tree.module_of(file) for file in files} - {""}
     for header in headers:
         reached = _includers(_graph(tree), header)
-        units = set(built) if reached & _IN_ALL else reached & set(built)
+        units = built if reached & _IN_ALL else reached & built
+        is_private = not header.startswith(_FOR_ALL)
+        if is_private or modules:
+            of_modules = tree.module_units()
+            units = units | {u for u in reached & of_modules.keys() if is_private or of_modules[u] in modules}
         if len(found | units) > most:
             raise RefusedError(
                 [Refusal("reach", header, "the header", f"reaches {len(units)} files, more than {most}")]

@@ -56,7 +56,7 @@ def fix_from_diff(
     source = source or fetch_source(series, kernel.version, report=report)
     tree = prepare_tree(source, kernel.config, release=kernel.release, note=note)
     overlay, image = apply_diff(tree.source, diff), _image(kernel)
-    options = _options(accept_difference, most_units, write_data)
+    options = _options(kernel, accept_difference, most_units, write_data)
     try:
         return build_fix(tree, overlay, image, output, **options)
     except RefusedError as error:
@@ -104,16 +104,22 @@ def fix_from_trees(
     _tell_compiler(kernel, note)
     tree = prepare_tree(old, kernel.config, release=kernel.release, note=note)
     image = _image(kernel)
+    options = _options(kernel, accept_difference, most_units, write_data)
     if in_part:
-        return build_in_part(
-            tree, new.resolve(), files, image, output, **_options(accept_difference, most_units, write_data)
-        )
+        return build_in_part(tree, new.resolve(), files, image, output, **options)
     overlay = take_newer(tree, new.resolve(), files, image)
-    return build_fix(tree, overlay, image, output, **_options(accept_difference, most_units, write_data))
+    return build_fix(tree, overlay, image, output, **options)
 
 
-def _options(accept_difference: bool, most_units: int, write_data: Collection[str]) -> dict[str, Any]:
-    return {"accept_difference": accept_difference, "most_units": most_units, "write_data": write_data}
+def _options(
+    kernel: DebianKernel, accept_difference: bool, most_units: int, write_data: Collection[str]
+) -> dict[str, Any]:
+    return {
+        "accept_difference": accept_difference,
+        "most_units": most_units,
+        "write_data": write_data,
+        "modules": kernel.modules,
+    }
 
 
 def _tell_compiler(kernel: DebianKernel, note: Note | None) -> None:

@@ -37,7 +37,7 @@ def shared_refusals(tree: KernelTree, new: Path, overlay: Overlay, image: Image)
     if merged is None:
         return
     declared, changed, fresh = merged.declared_functions(), merged.changed_constants(), merged.new_constants()
-    others = [unit for unit in tree.built_units() if unit not in overlay.units] if declared or changed or fresh else []
+    others = tree.units_beside(overlay.units) if declared or changed or fresh else []
     before = _users(tree.source, others, {*declared, *changed, *fresh})
     after = _users(new, others, fresh)
     yield from _prototypes(tree, new, declared, before, image)
@@ -76,7 +76,7 @@ def _structures_elsewhere(tree: KernelTree, files: Collection[str], taken: Mappi
     pattern = rf"^(struct|union)[ \t]+({'|'.join(map(re.escape, taken))})\b[^;(]*\{{"
     headers = ["grep", "-rslE", "--include=*.h", "-e", pattern, *_FOLDERS]
     units = ["xargs", "-0", "grep", "-slE", "-e", pattern]
-    others = "\0".join(unit for unit in tree.built_units() if unit not in files)
+    others = "\0".join(tree.units_beside(files))
     for command in (headers, units):
         done = subprocess.run(command, input=others.encode(), cwd=tree.source, capture_output=True, check=False)
         for file in done.stdout.decode(errors="replace").splitlines():
@@ -87,8 +87,8 @@ def _structures_elsewhere(tree: KernelTree, files: Collection[str], taken: Mappi
 
 
 def used_elsewhere(tree: KernelTree, overlay: Overlay, names: Collection[str]) -> bool:
-    """Whether other files of the kernel proper mention one of some names."""
-    others = [unit for unit in tree.built_units() if unit not in overlay.units] if names else []
+    """Whether other files mention one of some names."""
+    others = tree.units_beside(overlay.units) if names else []
     return any(_users(tree.source, others, names).values())
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shlex
 import subprocess
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,10 @@ Note = Callable[[str], None]
 _PREPARED = ".oddtoc-prepared"
 _COMMANDS = ".oddtoc-commands"
 _BUILT = ".oddtoc-built.json"
+_MODULES = ".oddtoc-modules.json"
+_MODULE = "-DMODULE"
+_MODULE_NAME = re.compile(r'-DKBUILD_MODNAME="(.*)"')
+"""What kbuild tells files of modules (modkern_cflags and modname_flags in scripts/Makefile.lib)."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,17 @@ class KernelTree:
             self._remember(file, known[file])
         return {file: known[file] for file in files}
 
+    def module_of(self, file: str) -> str:
+        """The module that a file is part of, as the kernel writes its name; empty for the kernel proper.
+
+        Raises:
+            BuildError: as `commands`; or the file is part of several modules.
+        """
+        name = _module_in(self.commands([file])[file])
+        if ":" in name:
+            raise BuildError(f"{file} is part of several modules: {name.replace(':', ', ')}")
+        return name
+
     def built_units(self) -> list[str]:
         """The C files that the kernel proper is made of; kbuild is asked once, which takes a minute.
 
@@ -81,6 +97,29 @@ class KernelTree:
             place.write_text(json.dumps(sorted(found)))
         units: list[str] = json.loads(place.read_text())
         return units
+
+    def module_units(self) -> dict[str, str]:
+        """The C files that modules are made of, each with its module; kbuild is asked once, which takes a minute.
+
+        Raises:
+            BuildError: make fails.
+        """
+        place = self.build / _MODULES
+        if not place.exists():
+            # it ends where the kernel proper is missing, behind all files
+            found = _parse(_make(self, ["-n", "-k", "modules"], may_fail=True), self, None)
+            place.write_text(json.dumps({file: name for file, words in found if (name := _module_in(words))}))
+        units: dict[str, str] = json.loads(place.read_text())
+        return units
+
+    def units_beside(self, files: Collection[str]) -> list[str]:
+        """The other C files that share headers with some: those of the kernel proper; of all modules with one of these.
+
+        Raises:
+            BuildError: make fails.
+        """
+        of_modules = self.module_units() if any(self.module_of(file) for file in files) else {}
+        return [unit for unit in (*self.built_units(), *of_modules) if unit not in files]
 
     def generate(self, file: str) -> None:
         """Let kbuild compile a file, which makes the headers that it generates for its folder.
@@ -148,6 +187,12 @@ def _make(tree: KernelTree, arguments: Sequence[str], *, start: bool = False, ma
         lines = [line for line in result.stderr.splitlines() if "rror" in line] or [f"status {result.returncode}"]
         raise BuildError(f"make fails in {tree.source}", output=result.stderr, advice=lines[0])
     return result.stdout
+
+
+def _module_in(words: Sequence[str]) -> str:
+    """The module that a compiler's call is for; several are joined by colons."""
+    names = [found[1] for word in words if (found := _MODULE_NAME.fullmatch(word))]
+    return names[0] if names and _MODULE in words else ""
 
 
 def _parse(printed: str, tree: KernelTree, files: Sequence[str] | None) -> Iterable[tuple[str, list[str]]]:

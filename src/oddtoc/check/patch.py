@@ -112,7 +112,8 @@ def _returns(image: Image, symbol: Symbol) -> bool:
 
 
 def _about_tables(patch: PatchObject) -> Iterator[Finding]:
-    replaced = {replacement.function for replacement in patch.replacements}
+    together = [patch, *([patch.first] if patch.first else [])]
+    replaced = {replacement.function for part in together for replacement in part.replacements}
     for section in patch.loaded:
         if section.name in _TABLES and _TABLES[section.name] not in replaced:
             reason = f"has entries, and nothing in the patch replaces {_TABLES[section.name]}"

@@ -91,6 +91,7 @@ def build_sample(sample: str) -> Path:
 
 def _apply(guest: Guest, patch: Path, mechanism: str) -> None:
     from oddtoc.link.object import PatchObject
+    from oddtoc.live.parts import Applied
     from oddtoc.live.session import Session
     from oddtoc.report.patches import applied_text
 
@@ -98,7 +99,7 @@ def _apply(guest: Guest, patch: Path, mechanism: str) -> None:
     say(f"\n$ oddtoc apply {patch.name} --target {target} --mechanism {mechanism}")
     with Session.open(target) as session:
         plan = session.plan(PatchObject.open(patch), mechanism=mechanism)
-        say(applied_text(plan, session.apply(plan), target))
+        say(applied_text(Applied([(plan, session.apply(plan))]), target))
 
 
 def _revert(guest: Guest, name: str) -> None:

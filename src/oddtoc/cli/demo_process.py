@@ -74,6 +74,7 @@ def _zlib(made: ProcessGuest) -> None:
 
 def _apply(made: ProcessGuest, sample: str, target: str) -> None:
     from oddtoc.link.object import PatchObject
+    from oddtoc.live.parts import Applied
     from oddtoc.live.session import Session
     from oddtoc.report.patches import applied_text
 
@@ -82,7 +83,7 @@ def _apply(made: ProcessGuest, sample: str, target: str) -> None:
     say(f"\n$ oddtoc apply {patch.name} --target {shown}")
     with Session.open(target) as session:
         plan = session.plan(PatchObject.open(patch))
-        say(applied_text(plan, session.apply(plan), shown))
+        say(applied_text(Applied([(plan, session.apply(plan))]), shown))
 
 
 def _revert(made: ProcessGuest, name: str, target: str) -> None:

@@ -145,20 +145,20 @@ def apply(
 ) -> None:
     """Apply a patch to a running kernel."""
     from oddtoc.link.object import PatchObject
+    from oddtoc.live.parts import apply_parts, split_parts
     from oddtoc.report import patches
 
     parsed = PatchObject.open(patch, name)
+    options: dict[str, Any] = {"mechanism": mechanism, "which": choices(which), "replace": replace}
     with _session(target, vmlinux, modules, remote) as session:
-        if not dry_run:
-            session.prepare(parsed, timeout=timeout)
-        plan = session.plan(parsed, mechanism=mechanism, which=choices(which), replace=replace)
         if dry_run:
-            typer.echo(patches.plan_json(plan) if output is Format.JSON else patches.plan_text(plan))
+            here, waiting = split_parts(session.running, parsed)
+            plan = session.plan(here[0], **options)
+            shown = patches.plan_json if output is Format.JSON else patches.plan_text
+            typer.echo(shown(plan, here[1:], waiting))
             return
-        outcome = session.apply(plan, timeout=timeout, immediate=immediate)
-    typer.echo(
-        patches.applied_json(plan, outcome) if output is Format.JSON else patches.applied_text(plan, outcome, target)
-    )
+        applied = apply_parts(session, parsed, timeout=timeout, immediate=immediate, **options)
+    typer.echo(patches.applied_json(applied) if output is Format.JSON else patches.applied_text(applied, target))
 
 
 def watch(
@@ -182,7 +182,7 @@ def watch(
 
     parsed = PatchObject.open(patch, name)
     with interrupts_held() as give_up, _session(target, vmlinux, modules, remote) as session:
-        plan, outcome = watch_for(
+        applied = watch_for(
             session,
             parsed,
             mechanism=mechanism,
@@ -192,11 +192,7 @@ def watch(
             note=lambda line: typer.echo(line, err=True),
             give_up=give_up,
         )
-        typer.echo(
-            patches.applied_json(plan, outcome)
-            if output is Format.JSON
-            else patches.applied_text(plan, outcome, target)
-        )
+        typer.echo(patches.applied_json(applied) if output is Format.JSON else patches.applied_text(applied, target))
 
 
 def status(

@@ -19,6 +19,8 @@ from oddtoc.kernel.complaints import complaints
 from oddtoc.kernel.running import RunningKernel
 from oddtoc.link.object import PatchObject
 from oddtoc.live.journal import Condition, PatchStatus
+from oddtoc.live.parts import Applied as Parts
+from oddtoc.live.parts import apply_parts
 from oddtoc.live.plan import Plan
 from oddtoc.live.record import FunctionRecord
 from oddtoc.live.session import DEFAULT_TIMEOUT, Session
@@ -172,10 +174,9 @@ class Apply:
     def _apply(self, session: Session) -> Answer:
         before = _complaints(session)
         with self.shipment.unpacked() as patch:
-            session.prepare(patch, timeout=self.manner.timeout)
-            plan = _planned(session, patch, self.manner)
-            outcome = session.apply(plan, timeout=self.manner.timeout, immediate=self.manner.immediate)
-        return Answer(complaints=before, changed=outcome.changed, pause=outcome.commit_pause)
+            outcomes = [outcome for _, outcome in _put(session, patch, self.manner).done]
+        changed, pause = any(o.changed for o in outcomes), sum(o.commit_pause for o in outcomes)
+        return Answer(complaints=before, changed=changed, pause=pause)
 
 
 @dataclass(frozen=True)
@@ -238,6 +239,18 @@ def _connected(target: FleetTarget, manner: Manner) -> Iterator[Session]:
             time.sleep(_AGAIN)
     with session:
         yield session
+
+
+def _put(session: Session, patch: PatchObject, manner: Manner) -> Parts:
+    return apply_parts(
+        session,
+        patch,
+        mechanism=manner.mechanism,
+        which=manner.which,
+        replace=manner.replace,
+        timeout=manner.timeout,
+        immediate=manner.immediate,
+    )
 
 
 def _planned(session: Session, patch: PatchObject, manner: Manner) -> Plan:

@@ -35,6 +35,7 @@ from oddtoc.image.notes import build_id
 from oddtoc.image.pointers import Pointers, read_pointers
 from oddtoc.image.sites import Sites, read_sites
 from oddtoc.image.symbols import Symbol, SymbolTable, is_definition
+from oddtoc.image.versions import read_versions
 from oddtoc.isa import Addresses, Words
 
 _TOC_BIAS = 0x8000
@@ -135,13 +136,36 @@ class Image:
     @cached_property
     def symbols(self) -> SymbolTable:
         """The symbols of .symtab, or of .dynsym in a stripped library."""
-        section = self._symbol_section
-        strings = self.records(self.sections[section.link], "u1").tobytes()
+        return self._symbols_of(self._symbol_section)
+
+    @cached_property
+    def exports(self) -> SymbolTable:
+        """The symbols of .dynsym, with their versions; those of .symtab where there is no .dynsym."""
+        section = self._of_type(SectionType.DYNSYM)
+        if section is None or section is self._symbol_section:
+            return self.symbols
+        return self._symbols_of(section)
+
+    def _symbols_of(self, section: Section) -> SymbolTable:
         records = self.records(section, SYMBOL)
         if self.shift:
             records = records.copy()
             records["value"][records["shndx"] < SHN_LORESERVE] += np.uint64(self.shift)
-        return SymbolTable(records, strings, self.sections, relocatable=self.type is FileType.REL)
+        return SymbolTable(
+            records,
+            self._strings_of(section),
+            self.sections,
+            relocatable=self.type is FileType.REL,
+            versions=read_versions(self.sections, self.contents) if section.type == SectionType.DYNSYM else None,
+        )
+
+    def _strings_of(self, section: Section) -> bytes:
+        if section.link >= len(self.sections):
+            raise ImageError(f"{self.path}: section {section.name} names section {section.link} for its strings")
+        return self.records(self.sections[section.link], "u1").tobytes()
+
+    def _of_type(self, kind: SectionType) -> Section | None:
+        return next((section for section in self.sections if section.type == kind), None)
 
     @cached_property
     def toc(self) -> int | None:

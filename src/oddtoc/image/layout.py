@@ -98,6 +98,8 @@ class SectionType(IntEnum):
     NOTE = 7
     NOBITS = 8
     DYNSYM = 11
+    VERSION_DEFINITIONS = 0x6FFFFFFD
+    VERSIONS = 0x6FFFFFFF
 
 
 @dataclass(frozen=True, slots=True)

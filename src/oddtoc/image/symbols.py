@@ -18,6 +18,7 @@ from oddtoc.errors import AmbiguousSymbolError, ImageError, SymbolError
 from oddtoc.image.functions import LOCAL_OFFSETS, Functions, function_extents, read_functions
 from oddtoc.image.layout import SHN_LORESERVE, Section, string_at
 from oddtoc.image.suggest import close_names
+from oddtoc.image.versions import Versions
 from oddtoc.isa import Addresses
 
 _TYPES: Final = {0: "notype", 1: "object", 2: "func", 3: "section", 4: "file", 5: "common", 6: "tls", 10: "ifunc"}
@@ -43,6 +44,8 @@ class Symbol:
         section_index: st_shndx.
         other: st_other, the raw byte.
         file: the base name of the source file for a local symbol where the image tells it, otherwise None.
+        version: under which a library exports it, otherwise None.
+        is_hidden: whether only those get it who ask for that version.
     """
 
     name: str
@@ -54,6 +57,8 @@ class Symbol:
     section_index: int
     other: int
     file: str | None
+    version: str | None = None
+    is_hidden: bool = False
 
     @property
     def is_function(self) -> bool:
@@ -88,12 +93,20 @@ class SymbolTable:
         strings: the string table that they name.
         sections: the sections of the image.
         relocatable: st_value counts from the start of the symbol's section.
+        versions: of its symbols, if they have any.
     """
 
     def __init__(
-        self, records: npt.NDArray[Any], strings: bytes, sections: Sequence[Section], *, relocatable: bool = False
+        self,
+        records: npt.NDArray[Any],
+        strings: bytes,
+        sections: Sequence[Section],
+        *,
+        relocatable: bool = False,
+        versions: Versions | None = None,
     ) -> None:
         self._records = records
+        self._versions = versions
         self._strings = strings
         self._sections = sections
         self._name_offsets = np.ascontiguousarray(records["name"])
@@ -144,6 +157,8 @@ class SymbolTable:
             section_index=section,
             other=int(record["other"]),
             file=self._file_of(index) if info >> 4 == 0 else None,
+            version=self._versions.name(index) if self._versions else None,
+            is_hidden=self._versions.is_hidden(index) if self._versions else False,
         )
 
     def find(self, name: str) -> list[Symbol]:
@@ -152,11 +167,11 @@ class SymbolTable:
         return self._named(self._occurrences(name.encode() + b"\0")) if name else []
 
     def one(self, name: str, which: str | None = None, *, functions_only: bool = False) -> Symbol:
-        """The one symbol called `name`.
+        """The one symbol called `name`; of several versions the one that is not hidden.
 
         Args:
             name: its exact name.
-            which: picks one of several: an address ("0x...") or a source file ("seq_file.c", "seq_file").
+            which: picks one of several: an address ("0x..."), a source file ("seq_file.c", "seq_file") or a version.
             functions_only: leave other types out of account.
 
         Raises:
@@ -166,14 +181,14 @@ class SymbolTable:
         found = [symbol for symbol in self.find(name) if symbol.is_function or not functions_only]
         if not found:
             raise self._unknown(name, functions_only)
-        chosen = [symbol for symbol in found if _is_meant(symbol, which)] if which else found
+        chosen = [symbol for symbol in found if _is_meant(symbol, which)] if which else default_versions(found)
         if not chosen:
             raise SymbolError(f"no {name} is at or in {which}", advice=f"there is {self._listed(found)}")
         if len({symbol.address for symbol in chosen}) > 1:
             raise AmbiguousSymbolError(
                 f"{name} stands {len(chosen)} times in the image",
                 candidates=[self.describe(symbol) for symbol in chosen],
-                advice=f"say which, by address or file: {self._listed(chosen)}",
+                advice=f"say which, by address, file or version: {self._listed(chosen)}",
             )
         return chosen[0]
 
@@ -217,6 +232,8 @@ class SymbolTable:
 
         Debian's kernels keep no file names; functions of a file stay together, so a neighbour tells it as well.
         """
+        if symbol.version:
+            return f"{symbol.address:#x} ({symbol.version}{'' if symbol.is_hidden else ', the default'})"
         if symbol.file or symbol.binding != "local":
             return f"{symbol.address:#x} ({symbol.file or symbol.binding})"
         functions = self._functions
@@ -275,6 +292,11 @@ class SymbolTable:
         return SymbolError(f"the image has no {kind} {name}", advice=advice)
 
 
+def default_versions(symbols: Sequence[Symbol]) -> list[Symbol]:
+    """Those of one name that are meant by the name alone: not the hidden ones, unless there are no others."""
+    return [symbol for symbol in symbols if not symbol.is_hidden] or list(symbols)
+
+
 def is_definition(records: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     """Which entries of a symbol table, shape (n,), define something by name: no undefined ones, sections or files."""
     types = records["info"] & 15
@@ -288,4 +310,6 @@ def _is_meant(symbol: Symbol, which: str) -> bool:
             return symbol.address == int(which, 16)
         except ValueError:
             return False
+    if which == symbol.version:
+        return True
     return symbol.file is not None and which in (symbol.file, PurePosixPath(symbol.file).stem)

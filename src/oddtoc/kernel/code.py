@@ -24,6 +24,11 @@ class KernelCode(ABC):
 
     image: Image
 
+    @property
+    def proper(self) -> Image:
+        """The image of the kernel proper."""
+        return self.image
+
     @abstractmethod
     def read_many(self, requests: Sequence[tuple[int, int]]) -> list[bytes]:
         """Live memory, (address, size in bytes) each."""

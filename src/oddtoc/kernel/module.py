@@ -18,6 +18,7 @@ from oddtoc.kernel.callers import far_caller
 from oddtoc.kernel.code import KernelCode
 from oddtoc.kernel.modulefile import JUMP_ENTRY, place_module
 from oddtoc.kernel.modulelist import LoadedAt, plain_name
+from oddtoc.kernel.spot import KERNEL_PROPER, Spot, read_spot
 from oddtoc.places import Rooms, Span
 from oddtoc.target.memory import LINEAR_MAP
 from oddtoc.target.modules import depends_on
@@ -71,6 +72,11 @@ class LoadedModule(KernelCode):
         self._kernel = kernel
         self._size = own.size if own else 0
 
+    @property
+    def proper(self) -> Image:
+        """The image of the kernel proper."""
+        return self._kernel.image
+
     def read_many(self, requests: Sequence[tuple[int, int]]) -> list[bytes]:
         """Live memory."""
         return self._kernel.read_many(requests)
@@ -116,6 +122,8 @@ class LoadedModule(KernelCode):
         Raises:
             SymbolError: there is none; AmbiguousSymbolError: there are several.
         """
+        if which is not None and (spot := read_spot(which)) is not None:
+            which = f"{self._at(spot).address:#x}"
         return self._placed(self.image.symbols.one(name, which, functions_only=True))
 
     def branch_place(self, symbol: Symbol, entry: Entry, *, compiled: bool = False) -> int:
@@ -136,6 +144,8 @@ class LoadedModule(KernelCode):
         Raises:
             SymbolError: nothing has it, or more than one thing.
         """
+        if (spot := read_spot(name)) is not None:
+            return Imported(spot.offset) if spot.section == KERNEL_PROPER else self._at(spot)
         if self._has(name):
             return self._placed(self.image.symbols.one(name, which))
         try:
@@ -148,7 +158,8 @@ class LoadedModule(KernelCode):
 
     def is_foreign(self, name: str) -> bool:
         """Whether a function runs on another TOC pointer than this module's."""
-        return not self._has(name)
+        spot = read_spot(name)
+        return spot.section == KERNEL_PROPER if spot else not self._has(name)
 
     def far_caller(self, symbol: Symbol, entry: Entry) -> str | None:
         """Who calls a function from beyond 2 GiB. See `oddtoc.kernel.callers`."""
@@ -164,6 +175,15 @@ class LoadedModule(KernelCode):
         if symbol.address < LINEAR_MAP:
             raise SymbolError(f"{symbol.name} is in a part of {self.module.name} whose place in memory is not known")
         return symbol
+
+    def _at(self, spot: Spot) -> Symbol | Imported:
+        """What is at a place of one of its sections."""
+        section = self.image.section(spot.section)
+        if section is None or section.address < LINEAR_MAP:
+            raise SymbolError(f"{spot.name} is in {spot.section} of {self.module.name}, whose place is not known")
+        address = section.address + spot.offset
+        functions = (s for s in self.image.symbols.find(spot.name) if s.is_function and s.address == address)
+        return next(functions, None) or Imported(address)
 
     def _has(self, name: str) -> bool:
         return bool(self.image.symbols.find(name))

@@ -22,6 +22,7 @@ ADDR64: Final = 38
 TOC16_LO: Final = 48
 TOC16_HA: Final = 50
 TOC16_LO_DS: Final = 64
+ENTRY: Final = 118
 REL16_LO: Final = 250
 REL16_HA: Final = 252
 
@@ -74,7 +75,8 @@ class _Decoder:
         self.words = words
         self.address = address
         self.toc = toc
-        self.relocations = [r for r in unit.relocations_of(symbol) if r.type]
+        # ENTRY only lets a linker choose another way to set up r2; `ld -r` does not
+        self.relocations = [r for r in unit.relocations_of(symbol) if r.type not in (0, ENTRY)]
         self.highs: dict[tuple[int, int], set[int]] = defaultdict(set)
 
     def references(self) -> Iterator[Reference]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
 
@@ -33,6 +33,10 @@ KERNEL_SECTION = ".oddtoc.kernel"
 """Holds the build id of the one kernel that a patch is for; other patches have none."""
 ROOM_SECTION = ".oddtoc.room"
 """Holds a patch object that has the kernel make room (build/support/room.c), in patches for modules."""
+PART_PREFIX = ".oddtoc.part."
+"""Sections that hold the further parts of a patch, each a patch object; behind it stands what that changes."""
+PART_MARK = "@"
+"""Stands between a patch's name and the module that a further part of it changes."""
 TRAMPOLINE_PREFIX = ".oddtoc.trampoline."
 
 _RECORD = struct.Struct("<64s128s64s8x")
@@ -42,7 +46,10 @@ _UNDEFINED, _ABSOLUTE, _COMMON = "SHN_UNDEF", "SHN_ABS", "SHN_COMMON"
 
 @dataclass
 class PatchObject:
-    """A parsed patch object. `name` is the file's stem unless given; `content` the bytes of the file at `path`."""
+    """A parsed patch object. `name` is the file's stem unless given; `content` the bytes of the file at `path`.
+
+    A further part of a patch knows the first one (`first`), which may find its tables.
+    """
 
     name: str
     content: bytes
@@ -51,6 +58,7 @@ class PatchObject:
     replacements: tuple[Replacement, ...] = ()
     hooks: tuple[Replacement, ...] = ()
     path: Path | None = None
+    first: PatchObject | None = None
 
     @classmethod
     def open(cls, path: str | Path, name: str | None = None, *, shown_as: str | Path | None = None) -> PatchObject:
@@ -116,6 +124,21 @@ class PatchObject:
         found = (section.data for section in self.sections.values() if section.name == ROOM_SECTION)
         content = next(found, None)
         return PatchObject.parse(content, "room for modules", self.path or Path(self.name)) if content else None
+
+    @property
+    def parts(self) -> list[PatchObject]:
+        """The patch objects that it consists of: itself, for what its name says, and one for each further module.
+
+        Raises:
+            ImageError, PatchError: as `open`.
+        """
+        further = []
+        for section in self.sections.values():
+            if section.name.startswith(PART_PREFIX):
+                subject = section.name.removeprefix(PART_PREFIX).removesuffix(MODULE_SUFFIX)
+                name, path = f"{self.name}{PART_MARK}{subject}", self.path or Path(self.name)
+                further.append(replace(PatchObject.parse(section.data, name, path), first=self, path=self.path))
+        return [self, *further]
 
     @property
     def loaded(self) -> list[Section]:

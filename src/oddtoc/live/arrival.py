@@ -12,7 +12,7 @@ from oddtoc.live.commit import Commit
 from oddtoc.live.journal import Journal, PatchStatus
 from oddtoc.live.moves import moves
 from oddtoc.live.record import Record
-from oddtoc.live.store import State, state_write
+from oddtoc.live.store import HEADER, State, state_write
 from oddtoc.mechanism.catalog import AUTO
 
 
@@ -91,7 +91,9 @@ def check_states(journal: Journal, patch: PatchObject, *, replace: bool) -> None
                 )
 
 
-def commit_arrival(journal: Journal, record: Record, place: int, leaving: Sequence[PatchStatus]) -> Commit:
+def commit_arrival(
+    journal: Journal, record: Record, place: int, leaving: Sequence[PatchStatus], entry: bytes = b""
+) -> Commit:
     """What puts a patch on top, and takes others back, in one stop.
 
     Args:
@@ -99,8 +101,10 @@ def commit_arrival(journal: Journal, record: Record, place: int, leaving: Sequen
         record: of the patch.
         place: where its entry stands.
         leaving: the patches whose place it takes.
+        entry: its entry as it is going to stand there; empty if it stands there already.
     """
     states = [state_write(place, State.APPLIED)]
     # the first state ends them already if the patch replaces all (`Record.replaces`)
     states += [state_write(status.entry.address, State.REVERTED) for status in leaving]
-    return Commit(moves(journal, leaving, record.functions), states, accepted=False)
+    own = (place, entry[: HEADER.size]) if entry else None
+    return Commit(moves(journal, leaving, record.functions), states, accepted=False, entry=own)

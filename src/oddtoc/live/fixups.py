@@ -109,7 +109,7 @@ def _words(data: bytes) -> list[int]:
 
 def _decided(subject: Subject, name: str) -> int:
     """The word that stands at the kernel's own places."""
-    places = _own_places(subject.image, name)[:_MOST_READ]
+    places = _own_places(subject.proper, name)[:_MOST_READ]
     words = {int.from_bytes(word, "little") for word in subject.read_many([(place, 4) for place in places])}
     if len(words) != 1:
         raise PatchError(f"the kernel's own places of {name} hold {len(words)} different words, so which is right?")

@@ -113,8 +113,8 @@ class Journal:
         return (record.module, record.module_at) in self._gone
 
     def _judge(self, recorded: Sequence[JournalEntry]) -> list[PatchStatus]:
-        """Newest first: what is on top covers what is older."""
-        covered: set[int] = set()
+        """Newest first: what is on top covers what is older; a trace covers nothing, calls go on through it."""
+        hidden: dict[int, Condition] = {}
         patches: list[PatchStatus] = []
         for index in reversed(range(len(recorded))):
             below = _words(recorded[:index])
@@ -123,18 +123,29 @@ class Journal:
                 patches.append(PatchStatus(recorded[index], gone))
                 continue
             functions = tuple(
-                (function, self._condition(function, recorded[index].state, function.entry in covered, below))
+                (function, self._condition(function, recorded[index].state, hidden.get(function.entry), below))
                 for function in recorded[index].record.functions
             )
             patches.append(PatchStatus(recorded[index], functions))
-            covered |= {function.entry for function, condition in functions if condition.in_force}
+            passes = recorded[index].record.temporary
+            for function, condition in functions:
+                if condition.in_force:
+                    below_it = hidden.get(function.entry, Condition.APPLIED) if passes else Condition.COVERED
+                    hidden[function.entry] = below_it
         return patches[::-1]
 
     def _condition(
-        self, function: FunctionRecord, state: State, covered: bool, below: set[tuple[int, int]]
+        self, function: FunctionRecord, state: State, hidden: Condition | None, below: set[tuple[int, int]]
     ) -> Condition:
-        if covered:
-            return Condition.COVERED if state is State.APPLIED else Condition.ABSENT
+        """
+        Args:
+            function: what is judged.
+            state: of its patch, as recorded.
+            hidden: what it is if that state is true, where a later patch or trace hides its words.
+            below: the words that older patches want.
+        """
+        if hidden is not None:
+            return hidden if state is State.APPLIED else Condition.ABSENT
         words = [(self.live[change.address], change) for change in function.changes]
         if all(word == change.new for word, change in words):
             return Condition.APPLIED

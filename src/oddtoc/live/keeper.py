@@ -51,7 +51,9 @@ class Keeper:
         Raises:
             SignatureError: the policy wants a signature that it has not got.
         """
-        self._signers[hashlib.sha256(patch.content).hexdigest()] = check(patch.content, patch.path, self.policy)
+        # a signature is one of the whole file, which the first part is
+        signed = patch.first or patch
+        self._signers[hashlib.sha256(patch.content).hexdigest()] = check(signed.content, signed.path, self.policy)
 
     def vouch(self, record: Record) -> None:
         """Let in what oddtoc itself has made: nobody signs that."""

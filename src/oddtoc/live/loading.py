@@ -8,13 +8,13 @@ The guest stands still there until the patch is applied: nobody has been in the 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from oddtoc.errors import PatchError, TargetError
 from oddtoc.kernel.modulelist import plain_name
 from oddtoc.link.object import KERNEL, PatchObject
-from oddtoc.live.outcome import Outcome
-from oddtoc.live.plan import Plan, images_of
+from oddtoc.live.parts import Applied, apply_parts
+from oddtoc.live.plan import images_of
 from oddtoc.live.session import Session
 from oddtoc.mechanism.catalog import AUTO
 from oddtoc.target.interrupts import GaveUpError
@@ -34,16 +34,16 @@ def watch(
     timeout: float,
     note: Callable[[str], None] = lambda _line: None,
     give_up: Callable[[], bool] = lambda: False,
-) -> tuple[Plan, Outcome]:
-    """Apply a patch of a module: now if that is loaded, otherwise when it is, before its code runs.
+) -> Applied:
+    """Apply a patch of modules: now to those that are loaded, to others when they are, before their code runs.
 
     Args:
         session: with the kernel.
         patch: the patch object.
         mechanism, which: as in `Session.plan`.
-        wait: seconds to wait for the module.
+        wait: seconds to wait for each module.
         timeout: seconds to wait for threads, before that.
-        note: told, in a line, when from now on the module will not come unnoticed.
+        note: told, in a line, when from now on the modules will not come unnoticed.
         give_up: asked a few times a second whether nobody wants it any longer.
 
     Returns:
@@ -51,46 +51,64 @@ def watch(
 
     Raises:
         PatchError: the patch changes no module.
-        TargetError: the module was not loaded in time.
+        TargetError: a module was not loaded in time. Those parts of the patch that are in force stay.
         GaveUpError: nobody wants it any longer.
         OddtocError: what plan and apply raise; the module goes on without the patch.
     """
-    name = images_of(patch)[0]
-    if name == KERNEL:
+    if all(images_of(part)[0] == KERNEL for part in patch.parts):
         raise PatchError(f"{patch.name} changes the kernel proper, which is there", advice="use oddtoc apply")
     kernel = session.kernel
-    if plain_name(name) in kernel.modules.all():
-        session.prepare(patch, timeout=timeout)
-        plan = session.plan(patch, mechanism=mechanism, which=which)
-        return plan, session.apply(plan, timeout=timeout)
+    loaded = kernel.modules.all()
+    missing = {name: part for part in patch.parts if (name := _module_of(part)) and name not in loaded}
+    applied = Applied()
+    if len(missing) < len(patch.parts):
+        applied = apply_parts(session, patch, mechanism=mechanism, which=which, timeout=timeout)
+    if not missing:
+        return applied
     session.settle(timeout=timeout)
     if not kernel.arenas:
-        session.make_room(patch, timeout=timeout)
+        session.make_room(next(iter(missing.values())), timeout=timeout)
     with session.guest.stopped() as stopped:
         stepper = stopped.stepper()
         with stepper.prepared():
             stepper.stop_at(kernel.function(_ENTRY).local_entry)
-            note(f"waiting for the module {plain_name(name)}")
-            _wait_for(plain_name(name), session, stepper, wait, give_up)
-            with session.guest.staying():
-                plan = session.plan(patch, mechanism=mechanism, which=which)
-                return plan, session.apply(plan, timeout=0, unused=True)
+            note(f"waiting for the module {' or '.join(sorted(missing))}")
+            while True:
+                name, cpu = _wait_for(missing, session, stepper, wait, give_up)
+                with session.guest.staying():
+                    plan = session.plan(missing.pop(name), mechanism=mechanism, which=which)
+                    applied.done.append((plan, session.apply(plan, timeout=0, unused=True)))
+                if not missing:
+                    return Applied(applied.done)
+                stepper.step(cpu)
 
 
-def _wait_for(name: str, session: Session, stepper: Stepper, wait: float, give_up: Callable[[], bool]) -> None:
-    """Let the guest run until the module of that name is loaded; it stands still then, without breakpoints."""
+def _module_of(part: PatchObject) -> str:
+    """The module that a part of a patch changes, as the kernel writes it; empty for the kernel proper."""
+    image = images_of(part)[0]
+    return "" if image == KERNEL else plain_name(image)
+
+
+def _wait_for(
+    names: Collection[str], session: Session, stepper: Stepper, wait: float, give_up: Callable[[], bool]
+) -> tuple[str, str]:
+    """Let the guest run until one of some modules is loaded: which, and on which vCPU.
+
+    It stands still then, without breakpoints.
+    """
     entry = session.kernel.function(_ENTRY).local_entry
     limit = time.monotonic() + wait
     while True:
         stepper.stop_at(entry)
         cpu = stepper.run(limit - time.monotonic(), give_up)
-        if cpu is None and give_up():
-            raise GaveUpError(f"nobody waits for the module {name} any longer")
         if cpu is None:
-            raise TargetError(f"the module {name} was not loaded within {wait:g} s", advice="wait longer with --wait")
+            wanted = " or ".join(sorted(names))
+            if give_up():
+                raise GaveUpError(f"nobody waits for the module {wanted} any longer")
+            raise TargetError(f"the module {wanted} was not loaded within {wait:g} s", advice="wait longer with --wait")
         stepper.clear()
         with session.guest.staying():
             module = session.kernel.modules.at(stepper.registers(cpu)[_ARGUMENT])
-        if module.name == name:
-            return
+        if module.name in names:
+            return module.name, cpu
         stepper.step(cpu)

@@ -75,7 +75,7 @@ def make_room(
     plan = plan_apply(kernel, journal(), patch.room)
     check_empty(target, plan)
     target.write_many(plan.settling)
-    write_intent(target, plan)
+    write_intent(target, plan, kernel.journal)
     try:
         with Callbacks(target, kernel, threads, journal, plan.record, (_WHEN, "", ""), timeout) as callbacks:
             said = callbacks.run(_WHEN)

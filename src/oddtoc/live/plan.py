@@ -26,7 +26,7 @@ from oddtoc.live.journal import Condition, Journal, PatchStatus
 from oddtoc.live.names import Names
 from oddtoc.live.record import Change, FunctionRecord, Record
 from oddtoc.live.running import Running, Subject
-from oddtoc.live.store import State, Write, entry_bytes, entry_writes, place_for
+from oddtoc.live.store import Contents, State, Write, entry_bytes, entry_writes, place_for
 from oddtoc.live.tables import has_tables, registration, tables_of
 from oddtoc.mechanism.catalog import AUTO, AUTOMATIC, Mechanism, by_name
 from oddtoc.mechanism.mark import is_marked, marked, unmarked
@@ -48,6 +48,7 @@ class Plan:
         segments: (address, bytes, what) of the payload, written then, while the target runs.
         commit: what changes in one stop; None if nothing has to.
         replaced: names of the patches whose place it takes.
+        contents: of the journal that it was made for.
     """
 
     subject: Subject
@@ -59,6 +60,7 @@ class Plan:
     journal_writes: tuple[Write, ...]
     segments: tuple[tuple[int, bytes, str], ...]
     commit: Commit | None
+    contents: Contents
     replaced: tuple[str, ...] = ()
 
     @property
@@ -100,6 +102,7 @@ def plan_apply(
     _check_kernel(subject, patch)
     functions = find_functions(subject, journal, patch, which)
     _check_findings(subject, patch)
+    _check_first(journal, patch)
     check_states(journal, patch, replace=replace)
     if (status := applied_before(journal, patch, replace=replace)) is not None:
         check_same(status, mechanism, [functions[r.function].symbol.address for r in patch.replacements])
@@ -118,8 +121,9 @@ def plan_apply(
 def _check_kernel(subject: Subject, patch: PatchObject) -> None:
     """Whether a patch that is for one kernel is for this one."""
     if patch.kernel is not None and patch.kernel != subject.image.build_id:
+        here = subject.image.build_id.hex() if subject.image.build_id else "none"
         raise MismatchError(
-            f"{patch.name} was made for the kernel with the build id {patch.kernel.hex()}, which does not run here",
+            f"{patch.name} was made for the kernel with the build id {patch.kernel.hex()}; here is {here}",
             advice="build it again from the diff, for the kernel that runs",
         )
 
@@ -144,6 +148,14 @@ def _check_findings(subject: Subject, patch: PatchObject) -> None:
             raise PatchError(f"{finding.place} {finding.reason}", function=finding.place, advice=RULES[finding.id])
 
 
+def _check_first(journal: Journal, patch: PatchObject) -> None:
+    """Whether the part of the patch that finds the tables of this one is in force."""
+    if patch.first is not None and has_tables(patch):
+        name = patch.first.name
+        if not any(status.record.name == name and status.present for status in journal.patches):
+            raise PatchError(f"{patch.name} can't be applied before {name}, which finds its tables")
+
+
 def _plan_again(subject: Subject, journal: Journal, status: PatchStatus, *, replace: bool) -> Plan:
     """A plan for a patch that is in force, at least partly."""
     older = journal.patches[: journal.patches.index(status)] if status.record.replaces else []
@@ -160,6 +172,7 @@ def _plan_again(subject: Subject, journal: Journal, status: PatchStatus, *, repl
         (),
         (),
         None if done else commit,
+        journal.contents,
         tuple(other.record.name for other in others if other.present),
     )
 
@@ -223,7 +236,8 @@ def _plan_with(
         entry,
         tuple(entry_writes(journal.contents, place, entry)),
         (*_tables(subject, journal, patch, layout, ground), *segments),
-        commit_arrival(journal, record, place, leaving),
+        commit_arrival(journal, record, place, leaving, entry),
+        journal.contents,
         tuple(status.record.name for status in leaving if status.present),
     )
 

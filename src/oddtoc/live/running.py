@@ -108,6 +108,10 @@ class Subject(Protocol):
         """With the addresses that it has there."""
 
     @property
+    def proper(self) -> Image:
+        """The image that it is a part of: of a module the kernel proper, otherwise itself."""
+
+    @property
     def toc(self) -> int:
         """Its TOC pointer."""
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from oddtoc.check.finding import Finding
-from oddtoc.link.object import PatchObject
+from oddtoc.link.object import PART_MARK, PatchObject
 from oddtoc.live.attached import Attached
 from oddtoc.live.callbacks import Callbacks, around, unhook
 from oddtoc.live.collect import Collection, Look, collect
@@ -20,8 +20,8 @@ from oddtoc.live.outcome import Outcome as Outcome
 from oddtoc.live.plan import Plan, findings, images_of, plan_apply
 from oddtoc.live.quiescence import Watch, check_immediate, zones_of_apply, zones_of_revert
 from oddtoc.live.record import Record
-from oddtoc.live.store import State, state_write, tidying_writes
-from oddtoc.live.writing import check_empty, write_intent
+from oddtoc.live.store import State, Write, state_write, tidying_writes
+from oddtoc.live.writing import abandon_intent, check_empty, write_intent
 from oddtoc.mechanism.catalog import AUTO
 from oddtoc.target.pause import Pause
 
@@ -46,8 +46,8 @@ class Session(Attached):
         return plan_apply(self.running, self.journal(), patch, mechanism=mechanism, which=which, replace=replace)
 
     def check(self, patch: PatchObject) -> list[Finding]:
-        """What there is to say about a patch for this kernel or one of its modules. See `check_patch`."""
-        return findings(self.kernel.subject(images_of(patch)), patch)
+        """What there is to say about a patch for this kernel or its modules. See `check_patch`."""
+        return [found for part in patch.parts for found in findings(self.kernel.subject(images_of(part)), part)]
 
     def prepare(self, patch: PatchObject, *, timeout: float = DEFAULT_TIMEOUT) -> None:
         """Have the kernel give memory near the module that a patch changes, if it has not yet. It keeps it for ever.
@@ -102,19 +102,19 @@ class Session(Attached):
         self.settle(timeout=timeout)
         if plan.commit is None:
             return self._outcome(plan.record.name, None, first)
-        write_intent(self.target, plan)
+        write_intent(self.target, plan, self.running.journal)
         pause = self._commit(
             plan.record,
             _ARRIVAL if plan.journal_entry else ("", "post_patch", ""),
             partial(carry_out, self.target, plan.commit, timeout=timeout, watch=watch),
-            abandoned=plan.journal_address if plan.journal_entry else None,
+            abandoned=plan.commit.entry,
             timeout=timeout,
         )
         return self._outcome(plan.record.name, pause, first, immediate)
 
     @logged_revert
     def revert(self, name: str, *, timeout: float = DEFAULT_TIMEOUT, immediate: bool = False) -> Outcome:
-        """Take a patch back, wherever it is in the stacks of its functions.
+        """Take a patch back, wherever it is in the stacks of its functions; its further parts before that.
 
         Functions that a later patch covers stay as they are. Its payload stays in memory, untouched: a thread may
         still be in it (see `gc`).
@@ -134,6 +134,8 @@ class Session(Attached):
         ended = self.end_temporary(timeout=timeout)
         if ended and name in ended.name.split():
             return ended
+        for part in self._further_parts(name):
+            self.revert(part, timeout=timeout, immediate=immediate)
         journal = self.journal()
         commit = self._revert_commit(journal, name)
         status = journal.find(name)
@@ -150,6 +152,11 @@ class Session(Attached):
             timeout=timeout,
         )
         return self._outcome(name, pause, first, immediate)
+
+    def _further_parts(self, name: str) -> list[str]:
+        """The parts of a patch behind the first one that are in force, the last one first."""
+        names = [status.record.name for status in self.journal().patches if status.present]
+        return [other for other in reversed(names) if other.startswith(f"{name}{PART_MARK}")]
 
     def end_temporary(self, *, timeout: float = DEFAULT_TIMEOUT) -> Outcome | None:
         """Take back what was to last as long as one command: nobody else has this target, so that command has ended.
@@ -177,14 +184,14 @@ class Session(Attached):
         whens: tuple[str, str, str],
         commit: Callable[[], Pause],
         *,
-        abandoned: int | None,
+        abandoned: Write | None,
         timeout: float,
     ) -> Pause:
-        """A commit with the callbacks of its patch around it; the entry at `abandoned` ends if there is none."""
+        """A commit with the callbacks of its patch around it; the entry `abandoned` ends if there is none."""
 
         def abandon() -> None:
             if abandoned is not None:
-                self.target.write_many([state_write(abandoned, State.REVERTED)])
+                abandon_intent(self.target, abandoned)
 
         callbacks = Callbacks(self.target, self.running, self.threads, self.journal, record, whens, timeout)
         return around(callbacks, record.name, whens, commit, abandon)

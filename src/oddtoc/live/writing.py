@@ -5,8 +5,10 @@ from __future__ import annotations
 from oddtoc.errors import ChangedError
 from oddtoc.live.plan import Plan
 from oddtoc.live.running import Target
-from oddtoc.live.store import HEADER
+from oddtoc.live.store import HEADER, Contents, State, Write, read_journal, state_write
 from oddtoc.live.tables import TABLES
+from oddtoc.places import Span
+from oddtoc.target.pause import uninterrupted
 
 _PIECE = 16 << 10
 
@@ -29,10 +31,48 @@ def check_empty(target: Target, plan: Plan) -> None:
             )
 
 
-def write_intent(target: Target, plan: Plan) -> None:
-    """Write the record, then the payload, in pieces; killed anywhere, the next run goes on from there."""
-    for write in plan.journal_writes:
-        target.write_many([write])
+def write_intent(target: Target, plan: Plan, journal: Span) -> None:
+    """Write the record, then the payload, in pieces; killed anywhere, the next run goes on from there.
+
+    Args:
+        target: where.
+        plan: what.
+        journal: where its records are.
+
+    Raises:
+        ChangedError: another oddtoc, which this one's lock does not keep out, has written a record meanwhile.
+    """
+    if plan.journal_writes:
+        # in one stop: only one debugger can hold a target, so nobody comes in between
+        with uninterrupted(), target.stopped() as stopped:
+            contents = read_journal(journal, lambda address, size: stopped.read_many([(address, size)])[0])
+            if _places(contents) != _places(plan.contents):
+                raise ChangedError(
+                    "another oddtoc has been at the records of this target meanwhile; nothing was written",
+                    address=plan.journal_address,
+                    advice="try again when it has finished",
+                )
+            for write in plan.journal_writes:
+                stopped.write_many([write])
     for address, data, _ in plan.segments:
         for start in range(0, len(data), _PIECE):
             target.write_many([(address + start, data[start : start + _PIECE])])
+
+
+def abandon_intent(target: Target, entry: Write) -> None:
+    """End a record that nothing came of, if it is still there.
+
+    Args:
+        target: where.
+        entry: its address, and its header as it was written.
+    """
+    place, header = entry
+    with uninterrupted(), target.stopped() as stopped:
+        if stopped.read_many([(place, HEADER.size)]) == [header]:
+            stopped.write_many([state_write(place, State.REVERTED)])
+
+
+def _places(contents: Contents) -> tuple[object, ...]:
+    """All but states, which settle."""
+    entries = tuple((entry.address, entry.capacity, entry.record) for entry in contents.entries)
+    return entries, contents.gaps, contents.end

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -50,6 +51,11 @@ class ProcessGuest:
         """Start something in the background of the guest, for a shell's quotes not to be in its way; its process."""
         quoted = "'" + command.replace("'", "'\\''") + "'"
         return int(self.run(f"cd /; sh -c {quoted} > {log} 2>&1 < /dev/null & echo $!"))
+
+    def put(self, file: Path, path: str) -> None:
+        """Copy a file into the guest."""
+        text = base64.b64encode(file.read_bytes()).decode()
+        self.run(f"base64 -d > {path} <<'END'\n{text}\nEND")
 
 
 def boot_with_gdbserver(

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from oddtoc.places import Span
 
 PAGE = 64 << 10
 """Bytes: the largest page size there is, so that what is aligned to it suits every kernel."""
+DELETED = " (deleted)"
+"""Behind the path of a file that has no name any more, or another file has its name (proc(5))."""
 _LINE = re.compile(r"([0-9a-f]+)-([0-9a-f]+) (\S{4}) ([0-9a-f]+) (\S+) (\d+) *(.*)")
 _LOWEST = 1 << 20
 _BEYOND_STACK = 64 << 20
@@ -47,6 +50,11 @@ def parse_maps(text: str) -> list[Mapping]:
             span = Span(int(start, 16), int(end, 16))
             found.append(Mapping(span, permissions, int(offset, 16), (device, int(inode)), path))
     return found
+
+
+def base_name(path: str) -> str:
+    """The name of a mapped file without its folders, also of one that was deleted."""
+    return PurePosixPath(path.removesuffix(DELETED)).name
 
 
 def nearest_gap(mappings: Sequence[Mapping], around: Span, size: int, taken: Iterable[Span] = ()) -> int | None:

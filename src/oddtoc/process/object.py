@@ -12,7 +12,8 @@ from oddtoc.image.elf import Image
 from oddtoc.image.entry import Entry
 from oddtoc.image.flow import flow_of
 from oddtoc.image.live import known_entries, live_entries
-from oddtoc.image.symbols import Symbol, SymbolTable
+from oddtoc.image.notes import build_id
+from oddtoc.image.symbols import Symbol, SymbolTable, default_versions
 from oddtoc.places import Rooms, Span, Zone
 from oddtoc.process.imports import bound_to
 from oddtoc.process.parts import parts_of
@@ -65,6 +66,11 @@ class LoadedObject:
         self._process = process
 
     @property
+    def proper(self) -> Image:
+        """It is a part of nothing."""
+        return self.image
+
+    @property
     def code(self) -> Span:
         """The addresses of its code."""
         texts = self.image.text()
@@ -93,8 +99,12 @@ class LoadedObject:
         if self.image.notes is None:
             raise MismatchError(f"{self.name} has no build id to compare with what is loaded")
         address, notes = self.image.notes
-        if self.read_many([(address, len(notes))]) != [notes]:
-            raise MismatchError(f"the file of {self.name} is not what is loaded", address=address)
+        (loaded,) = self.read_many([(address, len(notes))])
+        if loaded != notes:
+            found, expected = (identity.hex() if identity else "none" for identity in map(build_id, (loaded, notes)))
+            raise MismatchError(
+                f"what is loaded of {self.name} has the build id {found}, its file {expected}", address=address
+            )
 
     def function(self, name: str, which: str | None = None) -> Symbol:
         """The function of that name.
@@ -144,7 +154,7 @@ class LoadedObject:
         return symbol is None or flow_of(self.image).is_jumped_to(symbol, place)
 
     def resolve(self, name: str, which: str | None = None) -> Symbol | Implementation:
-        """What a name in a patch stands for: something of this object, or what others export.
+        """What a name in a patch stands for: something of this object, or what others export, in its default version.
 
         Variables that the program has a copy of are those of the program, as the dynamic linker has it.
 
@@ -156,7 +166,7 @@ class LoadedObject:
         except AmbiguousSymbolError:
             raise
         except SymbolError:
-            return self._of_others(name)
+            return self._of_others(name, which)
         if symbol.type == "object" and symbol.binding != "local":
             program = self._process.loaded[0]
             copies = program.image.symbols.find(name) if program is not self else []
@@ -199,20 +209,22 @@ class LoadedObject:
         found = (table.at(address) for table in self._tables)
         return next((symbol for symbol in found if symbol is not None), None)
 
-    def exported(self, name: str) -> Symbol | None:
-        """What other objects get by a name."""
-        found = [symbol for symbol in self.image.symbols.find(name) if symbol.binding != "local"]
-        return found[0] if found else None
+    def exported(self, name: str, version: str | None = None) -> Symbol | None:
+        """What other objects get by a name, with the default version unless another is asked for."""
+        found = [symbol for symbol in self.image.exports.find(name) if symbol.binding != "local"]
+        chosen = [symbol for symbol in found if symbol.version == version] if version else default_versions(found)
+        return chosen[0] if chosen else None
 
     def _own(self, name: str, which: str | None = None, *, functions_only: bool = False) -> Symbol:
-        for table in self._tables[:-1]:
-            if table.find(name):
-                return table.one(name, which, functions_only=functions_only)
-        return self._tables[-1].one(name, which, functions_only=functions_only)
+        exports = self.image.exports
+        # .symtab has versions in its names: foo@@V2
+        tables = [exports] if any(symbol.is_hidden for symbol in exports.find(name)) else []
+        tables += [table for table in (*self._tables, exports) if table.find(name)]
+        return (tables or self._tables[-1:])[0].one(name, which, functions_only=functions_only)
 
-    def _of_others(self, name: str) -> Symbol | Implementation:
+    def _of_others(self, name: str, version: str | None) -> Symbol | Implementation:
         for other in self._process.loaded:
-            symbol = other.exported(name) if other is not self else None
+            symbol = other.exported(name, version) if other is not self else None
             if symbol is not None:
                 return self._implementation(name) if symbol.type == _IFUNC else symbol
         raise SymbolError(f"neither {self.name} nor another object of the process has {name}")

@@ -5,20 +5,18 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import PurePosixPath
 
 from oddtoc.errors import FaultError, PatchError, SymbolError, TargetError
 from oddtoc.places import Span
 from oddtoc.process.call import find_call, map_area
 from oddtoc.process.files import fetch, fetch_debug
-from oddtoc.process.maps import parse_maps
+from oddtoc.process.maps import Mapping, base_name, parse_maps
 from oddtoc.process.object import LoadedObject
 from oddtoc.process.room import Area, find_areas, plan_area
 from oddtoc.target.pause import uninterrupted
 from oddtoc.target.process import ProcessTarget
 
 _AT_PHDR = 3
-_DELETED = " (deleted)"
 
 
 class RunningProcess:
@@ -67,7 +65,7 @@ class RunningProcess:
     @property
     def program(self) -> str:
         """The base name of what was executed."""
-        return PurePosixPath(self._program.removesuffix(_DELETED)).name
+        return base_name(self._program)
 
     @cached_property
     def _program(self) -> str:
@@ -87,7 +85,7 @@ class RunningProcess:
     def is_code(self, address: int, *, besides: str) -> bool:
         """Whether an address is in the code of an object other than the one of that name."""
         return any(
-            mapping.is_executable and address in mapping.span and PurePosixPath(mapping.path).name != besides
+            mapping.is_executable and address in mapping.span and base_name(mapping.path) != besides
             for mapping in self.mappings
         )
 
@@ -105,7 +103,7 @@ class RunningProcess:
         name = names[0]
         found = [path for path in self.paths if _is_called(path, name)]
         if len(found) != 1:
-            loaded = ", ".join(PurePosixPath(path).name for path in self.paths)
+            loaded = ", ".join(base_name(path) for path in self.paths)
             raise PatchError(
                 f"{name} is loaded {len(found)} times in process {self._target.pid}", advice=f"there is {loaded}"
             )
@@ -130,12 +128,12 @@ class RunningProcess:
             MismatchError: its file is not what was loaded.
         """
         if path not in self._loaded:
-            file = fetch(self._target, path.removesuffix(_DELETED))
-            image = file.moved(self._first(path) - _linked_at(file.loads))
+            first = self._first(path)
+            file = fetch(self._target, first)
+            image = file.moved(first.span.start - _linked_at(file.loads))
             debug = fetch_debug(self._target, image.build_id) if image.build_id and not image.has_all_symbols else None
-            self._loaded[path] = LoadedObject(
-                PurePosixPath(path).name, image, debug.moved(image.shift).symbols if debug else None, self
-            )
+            symbols = debug.moved(image.shift).symbols if debug else None
+            self._loaded[path] = LoadedObject(base_name(path), image, symbols, self)
             self._loaded[path].check_identity()
         return self._loaded[path]
 
@@ -194,10 +192,10 @@ class RunningProcess:
                 f"process {self._target.pid} has a seccomp filter, which may end it for the mmap that room takes"
             )
 
-    def _first(self, path: str) -> int:
+    def _first(self, path: str) -> Mapping:
         for mapping in self.mappings:
             if mapping.path == path and mapping.offset == 0:
-                return mapping.span.start
+                return mapping
         raise FaultError(f"the start of {path} is not mapped", address=0, size=0)
 
     def _code_of(self, path: str) -> Span:
@@ -207,7 +205,7 @@ class RunningProcess:
 
 
 def _is_called(path: str, name: str) -> bool:
-    base = PurePosixPath(path.removesuffix(_DELETED)).name
+    base = base_name(path)
     return base == name or base.startswith(f"{name}.")
 
 

@@ -24,6 +24,7 @@ def fix_text(fix: Fix, path: Path) -> str:
         lines += [f"    {name} is new" for name in found.new]
         lines += [f"    {name} is gone" for name in found.removed]
         lines += [f"    {name} ran at boot, before what it calls has changed" for name in found.init_code]
+        lines += [f"    struct {name} is laid out anew: all objects of it are on stacks" for name in unit.on_stacks]
         equal, all_of_them = len(unit.fidelity.addresses), len(unit.fidelity.unit.functions)
         lines.append(f"    {equal} of {all_of_them} functions of the old source are the code that runs")
         lines += [f"    {name} is not: {how}" for name, how in unit.fidelity.different.items()]
@@ -83,6 +84,7 @@ def _plain(unit: UnitFix) -> dict[str, Any]:
         "new": found.new,
         "removed": found.removed,
         "ran_at_boot": found.init_code,
+        "on_stacks": unit.on_stacks,
         "running_as_compiled": len(unit.fidelity.addresses),
         "different": unit.fidelity.different,
         "overridden": unit.fidelity.overridden,

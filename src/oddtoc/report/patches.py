@@ -13,6 +13,7 @@ from typing import Any
 from oddtoc.link.object import PatchObject
 from oddtoc.live.commit import Commit
 from oddtoc.live.journal import PatchStatus
+from oddtoc.live.parts import Applied
 from oddtoc.live.plan import Plan
 from oddtoc.live.record import FunctionRecord, Record
 from oddtoc.live.session import Outcome
@@ -30,7 +31,7 @@ _LEFT_OVER = "the command that made it has ended; the next oddtoc trace, revert 
 def built_text(patch: PatchObject, path: Path) -> str:
     """One line per replaced function."""
     lines = [built_line(patch, path)]
-    lines += [f"  {r.image}: {r.function} -> {r.symbol.name}" for r in patch.replacements]
+    lines += [f"  {r.image}: {r.function} -> {r.symbol.name}" for part in patch.parts for r in part.replacements]
     return "\n".join(lines)
 
 
@@ -50,32 +51,56 @@ def built_record(patch: PatchObject, path: Path) -> dict[str, Any]:
         "patch": patch.name,
         "path": str(path),
         "bytes": _size(patch),
-        "replacements": [{"image": r.image, "function": r.function, "by": r.symbol.name} for r in patch.replacements],
+        "replacements": [
+            {"image": r.image, "function": r.function, "by": r.symbol.name}
+            for part in patch.parts
+            for r in part.replacements
+        ],
     }
 
 
 def _size(patch: PatchObject) -> int:
-    return sum(len(section.data) for section in patch.loaded)
+    return sum(len(section.data) for part in patch.parts for section in part.loaded)
 
 
-def plan_text(plan: Plan) -> str:
-    """Every word that an apply would write, in the order in which it would be written."""
+def plan_text(plan: Plan, behind: Sequence[PatchObject] = (), waiting: Sequence[PatchObject] = ()) -> str:
+    """Every word that an apply would write, in the order in which it would be written.
+
+    Args:
+        plan: of a patch, or of its first part.
+        behind: further parts, which are planned when that is in force.
+        waiting: parts whose modules are not loaded.
+    """
     if plan.commit is None:
-        return f"patch {plan.record.name} is applied already: nothing would be written"
+        lines = [f"patch {plan.record.name} is applied already: nothing would be written"]
+    else:
+        lines = _writes_text(plan, plan.commit)
+    lines += [f"behind that, {part.name} would be planned and applied: {_functions_of(part)}" for part in behind]
+    return "\n".join([*lines, *_waiting_text(waiting)])
+
+
+def _writes_text(plan: Plan, commit: Commit) -> list[str]:
     lines = [f"patch {plan.record.name} ({plan.mechanism.name}) would write:", "", "while the target runs:"]
     lines += [f"  the state of a record, {len(data)} bytes at {address:#x}" for address, data in plan.settling]
     if plan.journal_entry:
         lines += [f"  record, {len(plan.journal_entry)} bytes", *_record_dump(plan.journal_address, plan.journal_entry)]
     for address, data, what in plan.segments:
         lines += [f"  {what}, {len(data)} bytes", *_dump(address, data)]
-    lines += ["", "in one stop, if the old words are still there:", *changes_text(plan.commit.functions)]
+    lines += ["", "in one stop, if the old words are still there:", *changes_text(commit.functions)]
     lines.append("  and the record's state: applied")
     lines += [f"  and that of {name}: reverted" for name in plan.replaced]
-    lines += _callbacks(plan.record, ("pre_patch", "post_patch"))
-    return "\n".join(lines)
+    return [*lines, *_callbacks(plan.record, ("pre_patch", "post_patch"))]
 
 
-def plan_json(plan: Plan) -> str:
+def _functions_of(part: PatchObject) -> str:
+    return ", ".join(replacement.function for replacement in part.replacements)
+
+
+def _waiting_text(waiting: Sequence[PatchObject]) -> list[str]:
+    return [f"{part.name} waits: its module is not loaded (oddtoc watch waits for it)" for part in waiting]
+
+
+def plan_json(plan: Plan, behind: Sequence[PatchObject] = (), waiting: Sequence[PatchObject] = ()) -> str:
     """The same as JSON."""
     return _json(
         {
@@ -88,12 +113,19 @@ def plan_json(plan: Plan) -> str:
             "already_applied": plan.commit is None,
             "replaces": list(plan.replaced),
             "functions": [_function(function) for function in plan.record.functions],
+            "behind": [part.name for part in behind],
+            "waiting": [part.name for part in waiting],
         }
     )
 
 
-def applied_text(plan: Plan, outcome: Outcome, target: str) -> str:
+def applied_text(applied: Applied, target: str) -> str:
     """What is in force now, and what it cost the target."""
+    parts = [_part_text(plan, outcome, target) for plan, outcome in applied.done]
+    return "\n".join([*parts, *_waiting_text(applied.waiting)])
+
+
+def _part_text(plan: Plan, outcome: Outcome, target: str) -> str:
     if not outcome.changed:
         return f"{plan.record.name} is applied to {target} already; nothing was changed"
     lines = [f"applied {plan.record.name} to {target}"]
@@ -102,19 +134,21 @@ def applied_text(plan: Plan, outcome: Outcome, target: str) -> str:
     return "\n".join([*lines, pause_text(outcome)])
 
 
-def applied_json(plan: Plan, outcome: Outcome) -> str:
-    """The same as JSON."""
-    functions = [_function(function) for function in plan.record.functions]
-    return _json(
-        {
-            "patch": plan.record.name,
-            "changed": outcome.changed,
-            "replaced": list(plan.replaced),
-            "functions": functions,
-            "stacks_checked": outcome.changed and not outcome.immediate,
-            "pause": _pause(outcome),
-        }
-    )
+def applied_json(applied: Applied) -> str:
+    """The same as JSON; further parts of the patch are in a list of their own."""
+    first, *further = [_part_record(plan, outcome) for plan, outcome in applied.done]
+    return _json({**first, "parts": further, "waiting": [part.name for part in applied.waiting]})
+
+
+def _part_record(plan: Plan, outcome: Outcome) -> dict[str, Any]:
+    return {
+        "patch": plan.record.name,
+        "changed": outcome.changed,
+        "replaced": list(plan.replaced),
+        "functions": [_function(function) for function in plan.record.functions],
+        "stacks_checked": outcome.changed and not outcome.immediate,
+        "pause": _pause(outcome),
+    }
 
 
 def reverted_text(outcome: Outcome, target: str) -> str:
@@ -149,7 +183,8 @@ def status_text(patches: Sequence[PatchStatus], target: str) -> str:
     for status in patches:
         lines.append(f"{status.record.name}: {status.condition.value}")
         if status.record.temporary:
-            lines.append(f"  {len(status.functions)} functions; {_LEFT_OVER}")
+            names = [function.name for function, _ in status.functions]
+            lines.append(f"  {names[0] if len(names) == 1 else f'{len(names)} functions'}; {_LEFT_OVER}")
             continue
         for function, condition in status.functions:
             lines.append(f"  {_place(function)}  {condition.value}")

@@ -1,14 +1,18 @@
-"""A process, reached through a gdbserver that is attached to it only for as long as it stands still.
+"""A process, reached through a gdbserver that is attached to it only for moments.
 
-Between two stops the server has let go of the process, so that nothing is left behind when oddtoc dies there, and
-signals take their usual way. Stopping by attaching works for a process that blocks SIGINT, too, which is what the
-protocol's own interrupt sends, and to a whole process group.
+In between the server has let go of the process, so that nothing is left behind when oddtoc dies there, and signals take
+their usual way. The server attaches in non-stop mode: threads are interrupted one by one and go on at once, where they
+would have to stand still for as long as it takes to get hold of the last. All of them are stopped, in one request, by
+what gdb does when it comes back to a running process: all-stop mode, and `?` ("Non-Stop", "Packets" in the gdb manual;
+handle_status in gdbserver/server.cc). That works for a process that blocks SIGINT, too, which is what the protocol's
+own interrupt sends, and to a whole process group.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from oddtoc.errors import TargetError, UsageError
@@ -19,6 +23,7 @@ from oddtoc.target.held import HeldByGdbserver
 from oddtoc.target.process import LARGEST_LIST, ProcessTarget
 from oddtoc.target.thread import ProcessLayout, read_process_layout
 
+_ALL_STOP, _NON_STOP = b"QNonStop:0", b"QNonStop:1"
 _FEATURES = b"qSupported:multiprocess+;swbreak+"
 _TRAP, _STOP, _SIGNALS = 5, 17, 152
 """As the protocol numbers them (include/gdb/signals.def of gdb), which are not the numbers of the kernel."""
@@ -39,19 +44,22 @@ class GdbserverProcess(ProcessTarget):
         contact: with the server.
         greeting: what it has said.
         pid: of the process; not needed if the server was started for one.
+        lock: whether to keep other oddtocs out; False only for tests.
     """
 
-    def __init__(self, contact: Contact, greeting: Greeting, pid: int | None) -> None:
+    def __init__(self, contact: Contact, greeting: Greeting, pid: int | None, *, lock: bool = True) -> None:
         super().__init__()
         self._contact = contact
         self._connection = contact.connection
         self._packet_size = greeting.packet_size
         self._layout: ProcessLayout | None = None
-        self._threads: list[str] = []
-        self._connection.looks_after_process()
+        self._connection.looks_after_process(b"D")
         with self._connection.within(contact.timeout):
             self.pid = self._take_over(pid)
+            self._connection.looks_after_process(b"D;%x" % self.pid)
             self.check_free()
+            if lock:
+                self._keep_others_out()
 
     @classmethod
     def connect(
@@ -75,7 +83,7 @@ class GdbserverProcess(ProcessTarget):
             greeting = greeting_of(contact.connection, timeout)
             if not greeting.runs_processes:
                 raise TargetError(f"{contact.connection.name} is no gdbserver, so it has no processes")
-            return cls(contact, greeting, pid)
+            return cls(contact, greeting, pid, lock=lock)
 
     @property
     def place(self) -> str:
@@ -89,21 +97,36 @@ class GdbserverProcess(ProcessTarget):
 
     def close(self) -> None:
         """Let go; safe to call twice and after any error."""
-        self._contact.close()
+        try:
+            self._contact.close()
+        finally:
+            super().close()
 
     @contextmanager
     def _held(self) -> Iterator[HeldByGdbserver]:
-        with self._connection.holding(b"vAttach;%x" % self.pid, b"D;%x" % self.pid) as reply:
-            if reply[:1] not in (b"T", b"S"):
+        with self._attached((_ALL_STOP, b"?")) as session:
+            session.meet_threads()
+            yield session
+
+    def _within_reach(self) -> AbstractContextManager[HeldByGdbserver]:
+        """It runs meanwhile, and stands still only while the server lets go of it."""
+        return self._attached(())
+
+    @contextmanager
+    def _attached(self, stop: Sequence[bytes]) -> Iterator[HeldByGdbserver]:
+        attach = [_NON_STOP, b"vAttach;%x" % self.pid, b"Hgp%x.0" % self.pid]
+        with self._connection.holding(attach, [_ALL_STOP, b"D;%x" % self.pid]) as replies:
+            if replies != [b"OK"] * len(attach):
                 self.check_free()
-                raise TargetError(f"process {self.pid} can't be stopped: {reply[:40]!r}")
+                raise TargetError(f"process {self.pid} can't be stopped: {replies[1][:40]!r}")
             if self._layout is None:
                 self._layout = read_process_layout(documents(self._connection, self._packet_size))
-            session = HeldByGdbserver(self._connection, self._layout, self._threads)
+            session = HeldByGdbserver(self._connection, self._layout, stop)
             try:
                 yield session
             finally:
-                self._threads = session.threads
+                # before it lets go, the server stops all threads that run
+                session.began = session.began or time.monotonic()
 
     def read_file(self, path: str, most: int = LARGEST_LIST) -> bytes:
         """As `ProcessTarget.read_file`."""
@@ -123,7 +146,8 @@ class GdbserverProcess(ProcessTarget):
 
     def _take_over(self, pid: int | None) -> int:
         """Find out which process is meant, and let go of the one that the server was started for."""
-        _, passes, extended, stop = self._connection.exchange([_FEATURES, _PASS_ON, b"!", b"?"])
+        # somebody who was killed may have left it in non-stop mode
+        _, passes, extended, mode, stop = self._connection.exchange([_FEATURES, _PASS_ON, b"!", _ALL_STOP, b"?"])
         current = int(stop.partition(b"thread:p")[2].partition(b".")[0] or b"0", 16)
         if current:
             # it would end with its last process if it had not been told to stay
@@ -132,6 +156,6 @@ class GdbserverProcess(ProcessTarget):
             raise UsageError(
                 f"which process at {self._connection.name}?", advice="write its number behind the address: #PID"
             )
-        if (passes, extended) != (b"OK", b"OK"):
+        if (passes, extended, mode) != (b"OK", b"OK", b"OK"):
             raise TargetError(f"{self._connection.name} does not attach to processes")
         return pid or current

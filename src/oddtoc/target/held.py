@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping, Sequence
+from itertools import islice
 
 from oddtoc.errors import TargetError
 from oddtoc.target.memory import bytes_read, check_written, pieces, pieces_of_data
@@ -14,7 +16,10 @@ from oddtoc.target.thread import ProcessLayout, Thread, changed, decode_thread, 
 _PIECE = 8 << 10
 """Bytes in one request. gdbserver 13 answers to more than 0x2300 and crashes later."""
 _LONGEST_LIST = 1 << 20
-_THREAD = re.compile(rb'<thread id="(p[0-9a-f]{1,8}\.[0-9a-f]{1,8})"')
+_MOST_THREADS = 1 << 15
+_LISTED = re.compile(rb'<thread id="(p[0-9a-f]{1,8}\.[0-9a-f]{1,8})"')
+_THREAD = re.compile(rb"p[0-9a-f]{1,8}\.[0-9a-f]{1,8}\Z")
+_NEXT_THREADS = b"qsThreadInfo"
 _TRAP = 5
 _MOST_SIGNALS = 64
 
@@ -25,18 +30,31 @@ class HeldByGdbserver(StoppedProcess):
     Args:
         connection: to the gdbserver, attached.
         layout: of its registers.
-        threads: those that there were the last time.
+        stop: the requests that make it stand still, sent together with what is asked first; the last is replied to
+            with a stop packet. None are needed if it does already, or may run.
 
     Attributes:
         round_trips: how many were made so far, without those that stop it and let it go.
-        threads: the ids of its threads, as far as they are known.
+        began: when the stop was asked for.
     """
 
-    def __init__(self, connection: Connection, layout: ProcessLayout, threads: Sequence[str]) -> None:
+    def __init__(self, connection: Connection, layout: ProcessLayout, stop: Sequence[bytes] = ()) -> None:
         self._connection = connection
         self._layout = layout
-        self.threads = list(threads)
+        self._stop = stop
+        self._threads: list[str] = []
         self.round_trips = 0
+        self.began = None
+
+    def meet_threads(self) -> None:
+        """Find out which threads there are, to be asked in the same round trip that stops them."""
+        # all at once: gdbserver loses its place among threads that come and go
+        document = b"m"
+        while document[:1] == b"m" and len(document) < _LONGEST_LIST:
+            request = b"qXfer:threads:read::%x,%x" % (len(document) - 1, _PIECE)
+            (part,) = self._connection.exchange([request])
+            document = part[:1] + document[1:] + part[1:]
+        self._threads = [match.decode("ascii") for match in _LISTED.findall(document)]
 
     def read_many(self, requests: Sequence[tuple[int, int]]) -> list[bytes]:
         """Several (address, size in bytes), in one round trip (64 requests; more of them take more).
@@ -56,15 +74,16 @@ class HeldByGdbserver(StoppedProcess):
         """
         cut = [pieces(address, size, _PIECE) for address, size in requests]
         reading = [_read_request(*piece) for parts in cut for piece in parts]
-        known = list(self.threads)
-        replies = self._exchange([_list_request(0), *reading, *_asking(known)])
-        memory = iter(replies[1 : 1 + len(reading)])
-        found = dict(zip(known, _answers(replies[1 + len(reading) :]), strict=True))
-        self.threads = self._listed(replies[0])
-        fresh = [thread for thread in self.threads if thread not in found]
+        known, listing = self._threads, _listing(len(self._threads))
+        replies = iter(self._exchange([*listing, *reading, *_asking(known)]))
+        listed = list(islice(replies, len(listing)))
+        memory = iter(list(islice(replies, len(reading))))
+        found = dict(zip(known, _answers(list(replies)), strict=True))
+        self._threads = self._listed(listed)
+        fresh = [thread for thread in self._threads if thread not in found]
         if fresh:
             found |= dict(zip(fresh, _answers(self._exchange(_asking(fresh))), strict=True))
-        threads = [decode_thread(self._layout, thread, found[thread]) for thread in self.threads]
+        threads = [decode_thread(self._layout, thread, found[thread]) for thread in self._threads]
         return threads, [b"".join(bytes_read(next(memory), *piece) for piece in parts) for parts in cut]
 
     def cpus(self) -> list[Thread]:
@@ -124,27 +143,37 @@ class HeldByGdbserver(StoppedProcess):
         if reply != b"OK":
             raise TargetError(f"{otherwise}: {reply[:20]!r}")
 
-    def _listed(self, reply: bytes) -> list[str]:
-        text = b""
-        while reply[:1] == b"m" and len(text) < _LONGEST_LIST:
-            text += reply[1:]
-            (reply,) = self._exchange([_list_request(len(text))])
-        listed = [match.decode("ascii") for match in _THREAD.findall(text + reply[1:])]
-        if reply[:1] != b"l" or not listed or len(listed) != len(set(listed)):
+    def _listed(self, replies: Sequence[bytes]) -> list[str]:
+        replies = list(replies)
+        while replies[-1][:1] == b"m" and len(replies) < _MOST_THREADS:
+            replies += self._connection.exchange([_NEXT_THREADS] * len(replies))
+        listed = [thread for reply in replies if reply[:1] == b"m" for thread in reply[1:].split(b",")]
+        sound = replies[-1] == b"l" and 0 < len(listed) == len(set(listed))
+        if not sound or not all(_THREAD.match(thread) for thread in listed):
             raise TargetError("the target does not list its threads")
-        return listed
+        return [thread.decode("ascii") for thread in listed]
 
     def _exchange(self, requests: Sequence[bytes]) -> list[bytes]:
         self.round_trips += 1
-        return self._connection.exchange(requests)
+        if not self._stop:
+            return self._connection.exchange(requests)
+        stop, self._stop = self._stop, ()
+        self.began = time.monotonic()
+        replies = self._connection.exchange([*stop, *requests])
+        said = replies[len(stop) - 1]
+        if said[:1] not in (b"T", b"S"):
+            raise TargetError(f"the process does not stand still: {said[:40]!r}")
+        return replies[len(stop) :]
 
 
 def _read_request(address: int, size: int) -> bytes:
     return b"m%x,%x" % (address, size)
 
 
-def _list_request(start: int) -> bytes:
-    return b"qXfer:threads:read::%x,%x" % (start, _PIECE)
+def _listing(known: int) -> list[bytes]:
+    """The requests for the threads, which are told one by one, and that there are no more."""
+    # for qXfer:threads:read the server reads two files in /proc for each
+    return [b"qfThreadInfo", *[_NEXT_THREADS] * known]
 
 
 def _asking(threads: Sequence[str]) -> list[bytes]:

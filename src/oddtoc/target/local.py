@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from oddtoc.errors import FaultError, TargetError, WriteFaultError
-from oddtoc.target.lock import TargetLock
 from oddtoc.target.memory import check_read_back
 from oddtoc.target.process import LARGEST_LIST, MissingFileError, ProcessTarget, StoppedProcess
 from oddtoc.target.ptrace import Tracee, hold_all
@@ -46,8 +45,8 @@ class LocalProcess(ProcessTarget):
             )
         self.pid = pid
         self._memory = -1
-        self._lock = TargetLock(f"pid:{pid}")
         try:
+            self._keep_others_out()
             self.check_free()
             self._memory = os.open(f"/proc/{pid}/mem", os.O_RDWR | os.O_CLOEXEC)
         except OSError as error:
@@ -74,7 +73,7 @@ class LocalProcess(ProcessTarget):
         if self._memory >= 0:
             os.close(self._memory)
             self._memory = -1
-        self._lock.release()
+        super().close()
 
     @contextmanager
     def _held(self) -> Iterator[HeldByPtrace]:

@@ -18,13 +18,14 @@ class TargetLock:
 
     Args:
         key: names the target: its socket's path, or host and port.
+        name: what messages call it, if not that.
 
     Raises:
         TargetInUseError: another oddtoc holds it; names its process.
         TargetError: the lock can't be taken at all.
     """
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, name: str = "") -> None:
         path = private_folder("locks") / hashlib.sha256(key.encode()).hexdigest()[:32]
         try:
             # a file object closes itself, also when the user interrupts before anybody holds this
@@ -39,7 +40,8 @@ class TargetLock:
             holder = self._file.read(_LONGEST_NUMBER).decode(errors="replace").strip() or "unknown"
             self.release()
             raise TargetInUseError(
-                f"another oddtoc (process {holder}) is using the target at {key}", advice="wait until it has finished"
+                f"another oddtoc (process {holder}) is using the target at {name or key}",
+                advice="wait until it has finished",
             ) from None
         except OSError as error:
             self.release()

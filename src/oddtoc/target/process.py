@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from oddtoc.errors import TargetError, TargetInUseError
+from oddtoc.target.lock import TargetLock
 from oddtoc.target.stoppable import StoppableTarget
 from oddtoc.target.thread import Thread
 
@@ -22,10 +23,12 @@ class StoppedProcess(Protocol):
     """A process while it stands still; valid only inside its `stopped` block.
 
     Attributes:
-        round_trips: how many were made so far, without those that stop it and let it go.
+        round_trips: how many were made so far, without those that hold it and let it go.
+        began: when the stop was asked for, if that was after it was held.
     """
 
     round_trips: int
+    began: float | None = None
 
     def read_many(self, requests: Sequence[tuple[int, int]]) -> list[bytes]:
         """Several (address, size in bytes).
@@ -84,6 +87,27 @@ class ProcessTarget(StoppableTarget[StoppedProcess], ABC):
     """
 
     pid: int
+    _lock: TargetLock | None = None
+
+    def close(self) -> None:
+        """As `StoppableTarget.close`; each kind has more to end."""
+        if self._lock is not None:
+            self._lock.release()
+
+    def _keep_others_out(self) -> None:
+        """Lock the process itself, in whichever way it is reached from this machine.
+
+        Raises:
+            TargetInUseError: another oddtoc is at it.
+        """
+        self._lock = TargetLock(self._identity(), f"{self.place}, process {self.pid}")
+
+    def _identity(self) -> str:
+        """What tells the process from all others: the boot of its machine, its start, its number where it was born."""
+        boot = self.read_file("/proc/sys/kernel/random/boot_id").decode(errors="replace").strip()
+        start = self.read_file(f"/proc/{self.pid}/stat").decode(errors="replace").rpartition(")")[2].split()[19]
+        born_as = self._status().get("NSpid", str(self.pid)).split()[-1]
+        return f"process {born_as} of {boot}, started at {start}"
 
     @property
     @abstractmethod
@@ -119,13 +143,17 @@ class ProcessTarget(StoppableTarget[StoppedProcess], ABC):
             TargetInUseError: somebody does.
             TargetError: there is no such process.
         """
-        try:
-            status = self.read_file(f"/proc/{self.pid}/status").decode(errors="replace")
-        except MissingFileError:
-            raise TargetError(f"there is no process {self.pid} at {self.place}") from None
-        fields = dict(line.partition(":")[::2] for line in status.splitlines())
-        tracer = fields.get("TracerPid", "0").strip()
+        tracer = self._status().get("TracerPid", "0")
         if tracer != "0":
             raise TargetInUseError(
                 f"process {self.pid} is traced by process {tracer}", advice="close the other debugger first"
             )
+
+    def _status(self) -> dict[str, str]:
+        """proc(5), /proc/PID/status."""
+        try:
+            status = self.read_file(f"/proc/{self.pid}/status").decode(errors="replace")
+        except MissingFileError:
+            raise TargetError(f"there is no process {self.pid} at {self.place}") from None
+        pairs = (line.partition(":")[::2] for line in status.splitlines())
+        return {name: value.strip() for name, value in pairs}

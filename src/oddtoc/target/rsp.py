@@ -33,8 +33,6 @@ _RESUME = b"$c#63"
 _RESUME_ANYHOW = (b"+" + _RESUME) * 2
 """For a target that may stand still, run, or wait for the rest of a packet: `+` stops a running one and is nothing to
 one that stands still, and the first copy ends a broken packet."""
-_LEAVE_ANYHOW = b"$D#44" * 2
-"""For a gdbserver, whatever its process does: one that is not attached is none of its business any more."""
 _DETACH_ANYHOW = b"+$qC#b4$D#44"
 """The same, and every breakpoint goes. Only one copy detaches: QEMU 7.2 falls over a second one."""
 
@@ -92,28 +90,33 @@ class Connection:
             self._may_stand_still = False
             self._socket.close()
 
-    def looks_after_process(self) -> None:
-        """Take the server for a gdbserver from now on: its process runs on when it is let go, and may run now."""
-        self._resume_anyhow = _LEAVE_ANYHOW
+    def looks_after_process(self, leaving: bytes) -> None:
+        """Take the server for a gdbserver from now on: its process runs on when it is let go, and may run now.
+
+        Args:
+            leaving: the request that lets it go. A second copy goes with it where the server may wait for the rest of a
+                packet; what it is not attached to is none of its business.
+        """
+        self._resume_anyhow = packet(leaving) * 2
         self._may_stand_still = False
 
     @contextmanager
-    def holding(self, attach: bytes, detach: bytes) -> Iterator[bytes]:
+    def holding(self, attach: Sequence[bytes], detach: Sequence[bytes]) -> Iterator[list[bytes]]:
         """Have a gdbserver hold its process for the length of a block, however that ends.
 
         Args:
-            attach: the request that stops it.
-            detach: the request that lets it go.
+            attach: the requests that make it do so.
+            detach: those that let it go.
 
         Yields:
-            The reply to `attach`.
+            The replies to `attach`.
         """
         self._may_stand_still = True
         try:
-            yield self.exchange([attach])[0]
+            yield self.exchange(attach)
         finally:
             try:
-                self.exchange([detach])
+                self.exchange(detach)
                 self._may_stand_still = False
             except TargetError:
                 self.close()
@@ -290,6 +293,7 @@ class Connection:
             self._fill(deadline)
 
     def _next_packet(self, noise: bytes = b"+") -> bytes | None:
+        self._pass_over_notifications(noise)
         start = self._received.find(b"$")
         before = self._received if start < 0 else self._received[:start]
         if before.strip(noise):
@@ -302,6 +306,11 @@ class Connection:
         if checksum.lower() != b"%02x" % (sum(body) & 0xFF):
             raise TargetError(f"{self.name} sends a packet with a wrong checksum")
         return decode(body)
+
+    def _pass_over_notifications(self, noise: bytes) -> None:
+        """What a gdbserver says unasked of threads that have stopped by themselves: they are found so, or let go."""
+        while (rest := self._received.lstrip(noise))[:1] == b"%" and 0 <= (end := rest.find(b"#")) <= len(rest) - 3:
+            self._received = rest[end + 3 :]
 
     def _fill(self, deadline: float) -> None:
         try:

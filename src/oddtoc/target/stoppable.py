@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
@@ -19,9 +19,11 @@ class StandingStill(Protocol):
 
     Attributes:
         round_trips: how many were made so far.
+        began: when the stop was asked for, by `time.monotonic`, if that was later than its block began.
     """
 
     round_trips: int
+    began: float | None
 
     def read_many(self, requests: Sequence[tuple[int, int]]) -> list[bytes]:
         """Several (address, size in bytes)."""
@@ -63,25 +65,34 @@ class StoppableTarget(ABC, Generic[Stop_co]):
     def _held(self) -> AbstractContextManager[Stop_co]:
         """Make it stand still for the length of a block, however that ends."""
 
-    @contextmanager
-    def stopped(self) -> Iterator[Stop_co]:
+    def _within_reach(self) -> AbstractContextManager[Stop_co]:
+        """Make its memory readable and writable for the length of a block: that takes a stop, unless a target has a
+        gentler way."""
+        return self._held()
+
+    def stopped(self) -> AbstractContextManager[Stop_co]:
         """Stop the target for the length of a block; it runs on afterwards, however the block ends.
 
         Raises:
             TargetInUseError: another debugger holds it.
             TargetGoneError: the connection broke, now or before: connect again.
         """
+        return self._timed(self._held)
+
+    @contextmanager
+    def _timed(self, hold: Callable[[], AbstractContextManager[Stop_co]]) -> Iterator[Stop_co]:
         if self._inside:
             raise TargetError("the target is stopped already: a stop inside a stop")
         started = time.monotonic()
         session: Stop_co | None = None
         self._inside = True
         try:
-            with self._held() as session:
+            with hold() as session:
                 yield session
         finally:
             self._inside = False
-            self.pauses.append(Pause(time.monotonic() - started, session.round_trips if session else 0))
+            began = session.began if session and session.began else started
+            self.pauses.append(Pause(time.monotonic() - began, session.round_trips if session else 0))
 
     @contextmanager
     def undoable(self, cpus: Sequence[Any], writes: Sequence[tuple[int, bytes]]) -> Iterator[None]:
@@ -109,7 +120,7 @@ class StoppableTarget(ABC, Generic[Stop_co]):
         parts = [part for address, size in requests for part in pieces(address, size)]
         answers: list[bytes] = []
         for batch in batches([size for _, size in parts]):
-            with self.stopped() as stopped:
+            with self._timed(self._within_reach) as stopped:
                 answers += stopped.read_many(parts[batch])
         remaining = iter(answers)
         return [b"".join(next(remaining) for _ in pieces(address, size)) for address, size in requests]
@@ -122,5 +133,5 @@ class StoppableTarget(ABC, Generic[Stop_co]):
         """
         parts = [part for address, data in writes for part in pieces_of_data(address, data)]
         for batch in batches([len(data) for _, data in parts]):
-            with self.stopped() as stopped:
+            with self._timed(self._within_reach) as stopped:
                 stopped.write_many(parts[batch])

@@ -60,7 +60,10 @@ class Stopped:
 
     Attributes:
         round_trips: how many were made so far.
+        began: nothing; the stop is asked for at once.
     """
+
+    began: float | None = None
 
     def __init__(self, connection: Connection, server: Server, mapping: MemoryMapping | None = None) -> None:
         self._connection = connection

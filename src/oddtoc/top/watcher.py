@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from threading import Lock
 
-from oddtoc.live.journal import Condition, PatchStatus
+from oddtoc.live.journal import PatchStatus
 from oddtoc.live.quiescence import zones_of_revert
 from oddtoc.live.record import FunctionRecord
 from oddtoc.live.session import Session
@@ -87,7 +87,6 @@ class Watcher:
         self._kept = ExitStack()
         self._session: Session | None = None
         self._tracer: Tracer | None = None
-        self._conditions: dict[tuple[str, int], Condition] = {}
         self._before: dict[int, tuple[int, float]] = {}
         self._pauses: list[Pause] = []
 
@@ -98,7 +97,6 @@ class Watcher:
 
     def _let_go(self) -> None:
         self._session = self._tracer = None
-        self._conditions = {}
         self._kept.close()
 
     def look(self) -> Snapshot:
@@ -118,10 +116,9 @@ class Watcher:
             patches = _patches(session)
             if not (self._counting and patches):
                 return self._seen(session)
-            conditions = {_key(status, f): condition for status in patches for f, condition in status.functions}
             tracer = kept.enter_context(Tracer(session, _patterns(session, patches)))
             # from here on the connection is kept, and calls are counted
-            self._session, self._tracer, self._conditions = session, tracer, conditions
+            self._session, self._tracer = session, tracer
             self._kept = kept.pop_all()
         try:
             return self._seen(session)
@@ -130,7 +127,7 @@ class Watcher:
             raise
 
     def _seen(self, session: Session) -> Snapshot:
-        patches = [self._uncovered(status) for status in _patches(session)]
+        patches = _patches(session)
         calls = self._calls()
         ways = self._ways(session, patches)
         found = tuple(
@@ -146,11 +143,6 @@ class Watcher:
         session.target.pauses.clear()
         seconds = [pause.seconds for pause in self._pauses]
         return Snapshot(found, len(seconds), max(seconds, default=0.0), sum(seconds))
-
-    def _uncovered(self, status: PatchStatus) -> PatchStatus:
-        """As it was before the counting, which covers what it counts."""
-        known = self._conditions
-        return PatchStatus(status.entry, tuple((f, known.get(_key(status, f), found)) for f, found in status.functions))
 
     def _calls(self) -> dict[int, tuple[int, float]]:
         """Entry of a function -> its calls so far, and in a second."""
@@ -180,10 +172,6 @@ class Watcher:
                 if busy is not None:
                     ways[status.record.name] = (busy.message, *busy.stack)
         return ways
-
-
-def _key(status: PatchStatus, function: FunctionRecord) -> tuple[str, int]:
-    return status.record.name, function.entry
 
 
 def _functions(status: PatchStatus, calls: dict[int, tuple[int, float]]) -> Iterator[FunctionNow]:

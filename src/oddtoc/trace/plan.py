@@ -79,7 +79,8 @@ def plan_trace(
         entry,
         tuple(entry_writes(journal.contents, place, entry)),
         ((code.start, code.content, "text"), (data.start, bytes(data.size), "data")),
-        commit_arrival(journal, record, place, []),
+        commit_arrival(journal, record, place, [], entry),
+        journal.contents,
     )
     return TracePlan(plan, choice, data)
 

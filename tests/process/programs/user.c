@@ -7,9 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "ask.h"
 
 extern int thing_calls;
 long thing_value(long), thing_sum(long, long, long, long, long, long, long, long, long, long), thing_inside(long);
@@ -56,20 +57,15 @@ static void say(FILE *out)
 
 int main(void)
 {
-	char line[100];
+	char line[LONGEST_LINE];
 	pthread_t thread;
-	FILE *in, *out;
+	FILE *out;
 
 	if (pipe(pipe_ends))
 		return 1;
-	mkfifo("/tmp/ask", 0600);
 	signal(SIGUSR1, wait_in_handler);
 	for (;;) {
-		in = fopen("/tmp/ask", "r");
-		if (!in || !fgets(line, sizeof(line), in))
-			continue;
-		fclose(in);
-		out = fopen("/tmp/answer.new", "w");
+		out = asked(line);
 		if (!strcmp(line, "wait\n")) {
 			pthread_create(&thread, NULL, wait_inside, NULL);
 			while (!waiting)
@@ -99,7 +95,6 @@ int main(void)
 		} else {
 			say(out);
 		}
-		fclose(out);
-		rename("/tmp/answer.new", "/tmp/answer");
+		answered(out);
 	}
 }

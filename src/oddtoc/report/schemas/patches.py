@@ -105,6 +105,7 @@ BUILD: Final = record(
                 new=texts("functions that are new"),
                 removed=texts("functions that are gone"),
                 ran_at_boot=texts("functions that only ran at boot, before what they call has changed"),
+                on_stacks=texts("structures that are laid out anew, as all objects of them are on stacks"),
                 running_as_compiled=count("functions of the old source that are the code that runs"),
                 different=mapping("those that are not", text("how they differ")),
                 overridden=texts("weak functions in whose place another one runs"),
@@ -140,14 +141,20 @@ CHECK: Final = record(
     ),
 )
 
+_PART: Final = {
+    "patch": _PATCH,
+    "changed": flag("false when it was applied already"),
+    "replaced": texts("patches in whose place it is"),
+    "functions": _FUNCTIONS,
+    "stacks_checked": flag("whether nobody stood in what changed; false with --immediate"),
+    "pause": _PAUSE,
+}
+_WAITING: Final = texts("further parts of the patch whose modules are not loaded")
 APPLIED: Final = record(
     "what is in force now",
-    patch=_PATCH,
-    changed=flag("false when it was applied already"),
-    replaced=texts("patches in whose place it is"),
-    functions=_FUNCTIONS,
-    stacks_checked=flag("whether nobody stood in what changed; false with --immediate"),
-    pause=_PAUSE,
+    **_PART,
+    parts=listing("further parts of the patch that are in force", record("a part", **_PART)),
+    waiting=_WAITING,
 )
 _PLAN: Final = record(
     "with --dry-run: what would be written",
@@ -161,6 +168,8 @@ _PLAN: Final = record(
     already_applied=flag("then nothing would be written"),
     replaces=texts("patches in whose place it would be"),
     functions=_FUNCTIONS,
+    behind=texts("further parts of the patch, to be planned when this one is in force"),
+    waiting=_WAITING,
 )
 APPLY: Final = either("what an apply did, or would do", APPLIED, _PLAN)
 

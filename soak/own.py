@@ -18,7 +18,7 @@ _PROGRAMS = (
 )
 _WHEELS = ("typer", "rich", "pyelftools")
 _PLATFORMS = ("manylinux2014_ppc64le", "manylinux_2_17_ppc64le")
-_ROOT = Path(__file__).parent.parent.parent
+_ROOT = Path(__file__).parent.parent
 
 
 def own_files(folder):

@@ -1,0 +1,51 @@
+"""One patch object of several parts: one for the kernel proper, and one for each module that a fix changes.
+
+The first part is the file itself; the others are in it, whole, in sections of their own (`PatchObject.parts`).
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from oddtoc.build.compile import SUPPORT, merge_patch
+from oddtoc.build.objectfile import ObjectFile
+from oddtoc.build.tables import BUGS, FAULTS
+from oddtoc.image.elf import Image
+from oddtoc.link.object import KERNEL, KERNEL_SECTION, PatchObject
+
+_TABLES = SUPPORT / "tables.c"
+
+
+def merge_parts(
+    targets: Mapping[str, ObjectFile], output: Path, *, kernel: Image, name: str | None = None
+) -> PatchObject:
+    """Make a patch object of what was extracted.
+
+    Args:
+        targets: ``vmlinux`` or a module's file -> what changes it.
+        output: the object to write.
+        kernel: the kernel proper, which finds the tables of all parts.
+        name: the patch's name; the output's stem if not given.
+
+    Raises:
+        BuildError: a tool is missing or fails.
+    """
+    parts = dict(targets)
+    has_tables = any(section.name in (BUGS, FAULTS) for part in parts.values() for section in part.sections)
+    if has_tables and KERNEL not in parts:
+        finder = ObjectFile()
+        finder.section(KERNEL_SECTION, 0, 1).append(kernel.build_id or b"")
+        parts = {KERNEL: finder, **parts}
+    with tempfile.TemporaryDirectory(prefix="oddtoc-fix-") as folder:
+        merged: dict[str, Path] = {}
+        for subject, part in reversed(parts.items()):
+            code, whole = Path(folder, f"{subject}-code.o"), Path(folder, f"{subject}.o")
+            part.write(code)
+            is_first = len(merged) == len(parts) - 1
+            support = [_TABLES] if has_tables and subject == KERNEL else []
+            place = output if is_first else whole
+            patch = merge_patch(code, place, subject, name=name, support=support, parts=merged if is_first else {})
+            merged[subject] = whole
+        return patch

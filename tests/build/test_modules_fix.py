@@ -1,0 +1,147 @@
+"""Fixes of files that are part of modules: the .ko tells what runs, and the patch names the module that it changes."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fat
+from oddtoc.build.fix import build_fix
+from oddtoc.build.overlay import apply_diff
+from oddtoc.build.unit import Flavour, compile_unit
+from oddtoc.image.elf import Image
+from oddtoc.image.layout import RELOCATION
+from oddtoc.link.fidelity import compare
+from oddtoc.link.selflinked import link_by_itself, where
+from oddtoc.link.unitobject import UnitObject
+from oddtoc.live.journal import Condition
+from oddtoc.live.parts import apply_parts
+from oddtoc.live.session import Session
+from oddtoc.target.modules import load_order, read_module
+
+FIXES = Path(__file__).parent / "fixes" / "modules"
+MOUNT = "umount /mnt 2>/dev/null; mount -t vfat -o loop /fat.img /mnt"
+ASK = f"{MOUNT}; stat -f -c %b /mnt; stat -c %y /mnt/FILE | cut -c1-10"
+PLAIN, PATCHED = b"61\n2020-01-01\n", b"4711\n2001-09-09\n"
+SUPPORT = {("vmlinux", "find_bug"), ("vmlinux", "search_module_extables")}
+
+
+@pytest.fixture(scope="module")
+def build(tree, image, kernel, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("modules")
+
+    def get(name):
+        overlay = apply_diff(tree.source, FIXES / f"{name}.patch")
+        return build_fix(tree, overlay, image, folder / f"{name}.o", modules=kernel.modules)
+
+    return get
+
+
+@pytest.fixture(scope="module")
+def fix(build):
+    return build("fat")
+
+
+@pytest.fixture(scope="module")
+def machine(guest_factory, kernel, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    (folder / "fat.img").write_bytes(fat.image())
+    for name in ("fat", "vfat"):
+        (folder / f"{name}.ko").write_bytes(read_module([kernel.modules], name))
+    modules = load_order(kernel.modules, ["loop", "vfat", "nls_cp437", "nls_ascii"])
+    machine = guest_factory("6.1", modules=modules, files={path.name: path for path in folder.iterdir()})
+    machine.run("mkdir -p /mnt; dmesg -c")
+    return machine
+
+
+@pytest.mark.parametrize(
+    ("module", "file"), [("fat", "fs/fat/inode.c"), ("sctp", "net/sctp/socket.c"), ("xfs", "fs/xfs/xfs_super.c")]
+)
+def test_the_source_makes_what_is_in_the_module(tree, kernel, module, file):
+    assert tree.module_of(file) == module
+    image = link_by_itself(f"{module}.ko", read_module([kernel.modules], module))
+    found = compare(UnitObject(compile_unit(tree, file, Flavour.RUNNING)), image)
+    assert found.different == {} and found.absent == [] and len(found.addresses) == len(found.unit.functions)
+    # each static variable is where the code says, and the file has its name there
+    placed = {s.name: found.address_of(s.name) for s in found.unit.objects if found.address_of(s.name)}
+    assert len(placed) > 3
+    for name, address in placed.items():
+        assert address in {s.address for s in image.symbols.find(name)}, (name, where(image, address))
+
+
+@pytest.mark.parametrize(
+    ("what", "function", "said"),
+    [
+        ("word", "fat_statfs", "at +0x"),
+        ("callee", "fat_statfs", "compiled here to fat_count_free_clusters"),
+        ("string", "fat_show_options", "its constant"),
+    ],
+)
+def test_a_module_that_another_source_has_made(tree, kernel, what, function, said):
+    content = bytearray(read_module([kernel.modules], "fat"))
+    alter(content, what)
+    unit = UnitObject(compile_unit(tree, "fs/fat/inode.c", Flavour.RUNNING))
+    found = compare(unit, link_by_itself("fat.ko", bytes(content)))
+    assert list(found.different) == [function] and said in found.different[function]
+
+
+def alter(content, what):
+    """Change one thing in fat.ko: an instruction of fat_statfs, what it calls, or a string that its file uses."""
+    image = Image.of_bytes("fat.ko", bytes(content))
+    statfs = image.symbols.one("fat_statfs")
+    text = image.section(".text")
+    if what == "word":
+        place = statfs.address + statfs.size - 4
+        content[place : place + 4] = (0x60000000).to_bytes(4, "little")
+    elif what == "string":
+        place = content.index(b"codepage=%s")
+        content[place] ^= 1
+    else:
+        table = next(section for section in image.sections if section.name == ".rela.text")
+        entries = image.records(table, RELOCATION).copy()
+        called = next(
+            n for n in range(image.symbols.record_count) if image.symbols.symbol(n).name == "fat_count_free_clusters"
+        )
+        inside = (entries["offset"] + text.address - statfs.address) < statfs.size
+        entries["symbol"][inside & (entries["symbol"] == called)] = called + 1
+        content[table.offset : table.offset + table.size] = entries.tobytes()
+
+
+def test_the_patch_names_the_module(fix):
+    first, module = fix.patch.parts
+    assert {(r.image, r.function) for r in first.replacements} == SUPPORT
+    assert {(r.image, r.function) for r in module.replacements} == {
+        ("fat.ko", "fat_statfs"),
+        ("fat.ko", "fat_time_fat2unix"),
+    }
+    assert module.name == "fat@fat" and module.room is not None and first.room is None
+
+
+def test_it_is_applied_and_taken_back(machine, fix):
+    assert machine.run(ASK).stdout == PLAIN
+    with Session.open(f"guest:{machine.name}") as session:
+        applied = apply_parts(session, fix.patch)
+        assert [plan.record.name for plan, _ in applied.done] == ["fat", "fat@fat"] and not applied.waiting
+        assert machine.run(ASK).stdout == PATCHED
+        assert machine.run("dmesg -c").stdout.count(b"as if a fix had been built in: blocks") == 1
+        assert {status.condition for status in session.status()} == {Condition.APPLIED}
+        session.revert("fat")
+        assert session.status() == [] and machine.run(ASK).stdout == PLAIN
+
+
+def test_a_part_waits_for_its_module(machine, fix):
+    machine.run("umount /mnt; rmmod vfat fat")
+    with Session.open(f"guest:{machine.name}") as session:
+        applied = apply_parts(session, fix.patch)
+        assert [part.name for part in applied.waiting] == ["fat@fat"]
+    command = [sys.executable, "-m", "oddtoc", "watch", fix.patch.path, "--target", f"guest:{machine.name}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as watching:
+        assert watching.stderr.readline() == "waiting for the module fat\n"
+        machine.run("insmod /fat.ko; insmod /vfat.ko")
+        told, complaint = watching.communicate(timeout=60)
+        assert "fat is applied" in told and "applied fat@fat" in told, complaint
+    assert machine.run(ASK).stdout == PATCHED
+    with Session.open(f"guest:{machine.name}") as session:
+        session.revert("fat")
+    assert machine.run(ASK).stdout == PLAIN
