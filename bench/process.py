@@ -1,95 +1,176 @@
-"""How long a process with eight threads stands still: oddtoc's commit against gdb doing the same write, in turns.
+"""How long a process with eight busy threads stands still: oddtoc against gdb doing the same writes, in turns.
 
     python -m bench.process [ROUNDS] [KERNEL] [--json FILE]
 
-The process itself watches the clock and says how long it was not running. Both go through the same gdbserver in an
-emulated guest. gdb is told everything beforehand (program, no libraries), attaches, writes one word, and detaches.
+The process itself watches the clock (programs/gap.c): the longest time in which none of its threads ran. All go through
+the same gdbserver in an emulated guest; the least that any stop there costs is gdbserver attaching and detaching with
+nothing in between. gdb is told everything beforehand (program, no libraries), and checks nothing.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import socket
 import statistics
 import subprocess
 import tempfile
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.kept import Measurement, write
 
 from oddtoc.build.compile import compile_patch, tool
+from oddtoc.link.object import PatchObject
+from oddtoc.live.plan import Plan
 from oddtoc.live.session import Session
 from oddtoc.process.guest import ProcessGuest, boot_with_gdbserver
+from oddtoc.target.handshake import greet
+from oddtoc.target.rsp import Connection
 
 _HERE = Path(__file__).parent
+_HOST = "10.0.2.2"
+"""This machine, as QEMU's user network has it."""
 _PATCH = """#include <oddtoc.h>
 static long my_gap(long value) { return value + 2; }
 ODDTOC_REPLACE(gap, gap_patched, my_gap);
 """
+_NOTHING, _FLOOR, _GDB = "nothing", "gdbserver attaches and detaches", "gdb, the same writes"
+_FIRST, _APPLY, _REVERT = "oddtoc, first apply (with mmap)", "oddtoc, apply", "oddtoc, revert"
+_ROWS = (_NOTHING, _FLOOR, _FIRST, _APPLY, _REVERT, _GDB)
+_PATIENCE = 60.0
+Gaps = dict[str, list[tuple[float, float]]]
+"""Of each row: seconds in which the process stood still at most, and one thread at most, for each round."""
+
+
+class Watched:
+    """The program, running in the guest, and the connection over which it says what it saw."""
+
+    def __init__(self, made: ProcessGuest) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            server.settimeout(_PATIENCE)
+            self.pid = made.start(f"exec gap {_HOST} {server.getsockname()[1]}")
+            self._connection = server.accept()[0]
+        self._connection.settimeout(_PATIENCE)
+        self._lines = self._connection.makefile("r")
+
+    def gaps(self) -> tuple[float, float]:
+        """Seconds in which no thread ran, and in which some thread did not, at most, since the last time."""
+        self._connection.sendall(b"?")
+        all_of_them, one, _ = self._lines.readline().split()
+        return int(all_of_them) / 1e9, int(one) / 1e9
+
+    def close(self) -> None:
+        """It is not asked any more."""
+        self._connection.close()
 
 
 def main(rounds: int, series: str, output: Path | None) -> None:
     """Measure, and print a table."""
-    folder = Path(tempfile.mkdtemp(prefix="oddtoc-bench-"))
-    program = folder / "gap"
-    flags = ["-O2", "-pthread", "-pie", "-fPIE"]
-    subprocess.run([tool("gcc"), *flags, "-o", program, _HERE / "programs/gap.c"], check=True)
-    (folder / "patch.c").write_text(_PATCH)
-    patch = compile_patch(folder / "patch.c", folder / "patch.o")
-    made = boot_with_gdbserver(series, f"bench-process-{os.getpid()}", files={"bin/gap": program}, timeout=300)
+    with tempfile.TemporaryDirectory(prefix="oddtoc-bench-") as name:
+        folder = Path(name)
+        program = folder / "gap"
+        flags = ["-O2", "-pthread", "-pie", "-fPIE"]
+        subprocess.run([tool("gcc"), *flags, "-o", program, _HERE / "programs/gap.c"], check=True)
+        (folder / "patch.c").write_text(_PATCH)
+        patch = compile_patch(folder / "patch.c", folder / "patch.o")
+        made = boot_with_gdbserver(series, f"bench-process-{os.getpid()}", files={"bin/gap": program}, timeout=300)
+        try:
+            gaps: Gaps = {row: [] for row in _ROWS}
+            commits = [pause for _ in range(rounds) for pause in _round(made, patch, program, gaps)]
+        finally:
+            made.guest.stop()
+    print(f"Linux {series}, 8 busy threads, {rounds} rounds; milliseconds: median, least")
+    print(f"  {'':34} {'no thread ran':>18} {'one did not run':>18}")
+    for row, found in gaps.items():
+        print(f"  {row:34}", *(_shown(seconds) for seconds in _apart(found)))
+    print(f"  {'oddtoc, as it says itself':34} {_shown(commits)}")
+    kept = [_measurement(series, row, _apart(found)[0], _apart(gaps[_GDB])[0]) for row, found in gaps.items()]
+    kept.append(_measurement(series, "oddtoc, as it says itself", commits, _apart(gaps[_GDB])[0]))
+    unit = "medians, of a process with eight busy threads, none of which runs; ratios are to gdb doing the same writes"
+    write(output, "how long a process stands still", unit, kept)
+
+
+def _round(made: ProcessGuest, patch: PatchObject, program: Path, gaps: Gaps) -> list[float]:
+    """Everything once, with a new process; the seconds that oddtoc says of its commits."""
+    watched = Watched(made)
+    said = []
+
+    def measured(row: str) -> None:
+        gaps[row].append(watched.gaps())
+
+    watched.gaps()
+    time.sleep(0.3)
+    measured(_NOTHING)
+    _attach_and_detach(made, watched.pid)
+    measured(_FLOOR)
+    for row in (_FIRST, _APPLY):
+        with Session.open(f"{made.server}#{watched.pid}") as session:
+            plan = session.plan(patch)
+            watched.gaps()
+            said.append(session.apply(plan).commit_pause)
+            measured(row)
+            written = _written(plan)
+        watched.gaps()
+        if row == _APPLY:
+            _write_with_gdb(made, program, watched.pid, written)
+            measured(_GDB)
+        with Session.open(f"{made.server}#{watched.pid}") as session:
+            watched.gaps()
+            said.append(session.revert("patch").commit_pause)
+            measured(_REVERT)
+            session.gc()
+    watched.close()
+    made.run(f"kill {watched.pid}")
+    return said
+
+
+def _attach_and_detach(made: ProcessGuest, pid: int) -> None:
+    connection = Connection(made.endpoint, _PATIENCE)
+    connection.looks_after_process(b"D;%x" % pid)
     try:
-        pid = made.start("exec gap")
-        gaps: dict[str, list[float]] = {"nothing": [], "oddtoc, all stops of an apply": [], "gdb": []}
-        commits = []
-        for _ in range(rounds):
-            with Session.open(f"{made.server}#{pid}") as session:
-                plan = session.plan(patch)
-                session.running.make_room(plan.subject)
-                _gap(made)
-                made.run("sleep 0.5")
-                gaps["nothing"].append(_gap(made))
-                outcome = session.apply(plan)
-                gaps["oddtoc, all stops of an apply"].append(_gap(made))
-                commits.append(outcome.commit_pause * 1000)
-                word = plan.changes[-1]
-                session.revert("patch")
-            _gap(made)
-            _write_with_gdb(made, program, pid, word.address, word.old)
-            gaps["gdb"].append(_gap(made))
-        print(
-            f"Linux {series}, 8 threads, {rounds} rounds; milliseconds that the process was not running: median (worst)"
-        )
-        for what, values in gaps.items():
-            print(f"  {what:32} {statistics.median(values):8.1f} ({max(values):.1f})")
-        gaps["oddtoc's commit, seen from outside"] = commits
-        kept = [
-            Measurement(series, what, statistics.median(values) / 1000, max(values) / 1000)
-            for what, values in gaps.items()
-        ]
-        write(output, "how long a process stands still", "medians, of a process with eight threads", kept)
-        print(f"  oddtoc's commit, seen from here  {statistics.median(commits):8.1f} ({max(commits):.1f})")
+        greet(connection)
+        connection.exchange([b"qSupported:multiprocess+", b"!", b"QNonStop:0"])
+        connection.exchange([b"vAttach;%x" % pid, b"D;%x" % pid])
     finally:
-        made.guest.stop()
+        connection.close()
 
 
-def _gap(made: ProcessGuest) -> float:
-    """The longest gap since this was asked the last time, in milliseconds."""
-    return float(made.run("touch /tmp/reset; while [ -e /tmp/reset ]; do sleep 0.01; done; cat /tmp/gap").split()[0])
+def _written(plan: Plan) -> list[tuple[int, bytes]]:
+    """What a commit has written: words of functions, and the state of the record."""
+    assert plan.commit is not None
+    words = [(change.address, change.new.to_bytes(4, "little")) for change in plan.changes]
+    return [*words, *plan.commit.states]
 
 
-def _write_with_gdb(made: ProcessGuest, program: Path, pid: int, address: int, word: int) -> None:
+def _write_with_gdb(made: ProcessGuest, program: Path, pid: int, writes: Sequence[tuple[int, bytes]]) -> None:
+    setting = [f"set {{unsigned int}}{address:#x} = {int.from_bytes(word, 'little'):#x}" for address, word in writes]
     commands = [
         "set auto-solib-add off",
         "set sysroot /nonexistent",
         f"target extended-remote {made.endpoint[0]}:{made.endpoint[1]}",
         f"attach {pid}",
-        f"set {{unsigned int}}{address:#x} = {word:#x}",
+        *setting,
         "detach",
     ]
     words = [word for command in commands for word in ("-ex", command)]
     subprocess.run(
-        ["gdb-multiarch", "-nx", "-batch", *words, str(program)], check=True, capture_output=True, timeout=120
+        ["gdb-multiarch", "-nx", "-batch", *words, str(program)], check=True, capture_output=True, timeout=300
     )
+
+
+def _apart(found: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    return [all_of_them for all_of_them, _ in found], [one for _, one in found]
+
+
+def _shown(seconds: Sequence[float]) -> str:
+    return f"{statistics.median(seconds) * 1000:9.1f} {min(seconds) * 1000:8.1f}"
+
+
+def _measurement(series: str, what: str, seconds: Sequence[float], peer: Sequence[float]) -> Measurement:
+    middle = statistics.median(seconds)
+    return Measurement(series, what, middle, max(seconds), ratio=middle / statistics.median(peer))
 
 
 if __name__ == "__main__":

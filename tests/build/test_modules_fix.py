@@ -128,6 +128,8 @@ def test_it_is_applied_and_taken_back(machine, fix):
         assert {status.condition for status in session.status()} == {Condition.APPLIED}
         session.revert("fat")
         assert session.status() == [] and machine.run(ASK).stdout == PLAIN
+        # a string alone would not be in the way
+        assert [reason for _, reason in session.gc().kept] == ["it takes the address of asked.18"]
 
 
 def test_a_part_waits_for_its_module(machine, fix):

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from oddtoc.errors import FaultError, TargetError, TargetInUseError, UsageError
+from oddtoc.errors import FaultError, TargetError, TargetGoneError, TargetInUseError, UsageError
 from oddtoc.image.elf import Image
 from oddtoc.target.connect import connect, parse_target
 from oddtoc.target.gdbserver import GdbserverProcess
@@ -126,6 +126,47 @@ def test_who_is_killed_between_stops_leaves_a_running_process(process_guest, pid
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -9
     assert is_free(process_guest, pid)
+
+
+def test_who_is_killed_while_the_server_is_attached_is_made_up_for(process_guest, pid):
+    """Threads that run go on, and those that stand still do when somebody comes."""
+    for deed in ("stopped.cpus()", "pass"):
+        script = (
+            "import os, sys; from oddtoc.target.gdbserver import GdbserverProcess\n"
+            f"target = GdbserverProcess.connect({process_guest.endpoint}, {pid})\n"
+            f"with target.stopped() as stopped:\n    {deed}\n    os.kill(os.getpid(), 9)\n"
+        )
+        assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -9
+        assert process_guest.status(pid, "TracerPid") != "0"
+        with GdbserverProcess.connect(process_guest.endpoint, pid) as target:
+            assert is_free(process_guest, pid)
+            assert target.read(base(target), 4) == b"\x7fELF"
+    assert is_free(process_guest, pid)
+
+
+def test_who_leaves_in_the_middle_of_a_stop_lets_the_process_go(process_guest, pid):
+    target = GdbserverProcess.connect(process_guest.endpoint, pid)
+    with pytest.raises(TargetGoneError), target.stopped() as stopped:
+        stopped.cpus()
+        target.close()
+    assert is_free(process_guest, pid)
+
+
+def test_one_thread_runs_until_all_are_asked(process_guest, target, symbols):
+    place = base(target) + symbols.one("counters").address
+    show = "hexdump -v -e '8/1 \"%02x\"'"
+    look = f"dd if=/proc/{target.pid}/mem bs=8 skip={place // 8} count={THREADS} 2>/dev/null | {show}"
+    process_guest.run("rm -f /tmp/send")
+    with target.stopped() as stopped:
+        before = process_guest.run(look)
+        time.sleep(0.1)
+        after = process_guest.run(look)
+        _, (memory,) = stopped.look([(place, 8 * THREADS)])
+    counted = [before[n : n + 16] != after[n : n + 16] for n in range(0, 16 * THREADS, 16)]
+    assert len(before) == 16 * THREADS
+    # the main thread was the one that ran on if none of these did
+    assert sum(counted) <= 1
+    assert [memory[n : n + 8].hex() == after[2 * n : 2 * n + 16] for n in range(0, 8 * THREADS, 8)].count(False) <= 1
 
 
 def test_an_error_in_a_stop_lets_the_process_go(process_guest, pid):

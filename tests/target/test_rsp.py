@@ -330,6 +330,39 @@ def test_stop_packets_before_the_first_reply_are_passed_over():
         assert connection.hello(b"qSupported") == b"PacketSize=1000"
 
 
+def stop_of(number):
+    return b"T00thread:p1.%x;core:0;" % number
+
+
+def test_threads_that_stop_are_told_one_by_one():
+    """As gdbserver does it: one unasked, the next when that was acknowledged, among replies to something else."""
+    waiting = [stop_of(2), stop_of(3)]
+
+    def server(theirs):
+        assert theirs.recv(100) == packet(b"vCont;t:p1.-1")
+        theirs.sendall(b"%" + packet(b"Stop:" + stop_of(1))[1:] + packet(b"OK"))
+        asked = b""
+        while waiting or len(told) < 4:
+            asked += theirs.recv(100)
+            while asked.startswith(packet(b"vStopped")):
+                asked = asked.removeprefix(packet(b"vStopped"))
+                told.append(waiting.pop(0) if waiting else b"OK")
+                theirs.sendall(packet(told[-1]))
+            if len(told) == 3:
+                theirs.sendall(b"%" + packet(b"Stop:" + stop_of(4))[1:])
+
+    told = []
+    with served(server) as connection:
+        assert connection.exchange([b"vCont;t:p1.-1"]) == [b"OK"]
+        assert connection.stops(4, 5.0) == [stop_of(1), stop_of(2), stop_of(3), stop_of(4)]
+    assert told == [stop_of(2), stop_of(3), b"OK", b"OK"]
+
+
+def test_threads_that_do_not_stop_are_not_waited_for():
+    with served(lambda theirs: theirs.recv(100)) as connection:
+        assert connection.stops(2, 0.05) == []
+
+
 def test_what_the_monitor_prints_is_joined():
     stream = [b"O" + b"one ".hex().encode(), b"O" + b"two\r\n".hex().encode(), b"OK", b"OK"]
     with served(replies=b"".join(map(packet, stream))) as connection:

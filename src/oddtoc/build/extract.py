@@ -20,11 +20,12 @@ from oddtoc.build.names import Found, KernelNames
 from oddtoc.build.objectfile import NewSection, NewSymbol, ObjectFile
 from oddtoc.build.refusal import Refusal
 from oddtoc.build.tables import ENTRY_SIZES, FAULTS, FEATURES, KEYS, ONE_WORD_FIXUPS, Entry
-from oddtoc.link.decode import ADDR64, ENTRY, REL16_HA, REL16_LO, REL24
+from oddtoc.link.decode import ADDR64, ENTRY, REL16_HA, REL16_LO, REL24, TOC16_HA, TOC16_LO, TOC16_LO_DS
 from oddtoc.link.unitobject import SECTION, UnitObject, UnitRelocation, UnitSection, UnitSymbol
 
 _WRITE, _ALLOC, _EXECUTE = 1, 2, 4
 _CALLS = (REL24, 11)
+_LD, _ADDI, _REGISTERS = 58, 14, 0x03FF0000
 _PER_CPU = ".data..percpu"
 _SWITCHES = "__dyndbg"
 """What the calls of pr_debug say of themselves, each with its switch."""
@@ -127,7 +128,7 @@ class Extractor:
                 section.data[offset : offset + 4] = isa.NOP.to_bytes(4, "little")
             elif relocation.type == ENTRY:
                 self.set_up_toc(section, offset)
-            elif relocation.type:
+            elif relocation.type and not self.add_up(relocation, symbol, section):
                 new = self.refer(relocation, symbol)
                 if new:
                     section.relocations.append((offset, relocation.type, *new))
@@ -139,6 +140,29 @@ class Extractor:
         section.data[offset : offset + 8] = struct.pack("<II", isa.ADDIS_R2_R12, isa.ADDI_R2_R2)
         toc = self.target.outside(".TOC.")
         section.relocations += [(offset, REL16_HA, toc, 0), (offset + 4, REL16_LO, toc, 4)]
+
+    def add_up(self, relocation: UnitRelocation, user: UnitSymbol, code: NewSection) -> bool:
+        """Make the load of an address from .toc a sum where the patch has what is there; tell whether it was one.
+
+        An address that stands in a table could be anywhere afterwards: the patch would never be given back.
+        """
+        section = self.unit.sections.get(self.unit.symbols[relocation.symbol].section)
+        if section is None or section.name != ".toc" or relocation.type not in (TOC16_HA, TOC16_LO_DS):
+            return False
+        entry = self.entry_at(section, self.unit.symbols[relocation.symbol].value + relocation.addend)
+        referred = self.refer(entry, user) if entry else None
+        offset = relocation.offset - user.value
+        word = int.from_bytes(code.data[offset : offset + 4], "little")
+        if referred is None or referred[0].section is None:
+            return False
+        if relocation.type == TOC16_HA:
+            code.relocations.append((offset, TOC16_HA, *referred))
+        elif isa.opcode(word) == _LD:
+            code.data[offset : offset + 4] = (_ADDI << 26 | word & _REGISTERS).to_bytes(4, "little")
+            code.relocations.append((offset, TOC16_LO, *referred))
+        else:
+            self.refuse("section", ".toc", f"is used by {user.name} for something else than a load")
+        return True
 
     def refer(self, relocation: UnitRelocation, user: UnitSymbol) -> tuple[NewSymbol, int] | None:
         """What a relocation refers to in the patch; None if that was refused."""
@@ -228,9 +252,13 @@ class Extractor:
             self.strings[content] = strings.append(content, 8)
         return self.target.mark(strings), self.strings[content] + distance
 
+    def entry_at(self, toc: UnitSection, offset: int) -> UnitRelocation | None:
+        """What an entry of .toc holds, if it is an address."""
+        return next((r for r in toc.relocations if r.offset == offset and r.type == ADDR64), None)
+
     def toc_entry(self, section: UnitSection, offset: int, user: UnitSymbol) -> tuple[NewSymbol, int] | None:
         """An entry of .toc that holds an address."""
-        entry = next((r for r in section.relocations if r.offset == offset and r.type == ADDR64), None)
+        entry = self.entry_at(section, offset)
         if entry is None:
             self.refuse("section", ".toc", f"holds a number that {user.name} uses")
             return None

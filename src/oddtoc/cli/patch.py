@@ -39,6 +39,9 @@ def build(
     ] = None,
     code_model: Annotated[str, typer.Option("--code-model", help="medium, or large for data beyond 2 GiB.")] = "medium",
     long_calls: Annotated[bool, typer.Option("--long-calls", help="Let every call go through a pointer.")] = False,
+    unwind: Annotated[
+        bool, typer.Option("--unwind/--no-unwind", help="Whether exceptions may pass through, in a process.")
+    ] = True,
     diff: Annotated[
         Path | None, typer.Option("--diff", metavar="FIX.patch", help="Build from a diff of the kernel's source.")
     ] = None,
@@ -88,7 +91,7 @@ def build(
 
     source = Path(sources[0])
     target = output or Path(source.stem + ".o")
-    patch = compile_patch(source, target, code_model=code_model, long_calls=long_calls)
+    patch = compile_patch(source, target, code_model=code_model, long_calls=long_calls, unwind=unwind)
     typer.echo(patches.built_json(patch, target) if form is Format.JSON else patches.built_text(patch, target))
 
 

@@ -1,4 +1,7 @@
-"""System calls that a process makes for us: one of its threads is lent for each, while all others stand still."""
+"""System calls that a process makes for us: one of its threads is lent for each, while all others stand still.
+
+Each is a stop of its own, so that none is long.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,8 @@ import numpy as np
 
 from oddtoc.errors import RoomError, TargetError
 from oddtoc.process.maps import Mapping
-from oddtoc.process.room import CODE_SIZE, DATA_SIZE, JOURNAL_SIZE, Area
-from oddtoc.target.process import StoppedProcess
-from oddtoc.target.thread import Thread
+from oddtoc.process.room import CODE_SIZE, DATA_SIZE, JOURNAL_SIZE, Area, ReadMany
+from oddtoc.target.process import ProcessTarget
 
 _SC = 0x44000002
 _MMAP = 90
@@ -21,47 +23,52 @@ _PRIVATE, _ANONYMOUS, _FIXED_NOREPLACE = 0x02, 0x20, 0x100000
 _SUMMARY_OVERFLOW = 1 << 28
 
 
-def find_call(mappings: Sequence[Mapping], stopped: StoppedProcess) -> int:
+def find_call(mappings: Sequence[Mapping], read_many: ReadMany) -> int:
     """The address of a system call instruction: the vdso has some.
+
+    Args:
+        mappings: of the process.
+        read_many: reads its memory.
 
     Raises:
         TargetError: it has none, or there is no vdso.
     """
     for mapping in mappings:
         if mapping.path == "[vdso]":
-            words = np.frombuffer(stopped.read_many([(mapping.span.start, mapping.span.size)])[0], "<u4")
+            words = np.frombuffer(read_many([(mapping.span.start, mapping.span.size)])[0], "<u4")
             for place in np.flatnonzero(words == _SC).tolist():
                 return mapping.span.start + 4 * int(place)
     raise TargetError("the process has no vdso with a system call in it", advice="is it booted with vdso=0?")
 
 
-def map_area(area: Area, stopped: StoppedProcess, thread: Thread, call: int) -> None:
-    """Map an area, and write its header.
+def map_area(area: Area, target: ProcessTarget, call: int) -> None:
+    """Map an area, and write its header: it is one from then on, and the process leaves it alone.
 
     Args:
         area: as planned.
-        stopped: the process.
-        thread: that makes the calls; its registers are as before afterwards.
+        target: the process.
         call: address of a system call instruction.
 
     Raises:
         RoomError: the kernel refuses, or something else is there by now.
     """
     if area.owner:
-        _map(area.start, CODE_SIZE, _READ | _EXECUTE, stopped, thread, call)
-        _map(area.start + CODE_SIZE, DATA_SIZE, _READ | _WRITE, stopped, thread, call)
+        _map(area.start, CODE_SIZE, _READ | _EXECUTE, target, call)
+        _map(area.start + CODE_SIZE, DATA_SIZE, _READ | _WRITE, target, call)
     else:
-        _map(area.start, JOURNAL_SIZE, _READ, stopped, thread, call)
-    stopped.write_many([(area.start, area.header)])
+        _map(area.start, JOURNAL_SIZE, _READ, target, call)
+    target.write_many([(area.start, area.header)])
 
 
-def _map(place: int, size: int, protection: int, stopped: StoppedProcess, thread: Thread, call: int) -> None:
+def _map(place: int, size: int, protection: int, target: ProcessTarget, call: int) -> None:
     arguments = (place, size, protection, _PRIVATE | _ANONYMOUS | _FIXED_NOREPLACE, -1, 0)
     values = {"pc": call, "r0": _MMAP, **{f"r{3 + n}": value for n, value in enumerate(arguments)}}
-    try:
-        after = stopped.run_alone(thread, values, call + 4)
-    finally:
-        stopped.restore(thread)
+    with target.stopped() as stopped:
+        thread = stopped.first()
+        try:
+            after = stopped.run_alone(thread, values, call + 4)
+        finally:
+            stopped.restore(thread)
     result = after.registers["r3"]
     if after.registers["cr"] & _SUMMARY_OVERFLOW:
         raise RoomError(

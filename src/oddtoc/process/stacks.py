@@ -22,7 +22,9 @@ from dataclasses import dataclass, field
 from oddtoc.places import Span
 
 WINDOW = 4 << 10
-"""Bytes of stack that are read at a time."""
+"""Bytes of stack that are read at a time, but for the first time."""
+_FIRST_WINDOW = 2 << 10
+"""Bytes: as many are read of every thread, while all stand still, and most wait within a few frames."""
 _SIGNAL_FRAME = 8 << 10
 """Bytes: more than the kernel's frame for a signal, with all vector registers."""
 _SMALLEST_FRAME = 32
@@ -60,7 +62,7 @@ class Walk:
         self.words.update(self.registers[f"r{number}"] for number in range(32) if number != 1)
         self.words.update(self.registers[name] for name in ("pc", "lr", "ctr"))
         self._frame = self.registers["r1"]
-        self.wanted = self._window(self._frame)
+        self.wanted = self._window(self._frame, _FIRST_WINDOW)
 
     def feed(self, start: int, memory: bytes) -> int | None:
         """Take what was read, and go on.
@@ -113,6 +115,6 @@ class Walk:
         distance -= (distance & 0x80000000) << 1
         self.words.update((header[2], header[3], (header[3] - distance) & _64))
 
-    def _window(self, frame: int) -> tuple[int, int] | None:
-        size = min(WINDOW, self.stack.end - frame)
+    def _window(self, frame: int, most: int = WINDOW) -> tuple[int, int] | None:
+        size = min(most, self.stack.end - frame)
         return (frame, size) if size >= _SMALLEST_FRAME else None

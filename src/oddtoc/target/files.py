@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Sequence
 
 from oddtoc.errors import TargetError
 from oddtoc.target.process import MissingFileError
@@ -15,6 +16,17 @@ from oddtoc.target.rsp import Connection
 _PIECE = 8 << 10
 """Bytes in one request: escaped they may be twice as many, and a packet of gdbserver holds 18,431."""
 _AHEAD = 16
+
+
+def read_each(connection: Connection, paths: Sequence[str]) -> list[bytes]:
+    """The beginnings of several files, in three round trips; nothing of those that can't be read."""
+    opened = connection.exchange([_open_request(path) for path in paths])
+    numbers = [_result(reply)[0] for reply in opened]
+    there = [number for number in numbers if number >= 0]
+    content = iter(connection.exchange([b"vFile:pread:%x,%x,0" % (number, _PIECE) for number in there]))
+    found = [_attachment(next(content)) or b"" if number >= 0 else b"" for number in numbers]
+    connection.exchange([b"vFile:close:%x" % number for number in there])
+    return found
 
 
 class RemoteFile:
@@ -31,7 +43,7 @@ class RemoteFile:
     def __init__(self, connection: Connection, path: str) -> None:
         self._connection = connection
         self.path = path
-        (reply,) = connection.exchange([b"vFile:open:%b,0,0" % path.encode().hex().encode()])
+        (reply,) = connection.exchange([_open_request(path)])
         self._number, error = _result(reply)
         if self._number < 0:
             raise MissingFileError(f"{path} can't be opened on the target: {os.strerror(error)}")
@@ -78,6 +90,10 @@ class RemoteFile:
         if data is None:
             raise TargetError(f"{self.path} can't be read on the target: {os.strerror(_result(reply)[1])}")
         return data
+
+
+def _open_request(path: str) -> bytes:
+    return b"vFile:open:%b,0,0" % path.encode().hex().encode()
 
 
 def _attachment(reply: bytes) -> bytes | None:

@@ -15,9 +15,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from oddtoc.errors import TargetError, UsageError
+from oddtoc.errors import TargetError, TargetInUseError, UsageError
 from oddtoc.target.contact import Contact
-from oddtoc.target.files import RemoteFile
+from oddtoc.target.files import RemoteFile, read_each
 from oddtoc.target.handshake import Greeting, documents, greeting_of
 from oddtoc.target.held import HeldByGdbserver
 from oddtoc.target.process import LARGEST_LIST, ProcessTarget
@@ -25,6 +25,7 @@ from oddtoc.target.thread import ProcessLayout, read_process_layout
 
 _ALL_STOP, _NON_STOP = b"QNonStop:0", b"QNonStop:1"
 _FEATURES = b"qSupported:multiprocess+;swbreak+"
+_MOST_LOOKED_AT = 64
 _TRAP, _STOP, _SIGNALS = 5, 17, 152
 """As the protocol numbers them (include/gdb/signals.def of gdb), which are not the numbers of the kernel."""
 _PASS_ON = b"QProgramSignals:" + b";".join(
@@ -46,6 +47,8 @@ class GdbserverProcess(ProcessTarget):
         pid: of the process; not needed if the server was started for one.
         lock: whether to keep other oddtocs out; False only for tests.
     """
+
+    _most_at_once = 1 << 20
 
     def __init__(self, contact: Contact, greeting: Greeting, pid: int | None, *, lock: bool = True) -> None:
         super().__init__()
@@ -104,9 +107,21 @@ class GdbserverProcess(ProcessTarget):
 
     @contextmanager
     def _held(self) -> Iterator[HeldByGdbserver]:
+        self._connection.forget_stops()
         with self._attached((_ALL_STOP, b"?")) as session:
-            session.meet_threads()
+            threads = session.meet_threads()
+            session.stop_early(self._busiest(threads))
             yield session
+
+    def _busiest(self, threads: Sequence[str]) -> str:
+        """One that runs, so that the process does something for as long as it can; the first if none does."""
+        some = threads[:_MOST_LOOKED_AT]
+        folder = f"/proc/{self.pid}/task"
+        paths = [f"{folder}/{int(thread.rpartition('.')[2], 16)}/stat" for thread in some]
+        # proc(5): the state stands behind the name, which is in brackets
+        states = [content.rpartition(b") ")[2][:1] for content in read_each(self._connection, paths)]
+        running = [thread for thread, state in zip(some, states, strict=True) if state == b"R"]
+        return [*running, *some, ""][0]
 
     def _within_reach(self) -> AbstractContextManager[HeldByGdbserver]:
         """It runs meanwhile, and stands still only while the server lets go of it."""
@@ -117,8 +132,10 @@ class GdbserverProcess(ProcessTarget):
         attach = [_NON_STOP, b"vAttach;%x" % self.pid, b"Hgp%x.0" % self.pid]
         with self._connection.holding(attach, [_ALL_STOP, b"D;%x" % self.pid]) as replies:
             if replies != [b"OK"] * len(attach):
-                self.check_free()
-                raise TargetError(f"process {self.pid} can't be stopped: {replies[1][:40]!r}")
+                raise TargetInUseError(
+                    f"{self.name} can't be attached to: somebody else traces it, or it has ended",
+                    advice="close the other debugger, or wait for the other oddtoc, and try again",
+                )
             if self._layout is None:
                 self._layout = read_process_layout(documents(self._connection, self._packet_size))
             session = HeldByGdbserver(self._connection, self._layout, stop)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 
-from oddtoc.errors import TargetError
+from oddtoc.errors import FaultError, TargetError
 from oddtoc.target.memory import bytes_read, check_written, pieces, pieces_of_data
 from oddtoc.target.process import StoppedProcess
 from oddtoc.target.rsp import Connection
@@ -22,6 +23,10 @@ _THREAD = re.compile(rb"p[0-9a-f]{1,8}\.[0-9a-f]{1,8}\Z")
 _NEXT_THREADS = b"qsThreadInfo"
 _TRAP = 5
 _MOST_SIGNALS = 64
+_PATIENCE = 0.1
+"""Seconds that threads have to stop while the last runs on. One that ends instead is not told of."""
+_TOP_OF_STACK = 2 << 10
+"""Bytes."""
 
 
 class HeldByGdbserver(StoppedProcess):
@@ -43,10 +48,12 @@ class HeldByGdbserver(StoppedProcess):
         self._layout = layout
         self._stop = stop
         self._threads: list[str] = []
+        self._early: dict[str, bytes] = {}
+        self._stacks: dict[int, bytes] = {}
         self.round_trips = 0
         self.began = None
 
-    def meet_threads(self) -> None:
+    def meet_threads(self) -> list[str]:
         """Find out which threads there are, to be asked in the same round trip that stops them."""
         # all at once: gdbserver loses its place among threads that come and go
         document = b"m"
@@ -55,6 +62,25 @@ class HeldByGdbserver(StoppedProcess):
             (part,) = self._connection.exchange([request])
             document = part[:1] + document[1:] + part[1:]
         self._threads = [match.decode("ascii") for match in _LISTED.findall(document)]
+        return self._threads
+
+    def stop_early(self, last: str) -> None:
+        """Stop all threads but one, and look at them, while that one runs on.
+
+        What is found stays so until all of them go on. Those that don't stop in time do so with the last.
+        """
+        told = [thread.encode() for thread in self._threads if thread != last]
+        if not told:
+            return
+        self._connection.exchange([b"vCont;" + b";".join(b"t:" + thread for thread in told)])
+        said = b"".join(self._connection.stops(len(told), _PATIENCE))
+        early = [thread.decode() for thread in told if b"thread:%b;" % thread in said]
+        self._early = dict(zip(early, _answers(self._connection.exchange(_asking(early))), strict=True))
+        stacks = [self._decoded(thread, reply).registers["r1"] for thread, reply in self._early.items() if reply]
+        content = self._connection.exchange([_read_request(stack, _TOP_OF_STACK) for stack in stacks])
+        for stack, reply in zip(stacks, content, strict=True):
+            with suppress(FaultError):
+                self._stacks[stack] = bytes_read(reply, stack, _TOP_OF_STACK)
 
     def read_many(self, requests: Sequence[tuple[int, int]]) -> list[bytes]:
         """Several (address, size in bytes), in one round trip (64 requests; more of them take more).
@@ -62,9 +88,11 @@ class HeldByGdbserver(StoppedProcess):
         Raises:
             FaultError: nothing is mapped there.
         """
-        cut = [pieces(address, size, _PIECE) for address, size in requests]
-        replies = iter(self._exchange([_read_request(*piece) for parts in cut for piece in parts]))
-        return [b"".join(bytes_read(next(replies), *piece) for piece in parts) for parts in cut]
+        known = [self._seen_early(*request) for request in requests]
+        cut = [pieces(*one, _PIECE) for one, content in zip(requests, known, strict=True) if content is None]
+        replies = iter(self._exchange([_read_request(*piece) for parts in cut for piece in parts])) if cut else iter(())
+        read = (b"".join(bytes_read(next(replies), *piece) for piece in parts) for parts in cut)
+        return [next(read) if content is None else content for content in known]
 
     def look(self, requests: Sequence[tuple[int, int]]) -> tuple[list[Thread], list[bytes]]:
         """All threads, and `read_many`, in one round trip, or two when there are others than the last time.
@@ -74,21 +102,26 @@ class HeldByGdbserver(StoppedProcess):
         """
         cut = [pieces(address, size, _PIECE) for address, size in requests]
         reading = [_read_request(*piece) for parts in cut for piece in parts]
-        known, listing = self._threads, _listing(len(self._threads))
-        replies = iter(self._exchange([*listing, *reading, *_asking(known)]))
+        listing = _listing(len(self._threads))
+        asked = [thread for thread in self._threads if thread not in self._early]
+        replies = iter(self._exchange([*listing, *reading, *_asking(asked)]))
         listed = list(islice(replies, len(listing)))
         memory = iter(list(islice(replies, len(reading))))
-        found = dict(zip(known, _answers(list(replies)), strict=True))
+        found = self._early | dict(zip(asked, _answers(list(replies)), strict=True))
         self._threads = self._listed(listed)
         fresh = [thread for thread in self._threads if thread not in found]
         if fresh:
             found |= dict(zip(fresh, _answers(self._exchange(_asking(fresh))), strict=True))
-        threads = [decode_thread(self._layout, thread, found[thread]) for thread in self._threads]
+        threads = [self._decoded(thread, found[thread]) for thread in self._threads]
         return threads, [b"".join(bytes_read(next(memory), *piece) for piece in parts) for parts in cut]
 
     def cpus(self) -> list[Thread]:
         """All threads with their registers."""
         return self.look([])[0]
+
+    def first(self) -> Thread:
+        """As `StoppedProcess.first`."""
+        return self._decoded(self._threads[0], _answers(self._exchange(_asking(self._threads[:1])))[0])
 
     def write_many(self, writes: Sequence[tuple[int, bytes]], *, verify: bool = True) -> None:
         """Write several (address, bytes) in order, and read them back, in one round trip like `read_many`.
@@ -104,14 +137,14 @@ class HeldByGdbserver(StoppedProcess):
 
     def run_alone(self, thread: Thread, values: Mapping[str, int], until: int) -> Thread:
         """As `StoppedProcess.run_alone`; signals that arrive for it meanwhile are delivered."""
-        self._set(thread, changed(self._layout, thread, values))
-        self._ask(b"Z0,%x,4" % until, "a breakpoint can't be set")
         try:
+            self._set(thread, changed(self._layout, thread, values), b"Z0,%x,4" % until)
             self._run_on(thread, until)
         finally:
-            self._ask(b"z0,%x,4" % until, "a breakpoint can't be removed")
-        (reply,) = _answers(self._exchange(_asking([thread.id])))
-        return decode_thread(self._layout, thread.id, reply)
+            gone, *replies = self._exchange([b"z0,%x,4" % until, *_asking([thread.id])])
+        if gone != b"OK":
+            raise TargetError(f"the breakpoint at {until:#x} can't be removed: {gone[:20]!r}", address=until)
+        return self._decoded(thread.id, _answers(replies)[0])
 
     def restore(self, thread: Thread) -> None:
         """Give a thread the registers back that it had before `run_alone`.
@@ -133,15 +166,17 @@ class HeldByGdbserver(StoppedProcess):
             request = b"vCont;C%02x:%b" % (number, thread.id.encode())
         raise TargetError(f"{thread.label} does not come to {until:#x}", address=until)
 
-    def _set(self, thread: Thread, raw: bytes) -> None:
-        chosen, taken = self._exchange([b"Hg" + thread.id.encode(), b"G" + raw.hex().encode()])
-        if (chosen, taken) != (b"OK", b"OK"):
-            raise TargetError(f"the registers of {thread.label} can't be written: {taken[:20]!r}")
+    def _set(self, thread: Thread, raw: bytes, *more: bytes) -> None:
+        replies = self._exchange([b"Hg" + thread.id.encode(), b"G" + raw.hex().encode(), *more])
+        if replies != [b"OK"] * len(replies):
+            raise TargetError(f"{thread.label} does not take other registers: {b', '.join(replies)[:60]!r}")
 
-    def _ask(self, request: bytes, otherwise: str) -> None:
-        (reply,) = self._exchange([request])
-        if reply != b"OK":
-            raise TargetError(f"{otherwise}: {reply[:20]!r}")
+    def _decoded(self, thread: str, reply: bytes) -> Thread:
+        return decode_thread(self._layout, thread, reply)
+
+    def _seen_early(self, address: int, size: int) -> bytes | None:
+        content = self._stacks.get(address, b"") if not self._stop else b""
+        return content[:size] if size <= len(content) else None
 
     def _listed(self, replies: Sequence[bytes]) -> list[str]:
         replies = list(replies)

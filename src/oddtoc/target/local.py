@@ -166,6 +166,10 @@ class HeldByPtrace(StoppedProcess):
         """As `StoppedProcess.cpus`."""
         return [self._thread(number) for number in self._tracees]
 
+    def first(self) -> Thread:
+        """As `StoppedProcess.first`."""
+        return self._thread(next(iter(self._tracees)))
+
     def write_many(self, writes: Sequence[tuple[int, bytes]], *, verify: bool = True) -> None:
         """As `StoppedProcess.write_many`; always read back."""
         del verify

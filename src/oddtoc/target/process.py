@@ -47,6 +47,9 @@ class StoppedProcess(Protocol):
     def cpus(self) -> list[Thread]:
         """All threads with their registers."""
 
+    def first(self) -> Thread:
+        """One thread with its registers, the first where it can be had."""
+
     def write_many(self, writes: Sequence[tuple[int, bytes]], *, verify: bool = True) -> None:
         """Write several (address, bytes) in order, and read them back.
 

@@ -29,6 +29,7 @@ _CONNECT_TIMEOUT = 1.5
 _CLOSE_TIMEOUT = 1.0
 _INTERRUPT = b"\x03"
 _NO_ACKNOWLEDGEMENTS = b"QStartNoAckMode"
+_ACKNOWLEDGED = b"vStopped"
 _RESUME = b"$c#63"
 _RESUME_ANYHOW = (b"+" + _RESUME) * 2
 """For a target that may stand still, run, or wait for the rest of a packet: `+` stops a running one and is nothing to
@@ -70,6 +71,7 @@ class Connection:
         self._resume_anyhow = _RESUME_ANYHOW
         self._socket = _connect(endpoint, min(timeout, _CONNECT_TIMEOUT), self.name)
         self._received = bytearray()
+        self._notifications: list[bytes] = []
 
     def __del__(self) -> None:
         # an interrupt by the user may come before anybody holds this
@@ -109,15 +111,24 @@ class Connection:
             detach: those that let it go.
 
         Yields:
-            The replies to `attach`.
+            The replies to `attach`. If one is an error the connection ends with the block: gdbserver 13 wants its last
+            reply, and all others from then on, acknowledged (captured_main in its server.cc).
         """
         self._may_stand_still = True
+        refused = False
         try:
-            yield self.exchange(attach)
+            replies = self.exchange(attach)
+            refused = any(reply[:1] == b"E" for reply in replies)
+            yield replies
         finally:
             try:
-                self.exchange(detach)
-                self._may_stand_still = False
+                if refused:
+                    self._may_stand_still = False
+                    self._send(b"+", self._deadline())
+                    self.close()
+                else:
+                    self.exchange(detach)
+                    self._may_stand_still = False
             except TargetError:
                 self.close()
                 raise
@@ -192,6 +203,47 @@ class Connection:
             TargetError: the target did not stop, or what came is no packet, or one without end.
         """
         return self._pipeline(requests, self._receive)
+
+    def stops(self, count: int, seconds: float) -> list[bytes]:
+        """Wait for threads to stop, of a gdbserver in non-stop mode.
+
+        Args:
+            count: of the threads.
+            seconds: how long.
+
+        Returns:
+            Their stop packets, as far as they have come.
+
+        Raises:
+            TargetGoneError: the connection broke.
+        """
+        found: list[bytes] = []
+        limit = time.monotonic() + seconds
+        while len(found) < count and self._is_notified(limit):
+            found += self._notifications
+            self._notifications = []
+            replies = [b""]
+            # one is told at a time, and the next when that was acknowledged
+            while b"OK" not in replies:
+                replies = self.exchange([_ACKNOWLEDGED] * max(1, count - len(found)))
+                found += [reply for reply in replies if reply != b"OK"]
+        return found
+
+    def forget_stops(self) -> None:
+        """Acknowledge what is left of an earlier time that a gdbserver held its process."""
+        self.exchange([_ACKNOWLEDGED])
+        self._notifications = []
+
+    def _is_notified(self, limit: float) -> bool:
+        self._take_notifications(b"+")
+        while not self._notifications:
+            remaining = limit - time.monotonic()
+            if remaining <= 0 or not select.select([self._socket], [], [], remaining)[0]:
+                return False
+            with self._step():
+                self._fill(self._deadline())
+                self._take_notifications(b"+")
+        return True
 
     def monitor(self, commands: Sequence[str]) -> list[str]:
         """Give commands to QEMU's monitor, pipelined, and return what each printed.
@@ -293,7 +345,7 @@ class Connection:
             self._fill(deadline)
 
     def _next_packet(self, noise: bytes = b"+") -> bytes | None:
-        self._pass_over_notifications(noise)
+        self._take_notifications(noise)
         start = self._received.find(b"$")
         before = self._received if start < 0 else self._received[:start]
         if before.strip(noise):
@@ -307,9 +359,10 @@ class Connection:
             raise TargetError(f"{self.name} sends a packet with a wrong checksum")
         return decode(body)
 
-    def _pass_over_notifications(self, noise: bytes) -> None:
-        """What a gdbserver says unasked of threads that have stopped by themselves: they are found so, or let go."""
+    def _take_notifications(self, noise: bytes) -> None:
+        """What a gdbserver says unasked of threads that have stopped ("Notification Packets" in the gdb manual)."""
         while (rest := self._received.lstrip(noise))[:1] == b"%" and 0 <= (end := rest.find(b"#")) <= len(rest) - 3:
+            self._notifications.append(decode(bytes(rest[1:end])).removeprefix(b"Stop:"))
             self._received = rest[end + 3 :]
 
     def _fill(self, deadline: float) -> None:

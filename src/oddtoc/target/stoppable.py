@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 from oddtoc.errors import TargetError
-from oddtoc.target.memory import batches, pieces, pieces_of_data
+from oddtoc.target.memory import PIECE, batches, pieces, pieces_of_data
 from oddtoc.target.pause import Pause
 
 
@@ -41,6 +41,9 @@ class StoppableTarget(ABC, Generic[Stop_co]):
     Attributes:
         pauses: every stop that has ended, in order.
     """
+
+    _most_at_once = PIECE
+    """Bytes that are read or written within one block: what takes no longer than a stop may."""
 
     def __init__(self) -> None:
         self._inside = False
@@ -119,7 +122,7 @@ class StoppableTarget(ABC, Generic[Stop_co]):
         """
         parts = [part for address, size in requests for part in pieces(address, size)]
         answers: list[bytes] = []
-        for batch in batches([size for _, size in parts]):
+        for batch in batches([size for _, size in parts], self._most_at_once):
             with self._timed(self._within_reach) as stopped:
                 answers += stopped.read_many(parts[batch])
         remaining = iter(answers)
@@ -132,6 +135,6 @@ class StoppableTarget(ABC, Generic[Stop_co]):
             WriteFaultError: there is no memory, or it did not take the bytes; pieces before that one are written.
         """
         parts = [part for address, data in writes for part in pieces_of_data(address, data)]
-        for batch in batches([len(data) for _, data in parts]):
+        for batch in batches([len(data) for _, data in parts], self._most_at_once):
             with self._timed(self._within_reach) as stopped:
                 stopped.write_many(parts[batch])

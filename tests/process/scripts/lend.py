@@ -4,7 +4,7 @@ target = LocalProcess(waiting.pid)
 numbers = []
 for _ in range(3):
     with target.stopped() as stopped:
-        call = find_call(mappings(target), stopped)
+        call = find_call(mappings(target), stopped.read_many)
         for thread in stopped.cpus():
             try:
                 # getpid
