@@ -24,7 +24,7 @@ class Guests:
 
     Args:
         kernel: what runs in them.
-        modules: those of all files. Too many at once, and some are too far from the room that the kernel gives.
+        modules: those of all files. Too many at once, and some are far from where the kernel gives room for patches.
     """
 
     def __init__(self, kernel: DebianKernel, modules: Iterable[str]) -> None:

@@ -175,6 +175,7 @@ class Rounds:
         words = f"{self._pid} {patch} {rounds} {service.kind} {service.port} {_INSIDE}"
         # as with gdbserver: what waits for a CPU while a process stands still makes it stand longer
         command = f"export HOME=/tmp; renice -n -20 -p $$; exec python3.11 {FOLDER}/inside.py {words}"
+        self._made.run(f"rm -f {_INSIDE}")
         program = self._made.start(command, f"{FOLDER}/inside.log")
         made = 0
         while made < rounds:

@@ -13,7 +13,15 @@ from types import MappingProxyType
 
 import oddtoc.mechanism
 from oddtoc.errors import BuildError
-from oddtoc.link.object import FINDER_SECTION, KERNEL, MODULE_SUFFIX, PART_PREFIX, ROOM_SECTION, PatchObject
+from oddtoc.link.object import (
+    FINDER_SECTION,
+    KERNEL,
+    KERNEL_SECTION,
+    MODULE_SUFFIX,
+    PART_PREFIX,
+    ROOM_SECTION,
+    PatchObject,
+)
 
 INCLUDE = Path(__file__).parent / "include"
 SUPPORT = Path(__file__).parent / "support"
@@ -68,6 +76,7 @@ PROCESS_FLAGS: tuple[str, ...] = (
 """For replacements in programs and libraries: they may use floating point and vector registers, and system headers."""
 WITHOUT_UNWIND = (*PROCESS_FLAGS, "-fno-asynchronous-unwind-tables")
 CODE_MODELS = ("medium", "large")
+_OF_A_KERNEL = re.compile(r"fatal error: (vmlinux\.h|(?:linux|asm|net|uapi)/\S+\.h): No such file")
 _RECORD = re.compile(r'oddtoc_replacement_\d+\b[^{]*\{\s*"([^"]*)"')
 
 
@@ -96,6 +105,7 @@ def compile_patch(
     long_calls: bool = False,
     unwind: bool = True,
     flags: Sequence[str] = (),
+    build_id: bytes = b"",
 ) -> PatchObject:
     """Compile a C source into a patch object.
 
@@ -107,6 +117,7 @@ def compile_patch(
         long_calls: compile with -mlongcall: every call goes through a pointer.
         unwind: give replacements in processes unwind information, so that exceptions pass through.
         flags: more flags for the compiler, behind oddtoc's own.
+        build_id: of the one kernel that it is for, if there is one.
 
     Returns:
         The object, parsed and checked.
@@ -136,7 +147,25 @@ def compile_patch(
         elif not in_kernel and unwind:
             # nothing is thrown in there
             _embed("unwind", WITHOUT_UNWIND, FINDER_SECTION, merged, trampolines)
+        if build_id:
+            only = Path(folder, "kernel")
+            only.write_bytes(build_id)
+            _add_section(merged, KERNEL_SECTION, only)
         return _finish(merged, output, name, source)
+
+
+def compile_object(command: Sequence[str], source: Path, output: Path, *, cwd: Path | None = None) -> None:
+    """Compile a C source into an object that is no patch yet.
+
+    Args:
+        command: the compiler and its flags.
+        source, output: files.
+        cwd: where the command is run.
+
+    Raises:
+        BuildError: it does not compile.
+    """
+    _run([*command, "-c", str(source.absolute()), "-o", str(output)], source, cwd)
 
 
 def merge_patch(
@@ -222,4 +251,6 @@ def _run(command: Sequence[str], source: Path, cwd: Path | None = None) -> None:
     if result.returncode:
         lines = [line for line in result.stderr.splitlines() if "error" in line.lower()] or result.stderr.splitlines()
         first = lines[0] if lines else f"{Path(command[0]).name} ended with status {result.returncode}"
+        if lacking := _OF_A_KERNEL.search(result.stderr):
+            first = f"{lacking[1]} is one of a kernel: name that with --kernel SERIES"
         raise BuildError(f"{source} does not compile", output=result.stderr, advice=first)

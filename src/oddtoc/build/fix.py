@@ -146,7 +146,7 @@ def build_fix(
         sources = tree.source / unit.file, overlay.root / unit.file
         _free_stacks(unit, tree.source, *sources)
         unit.lost = lost_at_boot(unit.comparison.init_code, *sources, overlay.taken)
-        unit.refusals += [Refusal("init-code", unit.file, name, "only ran at boot") for name in unit.lost]
+        unit.refusals += [Refusal("init-code", unit.file, name, unit.subject.ran_once) for name in unit.lost]
     if not units:
         raise RefusedError([Refusal("no-effect", files[0] if files else overlay.changed[0], "the object", _SAME)])
     check_told(write_data, {name for unit in units for name in unit.comparison.changed_data})

@@ -61,13 +61,13 @@ def choices(which: list[str] | None) -> dict[str, str]:
     return chosen
 
 
-def write_page(path: Path, page: str) -> None:
-    """Write a page of HTML.
+def write_text(path: Path, text: str) -> None:
+    """Write a file.
 
     Raises:
         OddtocError: the file can't be written.
     """
     try:
-        path.write_text(page, encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise OddtocError(f"{path} can't be written: {error.strerror}") from error

@@ -187,9 +187,9 @@ class RunningProcess:
             TargetError: the process must not be made to call anything.
         """
         assert isinstance(subject, LoadedObject)
-        subjects = [subject, *([self.asked_for_frames] if self.asked_for_frames else [])]
-        wanted = [self._area(0, self._code_of(self.paths[0])), *(self.arena(one) for one in subjects)]
-        missing = [area for area in wanted if not area.exists]
+        arenas = [self.arena(one) for one in (subject, self.asked_for_frames) if one is not None]
+        wanted = [self._area(0, self._code_of(self.paths[0])), *arenas]
+        missing = [area for area in dict.fromkeys(wanted) if not area.exists]
         if not missing:
             return
         self._check_unfiltered()

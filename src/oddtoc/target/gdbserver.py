@@ -107,7 +107,6 @@ class GdbserverProcess(ProcessTarget):
 
     @contextmanager
     def _held(self) -> Iterator[HeldByGdbserver]:
-        self._connection.forget_stops()
         with self._attached((_ALL_STOP, b"?")) as session:
             threads = session.meet_threads()
             session.stop_early(self._busiest(threads))

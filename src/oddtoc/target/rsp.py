@@ -117,6 +117,9 @@ class Connection:
         self._may_stand_still = True
         refused = False
         try:
+            # one that was told the last time and not acknowledged would keep the others back
+            self.exchange([_ACKNOWLEDGED])
+            self._notifications = []
             replies = self.exchange(attach)
             refused = any(reply[:1] == b"E" for reply in replies)
             yield replies
@@ -228,11 +231,6 @@ class Connection:
                 replies = self.exchange([_ACKNOWLEDGED] * max(1, count - len(found)))
                 found += [reply for reply in replies if reply != b"OK"]
         return found
-
-    def forget_stops(self) -> None:
-        """Acknowledge what is left of an earlier time that a gdbserver held its process."""
-        self.exchange([_ACKNOWLEDGED])
-        self._notifications = []
 
     def _is_notified(self, limit: float) -> bool:
         self._take_notifications(b"+")
