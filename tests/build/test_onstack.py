@@ -85,6 +85,12 @@ def test_a_structure_that_a_header_names_is_not(is_safe, tmp_path):
     assert not is_safe(PLAIN)
 
 
+def test_one_that_is_defined_elsewhere_or_shared_with_code_of_another_file_is_not(is_safe):
+    definition = PLAIN[PLAIN.index("struct job {") : PLAIN.index("static int take")]
+    assert not is_safe(PLAIN.replace(definition, ""))
+    assert not is_safe('#include "b.c"\n' + PLAIN)
+
+
 @pytest.mark.parametrize(
     ("structure", "file", "is_on_stacks"),
     [

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from oddtoc.build.canonical import Meanings
 from oddtoc.build.compare import object_named
+from oddtoc.build.objectfile import ALLOC
 from oddtoc.errors import UsageError
 from oddtoc.image.elf import Image
 from oddtoc.link.data import NAME_SIZE, RECORD
@@ -21,7 +22,6 @@ from oddtoc.link.unitobject import UnitSymbol
 if TYPE_CHECKING:
     from oddtoc.build.extract import Extractor
 
-_ALLOC = 2
 _WORD = 4
 _KEPT_ELSEWHERE = (".data..percpu", ".init.")
 """Sections whose contents were copied or given back when the kernel started."""
@@ -58,7 +58,7 @@ def write_in_place(extractor: Extractor, name: str, *, is_module: bool) -> None:
         extractor.refuse("data-changed", name, f"{reason}: it can't be written in place")
         return
     section = new.unit.sections[after[0].section]
-    copy = extractor.target.section(f".rodata.oddtoc_data.{name}", _ALLOC, 8)
+    copy = extractor.target.section(f".rodata.oddtoc_data.{name}", ALLOC, 8)
     copy.append(new.unit.bytes_of(after[0]), 8)
     extractor.pending.append(lambda: extractor.fill_data(section, after[0].value, after[0].size, copy, after[0]))
     table = extractor.target.shared(DATA_SECTION, 0, 8)

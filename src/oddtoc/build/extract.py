@@ -14,16 +14,13 @@ from dataclasses import dataclass, field, replace
 from oddtoc import isa
 from oddtoc.build.canonical import Meanings, is_nameless
 from oddtoc.build.compare import Comparison, is_fresh, parts
-from oddtoc.build.features import take_feature
-from oddtoc.build.keys import ask_key, is_label
+from oddtoc.build.entries import take_entry
 from oddtoc.build.names import Found, KernelNames
-from oddtoc.build.objectfile import NewSection, NewSymbol, ObjectFile
+from oddtoc.build.objectfile import ALLOC, EXECUTE, WRITE, NewSection, NewSymbol, ObjectFile
 from oddtoc.build.refusal import Refusal
-from oddtoc.build.tables import ENTRY_SIZES, FAULTS, FEATURES, KEYS, ONE_WORD_FIXUPS, Entry
 from oddtoc.link.decode import ADDR64, ENTRY, REL16_HA, REL16_LO, REL24, TOC16_HA, TOC16_LO, TOC16_LO_DS
 from oddtoc.link.unitobject import SECTION, UnitObject, UnitRelocation, UnitSection, UnitSymbol
 
-_WRITE, _ALLOC, _EXECUTE = 1, 2, 4
 _CALLS = (REL24, 11)
 _LD, _ADDI, _REGISTERS = 58, 14, 0x03FF0000
 _PER_CPU = ".data..percpu"
@@ -110,7 +107,7 @@ class Extractor:
         if name not in self.moved:
             symbol = self.by_name[name]
             source = self.unit.sections[symbol.section]
-            section = self.target.section(f".text.{name}", _ALLOC | _EXECUTE, max(4, source.alignment))
+            section = self.target.section(f".text.{name}", ALLOC | EXECUTE, max(4, source.alignment))
             section.append(self.unit.bytes_of(symbol))
             self.moved[name] = self.target.function(name, section, 0, symbol.size, symbol.other)
             self.pending.append(lambda: self.fill(symbol, section))
@@ -133,7 +130,7 @@ class Extractor:
                 if new:
                     section.relocations.append((offset, relocation.type, *new))
         for entry in self.meanings.entries.get(symbol.name, ()):
-            self.take_entry(entry, symbol, section)
+            take_entry(self, entry, symbol, section)
 
     def set_up_toc(self, section: NewSection, offset: int) -> None:
         """Compute r2 from r12 alone: what stands before the function, its distance from .TOC., does not come along."""
@@ -245,7 +242,7 @@ class Extractor:
 
     def string(self, relocation: UnitRelocation) -> tuple[NewSymbol, int]:
         """A copy of a string, or a place before or behind it."""
-        strings = self.target.shared(".rodata.str1.8", _ALLOC, 8)
+        strings = self.target.shared(".rodata.str1.8", ALLOC, 8)
         start, distance = self.unit.merged_place(relocation)
         content = self.unit.string_at(self.unit.symbols[relocation.symbol].section, start) + b"\0"
         if content not in self.strings:
@@ -265,7 +262,7 @@ class Extractor:
         referred = self.refer(entry, user)
         if referred is None:
             return None
-        toc = self.target.shared(".toc", _ALLOC | _WRITE, 8)
+        toc = self.target.shared(".toc", ALLOC | WRITE, 8)
         if referred not in self.toc:
             self.toc[referred] = toc.append(bytes(8), 8)
             toc.relocations.append((self.toc[referred], ADDR64, *referred))
@@ -277,7 +274,7 @@ class Extractor:
             self.refuse("section", section.name, f"holds data without a name that {user.name} uses")
             return None
         if section.index not in self.nameless:
-            new = self.target.section(section.name, _ALLOC, section.alignment)
+            new = self.target.section(section.name, ALLOC, section.alignment)
             new.append(section.data)
             self.nameless[section.index] = self.target.mark(new)
             self.pending.append(lambda: self.fill_data(section, 0, section.size, new, user))
@@ -299,7 +296,7 @@ class Extractor:
             if section.name.startswith(_PER_CPU):
                 self.refuse("section", section.name, f"would need a new per-CPU variable {symbol.name}")
                 return None
-        flags = _ALLOC | (_WRITE if section.writable else 0)
+        flags = ALLOC | (WRITE if section.writable else 0)
         new = self.target.section(f"{'.data' if section.writable else '.rodata'}.{symbol.name}", flags)
         # a structure may have no members in this configuration, and still an address
         new.append(self.unit.bytes_of(symbol) or bytes(1), section.alignment)
@@ -314,51 +311,3 @@ class Extractor:
                 referred = self.refer(relocation, user)
                 if referred:
                     new.relocations.append((relocation.offset - start, relocation.type, *referred))
-
-    def take_entry(self, entry: Entry, symbol: UnitSymbol, code: NewSection) -> None:
-        """Take an entry of a table along."""
-        table = entry.section.name
-        if table in FEATURES:
-            take_feature(self, entry, symbol)
-        elif table not in ENTRY_SIZES:
-            self.refuse("section", table, f"has entries for {symbol.name}")
-        elif table == KEYS:
-            self.take_key(entry, symbol, code)
-        else:
-            name = f".oddtoc.fixup{table}" if table in ONE_WORD_FIXUPS else table
-            flags = 0 if table in ONE_WORD_FIXUPS else _ALLOC if table == FAULTS else _ALLOC | _WRITE
-            new = self.target.shared(name, flags, 8 if table in ONE_WORD_FIXUPS else 4)
-            start = new.append(entry.data)
-            for relocation in entry.relocations:
-                referred = self.place(relocation, symbol) or self.refer(relocation, symbol)
-                if referred:
-                    new.relocations.append((start + relocation.offset - entry.offset, relocation.type, *referred))
-
-    def place(self, relocation: UnitRelocation, function: UnitSymbol) -> tuple[NewSymbol, int] | None:
-        """A place in the function itself or its cold part, its end included."""
-        target = self.unit.symbols[relocation.symbol]
-        offset = target.value + relocation.addend
-        if target.section == function.section and 0 <= offset - function.value <= function.size:
-            return self.mark_of(self.moved[function.name]), offset - function.value
-        return None
-
-    def take_key(self, entry: Entry, symbol: UnitSymbol, code: NewSection) -> None:
-        """Let a jump label be a branch to instructions that ask its key."""
-        by_offset = {r.offset - entry.offset: r for r in entry.relocations}
-        target, key = by_offset.get(4), by_offset.get(8)
-        leads = self.place(target, symbol) if target else None
-        word = int.from_bytes(code.data[entry.place : entry.place + 4], "little")
-        if leads is None or key is None or not is_label(word):
-            self.refuse("section", KEYS, f"has a label of {symbol.name} that leads out of it")
-            return
-        aligned = UnitRelocation(key.offset, key.type, key.symbol, key.addend & ~3)
-        referred = self.refer(aligned, symbol)
-        if referred is None:
-            return
-        thunks = self.target.shared(".text.oddtoc.keys", _ALLOC | _EXECUTE, 4)
-        code.data[entry.place : entry.place + 4] = (0x48000000).to_bytes(4, "little")
-        asked = referred[0], referred[1] | key.addend & 1
-        own = self.mark_of(self.moved[symbol.name])
-        code.relocations = [r for r in code.relocations if r[0] & ~3 != entry.place]
-        code.relocations.append(ask_key(thunks, own, entry.place, leads[1], asked, self.target.mark(thunks)))
-        self.found.asked_keys += 1

@@ -10,31 +10,14 @@ as arch/powerpc/lib/feature-fixups.c writes them. Whether it is taken is told wh
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
 
 from oddtoc import isa
 from oddtoc.build.tables import Entry
-from oddtoc.link.decode import ADDR64
-from oddtoc.link.unitobject import UnitObject, UnitRelocation, UnitSymbol
-
-if TYPE_CHECKING:
-    from oddtoc.build.extract import Extractor
+from oddtoc.link.unitobject import UnitObject, UnitRelocation
 
 _START, _END, _ALTERNATIVE, _ALTERNATIVE_END = 16, 24, 32, 40
-_PLACE = 16
+PLACE = 16
 """Where in a patch object's entry the place is."""
-
-
-def take_feature(extractor: Extractor, entry: Entry, symbol: UnitSymbol) -> None:
-    """Let a patch have what the kernel may have to replace in a function of it."""
-    content = feature_entry(extractor.unit, entry)
-    if content is None:
-        extractor.refuse("section", entry.section.name, f"has an alternative for {symbol.name} that can't be moved")
-        return
-    new = extractor.target.shared(f".oddtoc.fixup{entry.section.name}", 0, 8)
-    start = new.append(content, 8)
-    own = extractor.mark_of(extractor.moved[symbol.name])
-    new.relocations.append((start + _PLACE, ADDR64, own, entry.place))
 
 
 def feature_entry(unit: UnitObject, entry: Entry) -> bytes | None:
@@ -50,7 +33,7 @@ def feature_entry(unit: UnitObject, entry: Entry) -> bytes | None:
     if is_bound or size <= 0 or not 0 <= end - start <= size or any(map(isa.depends_on_place, words)):
         return None
     words += [isa.NOP] * (size // 4 - len(words))
-    packed = entry.data[:_PLACE] + struct.pack(f"<QQ{len(words)}I", 0, len(words), *words)
+    packed = entry.data[:PLACE] + struct.pack(f"<QQ{len(words)}I", 0, len(words), *words)
     return packed + bytes(-len(packed) % 8)
 
 

@@ -19,7 +19,7 @@ from oddtoc.build.objectfile import NewSymbol, ObjectFile
 from oddtoc.build.onstack import only_on_stacks
 from oddtoc.build.overlay import Overlay
 from oddtoc.build.parts import merge_parts
-from oddtoc.build.reach import MOST_UNITS, units_reached
+from oddtoc.build.reach import MOST_UNITS, units_of, units_reached
 from oddtoc.build.refusal import Refusal, RefusedError
 from oddtoc.build.subjects import Proper, Subjects
 from oddtoc.build.tree import KernelTree
@@ -132,10 +132,7 @@ def build_fix(
         RefusedError: no patch can be made of it; `refusals` says why, one by one.
         BuildError: something does not compile.
     """
-    files = list(overlay.units)
-    if overlay.headers:
-        reached = units_reached(tree, overlay.headers, overlay.units, most=most_units)
-        files += [file for file in reached if file not in files]
+    files = _concerned(tree, overlay, most_units)
     subjects = Subjects(tree, image, modules)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         compiled = list(pool.map(lambda file: _compile(tree, overlay, file), files))
@@ -143,9 +140,10 @@ def build_fix(
         _judge(file, *objects, subjects.of(file)) for file, objects in zip(files, compiled, strict=True) if objects
     ]
     for unit in units:
-        sources = tree.source / unit.file, overlay.root / unit.file
-        _free_stacks(unit, tree.source, *sources)
-        unit.lost = lost_at_boot(unit.comparison.init_code, *sources, overlay.taken)
+        _free_stacks(unit, tree.source, tree.source / unit.file, overlay.root / unit.file)
+        sources = {unit.file, *(file for file in overlay.units if file not in files)}
+        old, new = ([root / file for file in sorted(sources)] for root in (tree.source, overlay.root))
+        unit.lost = lost_at_boot(unit.comparison.init_code, old, new, overlay.taken)
         unit.refusals += [Refusal("init-code", unit.file, name, unit.subject.ran_once) for name in unit.lost]
     if not units:
         raise RefusedError([Refusal("no-effect", files[0] if files else overlay.changed[0], "the object", _SAME)])
@@ -182,6 +180,14 @@ def _free_stacks(unit: UnitFix, root: Path, old: Path, new: Path) -> None:
 def _still_runs(unit: UnitFix) -> bool:
     """Whether anything differs that a running kernel still uses; a module's init code may still run."""
     return bool(unit.comparison.changed or unit.comparison.changed_data) or unit.subject.name != KERNEL
+
+
+def _concerned(tree: KernelTree, overlay: Overlay, most: int) -> list[str]:
+    """The units that a change may be seen in: those of changed C files, and of headers."""
+    files = [unit for file in overlay.units for unit in units_of(tree, file, most=most)]
+    if overlay.headers:
+        files += units_reached(tree, overlay.headers, files, most=most)
+    return list(dict.fromkeys(files))
 
 
 class _Part:

@@ -37,7 +37,13 @@ def only_on_stacks(structure: str, root: Path, *files: Path) -> bool:
 
 def _is_plain(structure: str, items: Sequence[Item]) -> bool:
     functions = {item.names[0] for item in items if item.kind == "function" and item.names}
-    return all(_use_is_plain(structure, item, functions) for item in items if structure in item.mentions)
+    is_defined = any(item.kind == "struct" and item.names[:1] == (structure,) for item in items)
+    takes_code = any(item.kind == "include" and re.search(r"\.c[\">]", item.text) for item in items)
+    return (
+        is_defined
+        and not takes_code
+        and all(_use_is_plain(structure, item, functions) for item in items if structure in item.mentions)
+    )
 
 
 def _use_is_plain(structure: str, item: Item, functions: Collection[str]) -> bool:

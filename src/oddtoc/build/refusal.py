@@ -10,7 +10,7 @@ from oddtoc.errors import OddtocError, Status
 
 WAYS_OUT = {
     "fidelity": "what runs is not what this source and compiler make; read the difference, then --accept-difference",
-    "not-running": "the file is part of a module or of nothing that runs; write patches of modules by hand",
+    "not-running": "the file is part of nothing that runs there: is it the source of that kernel or module?",
     "init-code": "it ran at boot and is gone; bring its effect about with a callback (oddtoc_callbacks.h)",
     "no-site": "replace its callers instead: write the patch by hand, or change the callers in the diff too",
     "data-changed": "where nothing has copied the old value, have the new one written in place: --write-data NAME",

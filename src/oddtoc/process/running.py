@@ -17,6 +17,7 @@ from oddtoc.target.pause import uninterrupted
 from oddtoc.target.process import ProcessTarget
 
 _AT_PHDR = 3
+_MAGIC = b"\x7fELF"
 _LIBC = "libc.so.6"
 _ASKED = "_dl_find_object"
 _UNWINDERS = ("libgcc_s.so", "libunwind", "libc++abi")
@@ -37,6 +38,7 @@ class RunningProcess:
     def refresh(self) -> None:
         """Look at its mappings again."""
         self.mappings = parse_maps(self._target.read_file(f"/proc/{self._target.pid}/maps").decode(errors="replace"))
+        self.__dict__.pop("_objects", None)
         self._loaded = {path: one for path, one in self._loaded.items() if self._path_at(one.start) == path}
 
     def read_many(self, requests: Sequence[tuple[int, int]]) -> list[bytes]:
@@ -162,7 +164,16 @@ class RunningProcess:
     @property
     def loaded(self) -> list[LoadedObject]:
         """All objects, in the order of `paths`."""
-        return [self.object_of(path) for path in self.paths]
+        return [self.object_of(path) for path in self._objects]
+
+    @cached_property
+    def _objects(self) -> list[str]:
+        """`paths` without files that hold code and are no objects: those of compilers that work at run time."""
+        paths = self.paths
+        starts = {m.path: m.span.start for m in reversed(self.mappings) if m.path in paths and m.offset == 0}
+        words = self._target.read_many([(start, len(_MAGIC)) for start in starts.values()])
+        elf = {path for path, word in zip(starts, words, strict=True) if word == _MAGIC}
+        return [path for path in paths if path in elf]
 
     def arena(self, subject: LoadedObject) -> Area:
         """The arena of an object: where it is, or where it will be.

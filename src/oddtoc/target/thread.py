@@ -169,7 +169,8 @@ def begun_again(thread: Thread) -> dict[str, int]:
         interrupted &= bool(registers["cr"] & _SUMMARY_OVERFLOW)
     if not interrupted or registers["r0"] not in _NEVER_RESTARTED:
         return {}
-    return {"pc": registers["pc"] - 4, "r3": registers["orig_r3"]}
+    # without its trap the kernel does not take the old r3 for an error of its own
+    return {"pc": registers["pc"] - 4, "r3": registers["orig_r3"], "trap": 0}
 
 
 def _part(raw: bytes, place: tuple[int, int]) -> bytes:
