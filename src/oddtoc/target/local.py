@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import platform
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +15,7 @@ from pathlib import Path
 from oddtoc.errors import FaultError, TargetError, WriteFaultError
 from oddtoc.target.memory import check_read_back
 from oddtoc.target.process import LARGEST_LIST, MissingFileError, ProcessTarget, StoppedProcess
-from oddtoc.target.ptrace import Tracee, hold_all, seize_all
+from oddtoc.target.ptrace import Tracee, hold_all
 from oddtoc.target.thread import PTRACE_LAYOUT, Thread, changed, thread_of
 
 _TRAP = (0x7FE00008).to_bytes(4, "little")
@@ -80,12 +79,8 @@ class LocalProcess(ProcessTarget):
     def _held(self) -> Iterator[HeldByPtrace]:
         tracees: dict[int, Tracee] = {}
         try:
-            seize_all(self.pid, tracees)
-            began = time.monotonic()
             hold_all(self.pid, tracees)
-            held = HeldByPtrace(self.pid, tracees, self)
-            held.began = began
-            yield held
+            yield HeldByPtrace(self.pid, tracees, self)
         finally:
             for tracee in tracees.values():
                 tracee.let_go()

@@ -62,11 +62,7 @@ class Tracee:
         self._signal = 0
         self._signal_details: bytes | None = None
         _ptrace(_SEIZE, number)
-
-    def interrupt(self) -> None:
-        """Have it stop, without waiting."""
-        with suppress(ProcessLookupError):
-            _ptrace(_INTERRUPT, self.number)
+        _ptrace(_INTERRUPT, number)
 
     def await_stop(self) -> bool:
         """Wait for it to stand still; False if it has ended.
@@ -87,7 +83,6 @@ class Tracee:
         """Let it run on, with the signal that it was found with."""
         if not self.held:
             # what is detached from has to stand still
-            self.interrupt()
             with suppress(TargetError):
                 self.await_stop()
         if self.held:
@@ -169,51 +164,27 @@ class Tracee:
             time.sleep(_MOMENT)
 
 
-def seize_all(pid: int, seized: dict[int, Tracee]) -> None:
-    """Seize all threads of a process, which run on.
+def hold_all(pid: int, held: dict[int, Tracee]) -> None:
+    """Make all threads of a process stand still.
 
     Args:
         pid: of the process.
-        seized: those that are, by their numbers; takes each at once: they have to be let go of however this ends.
+        held: takes each that was seized, by its number, at once: they have to be let go of however this ends.
 
     Raises:
-        TargetError: it can't be traced, or has ended.
+        TargetError: it can't be traced, has ended, or a thread does not stop.
     """
     for _ in range(_MOST_ROUNDS):
-        fresh = [number for number in _threads(pid) if number not in seized and not _is_dead(pid, number)]
+        fresh = [number for number in _threads(pid) if number not in held and not _is_dead(pid, number)]
         if not fresh:
             return
         for number in fresh:
             with suppress(ProcessLookupError):
-                seized[number] = Tracee(number)
-    raise _too_many(pid)
-
-
-def hold_all(pid: int, seized: dict[int, Tracee]) -> None:
-    """Make all threads of a process stand still, those that were made since they were seized too.
-
-    Args:
-        pid: of the process.
-        seized: as `seize_all` left it.
-
-    Raises:
-        TargetError: it has ended, or a thread does not stop.
-    """
-    for _ in range(_MOST_ROUNDS):
-        running = [tracee for tracee in seized.values() if not tracee.held]
-        if not running:
-            return
-        for tracee in running:
-            tracee.interrupt()
-        for tracee in running:
-            if not tracee.await_stop():
-                del seized[tracee.number]
-        seize_all(pid, seized)
-    raise _too_many(pid)
-
-
-def _too_many(pid: int) -> TargetError:
-    return TargetError(f"process {pid} makes new threads faster than they can be stopped")
+                held[number] = Tracee(number)
+        for number in fresh:
+            if number in held and not held[number].await_stop():
+                del held[number]
+    raise TargetError(f"process {pid} makes new threads faster than they can be stopped")
 
 
 def _threads(pid: int) -> list[int]:
