@@ -5,7 +5,7 @@ KERNEL ?= 6.1
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup demo demo-process test docs man lint bench fuzz soak corpus clean
+.PHONY: help setup demo demo-process test docs man lint bench fuzz soak soak-process corpus clean
 
 help:
 	@echo "make demo [KERNEL=6.1]  boot a kernel, patch it while it runs, take the patch back (6.1, 6.12, 7.2)"
@@ -17,7 +17,8 @@ help:
 	@echo "make bench              how long a guest stands still, what a patched call costs, how fast a scan is;"
 	@echo "                        a page of it in build/bench"
 	@echo "make fuzz               25,200 hostile inputs of every kind, and 60,000 guided by coverage"
-	@echo "make soak               a thousand operations on patches under load, and oddtoc ended after every single packet"
+	@echo "make soak               a thousand operations on patches under load, of kernels and of servers, and oddtoc ended after every single packet"
+	@echo "make soak-process       of these, those on redis-server and nginx: a thousand patches and reverts each, every request counted"
 	@echo "make corpus             every fix between two Debian versions of 6.1, built, applied, reverted; goes on where it stopped"
 	@echo "make setup              install what the others need, and nothing else"
 	@echo "make clean              remove the virtual environment"
@@ -69,10 +70,12 @@ fuzz: setup
 	ODDTOC_FUZZ=14 $(BIN)/pytest -s -o timeout=3000 tests/fuzz
 	$(BIN)/python tests/fuzz/guided.py -runs=60000
 
-soak: setup
+soak: soak-process
 	$(BIN)/python -m soak
-	$(BIN)/python -m soak.process
 	ODDTOC_SOAK=1 $(BIN)/pytest -s -o timeout=20000 tests/live/test_every_packet.py
+
+soak-process: setup
+	$(BIN)/python -m soak.process --json build/soak/process.json
 
 corpus: setup
 	$(BIN)/python -m corpus

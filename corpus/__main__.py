@@ -44,7 +44,7 @@ def main() -> None:
     # neighbours share a guest
     todo = sorted((file for file in asked if file not in known), key=lambda file: files[file])[: options.limit]
     sources = Sources(tree, new, files, Image.open(kernel.vmlinux), kernel.modules)
-    with multiprocessing.Pool(options.jobs, _start, (sources,)) as pool, log.open("a") as out:
+    with multiprocessing.Pool(options.jobs, _start, (sources, todo)) as pool, log.open("a") as out:
         for verdict in pool.imap_unordered(_judge, todo):
             out.write(json.dumps(verdict.plain()) + "\n")
             out.flush()
@@ -87,8 +87,8 @@ def _read(log: Path) -> Iterator[dict[str, Any]]:
         yield from map(json.loads, log.read_text().splitlines())
 
 
-def _start(sources: Sources) -> None:
-    guests = Guests(fetch_kernel(SERIES))
+def _start(sources: Sources, todo: list[str]) -> None:
+    guests = Guests(fetch_kernel(SERIES), (sources.files[file] for file in todo))
     # a worker ends without unwinding, so its guest is stopped from here
     multiprocessing.util.Finalize(None, guests.stop, exitpriority=10)
     _STATE.update(sources=sources, guests=guests, folder=tempfile.mkdtemp())

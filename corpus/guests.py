@@ -1,72 +1,73 @@
-"""The guest that a file of the corpus is tried in: one for the kernel proper, and one for each module."""
+"""The guest that files of the corpus are tried in, with their modules; and what it does with them."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 from oddtoc.debian import DebianKernel
-from oddtoc.errors import GuestError
 from oddtoc.target.guest import Guest, boot
 from oddtoc.target.modules import load_order
 
-_ON_A_DISK = {"ext4": "mke2fs -q /tmp/disk", "vfat": "mkfs.vfat /tmp/disk", "minix": "mkfs.minix /tmp/disk"}
-"""File systems that busybox can make."""
-_MORE = {"ext4": ("loop",), "fat": ("vfat", "loop", "nls_cp437", "nls_ascii"), "jbd2": ("ext4", "loop")}
-"""Modules to load beside one, so that it has something to do."""
+NEVER = ("f2fs",)
+"""Modules that a kernel with pages of 64 KiB does not load."""
+_TOGETHER = 30
+_BESIDE = ("crc32c_generic", "pcbc", "fcrypt", "loop")
+"""Modules that others ask for when they are loaded, or used."""
+_MAKERS = {"ext4": "mke2fs -F -q"}
+"""Module -> what makes a file system for it, where busybox can."""
 
 
 class Guests:
-    """Gives the guest for a module, one at a time.
+    """One guest at a time, which has the modules that the files in hand are parts of.
 
     Args:
         kernel: what runs in them.
+        modules: those of all files. Too many at once, and some are far from where the kernel gives room for patches.
     """
 
-    def __init__(self, kernel: DebianKernel) -> None:
+    def __init__(self, kernel: DebianKernel, modules: Iterable[str]) -> None:
         self._kernel = kernel
-        self._module: str | None = None
+        names = sorted({*modules} - {"", *NEVER})
+        self._groups = [names[start : start + _TOGETHER] for start in range(0, len(names), _TOGETHER)]
+        self._there: list[str] | None = None
         self._guest: Guest | None = None
-        self._count = 0
 
-    def of(self, module: str) -> Guest | None:
-        """The guest that a module is loaded in, or none for the kernel proper; None where it can't be loaded."""
-        if module != self._module or (self._guest is not None and not self._guest.alive):
+    def of(self, module: str) -> Guest:
+        """The guest for a file of a module, or of the kernel proper if that is empty."""
+        wanted = next((group for group in self._groups if module in group), [])
+        if self._guest is None or wanted != self._there or not self._guest.alive:
             self.stop()
-            self._module, self._guest = module, self._boot(module)
+            self._there, self._guest = wanted, boot_with(self._kernel, wanted)
         return self._guest
 
     def stop(self) -> None:
-        """Stop the guest, if there is one."""
+        """Stop the guest that there is."""
         if self._guest is not None:
             self._guest.stop()
-        self._module = self._guest = None
+            self._guest = None
 
-    def _boot(self, module: str) -> Guest | None:
-        kernel = self._kernel
-        self._count += 1
-        names = [*_MORE.get(module, ()), *([module] if module else [])]
-        try:
-            return boot(
-                kernel.vmlinux,
-                kernel.busybox,
-                name=f"corpus-{os.getpid()}-{self._count}",
-                modules=load_order(kernel.modules, names),
-                timeout=300,
-                kernel_label=kernel.release,
-            )
-        except GuestError as error:
-            if "could not load" not in error.message:
-                raise
-            return None
+
+def boot_with(kernel: DebianKernel, modules: Iterable[str]) -> Guest:
+    """A guest in which these modules are loaded."""
+    wanted = list(modules)
+    return boot(
+        kernel.vmlinux,
+        kernel.busybox,
+        name=f"corpus-{os.getpid()}",
+        modules=load_order(kernel.modules, [*_BESIDE, *wanted]) if wanted else (),
+        memory="2G",
+        timeout=600,
+        kernel_label=kernel.release,
+    )
 
 
 def exercise_of(module: str) -> str:
     """What a guest does beside what every guest does: it mounts a file system, where busybox can make one."""
-    kind = {"fat": "vfat", "jbd2": "ext4"}.get(module, module)
-    if kind not in _ON_A_DISK:
+    if module not in _MAKERS:
         return ""
     return f"""
-dd if=/dev/zero of=/tmp/disk bs=1M count=8 2> /dev/null && {_ON_A_DISK[kind]} > /dev/null && mkdir -p /tmp/d
-mount -t {kind} -o loop /tmp/disk /tmp/d && echo a > /tmp/d/f && mv /tmp/d/f /tmp/d/g && sync && rm /tmp/d/g
-umount /tmp/d
+dd if=/dev/zero of=/tmp/disk bs=1M count=8 2> /dev/null; {_MAKERS[module]} /tmp/disk > /dev/null; mkdir -p /tmp/d
+mount -t ext4 -o loop /tmp/disk /tmp/d && echo d > /tmp/d/f && sync && cat /tmp/d/f
+mkdir /tmp/d/e && mv /tmp/d/f /tmp/d/e/g && rm -r /tmp/d/e && umount /tmp/d || echo failed
 """

@@ -1,9 +1,9 @@
 """Servers as Debian ships them are patched and taken back a thousand times while clients ask them.
 
-python -m soak.process [--service nginx] [--rounds 1000] [--commands 20] [--inside 60] [--kernel 6.1] [--json FILE]
+python -m soak.process [--service nginx] [--rounds 1000] [--commands 20] [--inside 480] [--kernel 6.1] [--json FILE]
 
-Each service is in a guest of its own. Most rounds are made in one session over its gdbserver, `--commands` of them by
-the commands, and `--inside` of them by ptrace, from inside of the guest.
+Each service is in a guest of its own. Of the rounds `--commands` are made by the commands, `--inside` by ptrace from
+inside of the guest, in one session, and the others in one session over its gdbserver.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--service", action="append", choices=names, help="repeatable; all if not given")
     parser.add_argument("--rounds", type=int, default=1000, help="with each service [1000]")
     parser.add_argument("--commands", type=int, default=20, help="of these rounds, by the commands [20]")
-    parser.add_argument("--inside", type=int, default=60, help="of these rounds, by ptrace in the guest [60]")
+    parser.add_argument("--inside", type=int, default=480, help="of these rounds, by ptrace in the guest [480]")
     parser.add_argument("--kernel", choices=SERIES, default="6.1", help="of the guest [6.1]")
     parser.add_argument("--smp", type=int, default=2, help="vCPUs of the guest [2]")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, also on the way")

@@ -42,6 +42,21 @@ def http(stream, _number):
     yield PAGES[stream.read(length)]
 
 
+ASK = {"redis": redis, "http": http}
+
+
+def look(kind, port):
+    """What a new client gets first."""
+    with connected(port) as stream:
+        return next(ASK[kind](stream, 0))
+
+
+def connected(port):
+    """A new connection."""
+    with socket.create_connection(("127.0.0.1", int(port)), PATIENCE) as connection:
+        return connection.makefile("rwb")
+
+
 def line(stream, request):
     """The first line of an answer."""
     stream.write(request + b"\r\n")
@@ -57,7 +72,6 @@ def expect(found, wanted):
 
 def main(kind, port, stop, result):
     """Ask until STOP is there."""
-    ask = {"redis": redis, "http": http}[kind]
     counts, failed, streams = Counter(), [], {}
     told, number = 0.0, 0
     while True:
@@ -72,10 +86,8 @@ def main(kind, port, stop, result):
             if slot in streams and number % NEW_EVERY == 0:
                 streams.pop(slot).close()
             if slot not in streams:
-                with socket.create_connection(("127.0.0.1", int(port)), PATIENCE) as connection:
-                    streams[slot] = connection.makefile("rwb")
-            for answer in ask(streams[slot], number):
-                counts[answer] += 1
+                streams[slot] = connected(port)
+            counts.update(ASK[kind](streams[slot], number))
         except (OSError, ValueError, KeyError) as error:
             failed.append(f"{type(error).__name__}: {error}"[:200])
             streams.pop(slot, None)
@@ -88,4 +100,5 @@ def tell(path, found):
     new.rename(path)
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])

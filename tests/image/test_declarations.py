@@ -31,8 +31,7 @@ def layouts_by_tag(btf):
     """Tag -> layout, as C has it: what stands there more than once gets a number."""
     found = defaultdict(list)
     for name, layout in btf.layouts():
-        members = {member: where for member, where in layout.members.items() if "__fill_" not in member}
-        found[name.removeprefix("enum ")].append((layout.size, members))
+        found[name.removeprefix("enum ")].append((layout.size, layout.members))
     numbered = {}
     for name, several in found.items():
         for number, layout in enumerate(several, 1):

@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from machine import Machine
 from soak.own import own_files
 from soak.services import nginx_files
 from user import User
@@ -15,6 +16,7 @@ from oddtoc.image.elf import Image
 from oddtoc.process.guest import PACKAGES, PROGRAMS, boot_with_gdbserver
 
 _LZMA = "lib/powerpc64le-linux-gnu/liblzma.so.5"
+_CXX = "usr/lib/powerpc64le-linux-gnu/libstdc++.so.6"
 _HERE = Path(__file__).parent
 _SAMPLES = _HERE.parent.parent / "src/oddtoc/samples"
 _BOOT_SECONDS = 300
@@ -22,32 +24,11 @@ _SERIAL_LINE = 0x30004000
 """Behind those of the guest's own terminals (target/guest_qemu.py): /dev/hvc4."""
 
 
-class Machine:
-    """A guest with a gdbserver on a port of this machine, and one on a serial line."""
-
-    def __init__(self, made, line):
-        self.guest, self.server, self.endpoint = made.guest, made.server, made.endpoint
-        self.run, self.start, self.put = made.run, made.start, made.put
-        self.serial = line
-        self.start("while :; do gdbserver --multi /dev/hvc4; done")
-
-    def python(self, script, *words, timeout=120):
-        """What a script prints that runs in the guest, where oddtoc is installed."""
-        return self.run(f"cd /; HOME=/tmp python3.11 - {' '.join(words)} <<'END' 2>&1\n{script}\nEND", timeout=timeout)
-
-    def oddtoc(self, words, timeout=120):
-        """What the command prints in the guest."""
-        return self.run(f"cd /; HOME=/tmp python3.11 -m oddtoc {words} 2>&1", timeout=timeout)
-
-    def status(self, pid, field):
-        """A field of /proc/PID/status."""
-        return self.run(f"grep ^{field}: /proc/{pid}/status").partition(":")[2].strip()
-
-
-def compiled(source, folder, *flags):
-    """Compile a program or library for the guest."""
-    output = folder / Path(source).stem
-    subprocess.run([tool("gcc"), "-O2", "-Wall", "-Werror", "-o", output, _HERE / source, *flags], check=True)
+def compiled(source, folder, *flags, name=None):
+    """Compile a program or library for the guest, C or C++."""
+    output = folder / (name or Path(source).stem)
+    compiler = tool("g++" if str(source).endswith(".cc") else "gcc")
+    subprocess.run([compiler, "-O2", "-Wall", "-Werror", "-o", output, _HERE / source, *flags], check=True)
     return output
 
 
@@ -77,6 +58,43 @@ def user(tmp_path_factory, debian_files):
 
 
 @pytest.fixture(scope="session")
+def catching(tmp_path_factory):
+    """The program catching.cc and the library libthrowing.so.1 that it uses: path in the guest -> file."""
+    folder = tmp_path_factory.mktemp("catching")
+    flags = ["-shared", "-fPIC", "-Wl,-Bsymbolic-functions", "-Wl,-soname,libthrowing.so.1", "-Wl,--build-id"]
+    library = compiled("programs/throwing.cc", folder, *flags).rename(folder / "libthrowing.so.1")
+    program = compiled("programs/catching.cc", folder, "-pie", "-fPIE", library, "-pthread", "-Wl,-rpath,/lib")
+    return {"bin/catching": program, "lib/libthrowing.so.1": library}
+
+
+@pytest.fixture(scope="session")
+def apart(tmp_path_factory):
+    """The program apart.c as an executable of every kind: path in the guest -> file."""
+    folder = tmp_path_factory.mktemp("apart")
+    kinds = {
+        "apart": ("-pie", "-fPIE"),
+        "apart-fixed": ("-no-pie", "-fno-pie"),
+        "apart-static": ("-static", "-no-pie", "-fno-pie"),
+    }
+    return {
+        f"bin/{name}": compiled("programs/apart.c", folder, *flags, "-Wl,--build-id", name=name)
+        for name, flags in kinds.items()
+    }
+
+
+@pytest.fixture(scope="session")
+def bare(tmp_path_factory):
+    """The program bare.c, and the library that is called as an unwinder's: path in the guest -> file."""
+    folder = tmp_path_factory.mktemp("bare")
+    (folder / "empty.c").write_text("int empty(void)\n{\n\treturn 0;\n}\n")
+    flags = ["-nostdlib", "-fPIE", "-Wl,--build-id", "-Wl,--no-as-needed"]
+    soname = ["-shared", "-Wl,-soname,libgcc_s.so.1"]
+    library = compiled(folder / "empty.c", folder, *flags, *soname).rename(folder / "libgcc_s.so.1")
+    program = compiled("programs/bare.c", folder, *flags, "-pie", library, "-Wl,-rpath,/lib/bare")
+    return {"bin/bare": program, "lib/bare/libgcc_s.so.1": library}
+
+
+@pytest.fixture(scope="session")
 def strain(tmp_path_factory):
     """The program strain.c, the library that it uses, and the one that it loads: path in the guest -> file."""
     folder = tmp_path_factory.mktemp("strain")
@@ -92,7 +110,13 @@ def strain(tmp_path_factory):
 @pytest.fixture(scope="session")
 def debian_files():
     """Debian's programs: path in the guest -> file."""
-    return program_files(PACKAGES, (*PROGRAMS, _LZMA))
+    return program_files((*PACKAGES, "libstdc++6"), (*PROGRAMS, _LZMA, _CXX))
+
+
+@pytest.fixture(scope="session")
+def oddtoc_itself(tmp_path_factory):
+    """oddtoc for a guest: path there -> file."""
+    return own_files(tmp_path_factory.mktemp("own"))
 
 
 @pytest.fixture(scope="session")
@@ -101,19 +125,20 @@ def built(tmp_path_factory):
     folder = tmp_path_factory.mktemp("objects")
     made = {}
 
-    def get(name, **options):
-        key = name, tuple(sorted(options.items()))
+    def get(name, image=None, **options):
+        key = name, image, tuple(sorted(options.items()))
         if key not in made:
             sources = (_HERE / f"patches/{name}.c", _SAMPLES / f"{name}.c")
             source = next(source for source in sources if source.exists())
-            made[key] = compile_patch(source, folder / f"{name}.o", **options)
+            flags = [f"-DIMAGE={image}"] if image else []
+            made[key] = compile_patch(source, folder / f"{name}.o", flags=flags, **options)
         return made[key]
 
     return get
 
 
 @pytest.fixture(scope="session")
-def process_guest(busy, user, strain, debian_files, tmp_path_factory):
+def process_guest(busy, user, strain, catching, apart, bare, debian_files, oddtoc_itself, tmp_path_factory):
     """A guest with programs of Debian's, and a gdbserver that attaches to any of them."""
     path = tmp_path_factory.mktemp("line") / "socket"
     line = ["-chardev", f"socket,id=line,path={path},server=on,wait=off"]
@@ -121,8 +146,7 @@ def process_guest(busy, user, strain, debian_files, tmp_path_factory):
     folder = tmp_path_factory.mktemp("programs")
     programs = {"bin/busy": busy, "bin/locked": compiled("programs/locked.c", folder)}
     programs["bin/waiting"] = compiled("programs/waiting.c", folder, "-pthread")
-    own = own_files(tmp_path_factory.mktemp("own"))
-    files = debian_files | nginx_files() | user | strain | own | programs
+    files = debian_files | nginx_files() | user | strain | catching | apart | bare | oddtoc_itself | programs
     made = boot_with_gdbserver("6.1", f"test-process-{os.getpid()}", files=files, arguments=line, timeout=_BOOT_SECONDS)
     yield Machine(made, path)
     made.guest.stop()
@@ -131,6 +155,13 @@ def process_guest(busy, user, strain, debian_files, tmp_path_factory):
 @pytest.fixture
 def user_process(process_guest):
     user = User(process_guest)
+    yield user
+    process_guest.run(f"kill -9 {user.pid}")
+
+
+@pytest.fixture
+def catching_process(process_guest):
+    user = User(process_guest, "catching")
     yield user
     process_guest.run(f"kill -9 {user.pid}")
 

@@ -110,9 +110,10 @@ def test_what_can_not_be_replaced_is_refused(user_process, built):
     assert user_process.ask() == PLAIN
 
 
-def test_who_would_be_ended_for_a_system_call_is_left_alone(process_guest, built):
-    pid = process_guest.start("exec locked")
-    process_guest.run(f"until grep -qs 'Seccomp:.1' /proc/{pid}/status; do sleep 0.1; done")
+@pytest.mark.parametrize(("words", "mode"), [("", 1), ("mmap", 2), ("mmap refused", 2)])
+def test_who_would_be_ended_for_a_system_call_is_left_alone(process_guest, built, words, mode):
+    pid = process_guest.start(f"exec locked {words}")
+    process_guest.run(f"until grep -qs 'Seccomp:.{mode}' /proc/{pid}/status; do sleep 0.1; done")
     with Session.open(f"{process_guest.server}#{pid}") as session, pytest.raises(TargetError, match="seccomp"):
         session.apply(session.plan(built("malloc")))
     assert process_guest.run(f"kill -0 {pid} && echo lives; kill -9 {pid}") == "lives\n"

@@ -17,6 +17,8 @@ have its own."""
 _NOT_COMPARED = re.compile(
     r"_{2,3}ksymtab|__kstrtab|_{2,3}kcrctab|\.initcall|\.modinfo|\.discard|\.comment|\.note|\.BTF|\.init\.|\.exit\.|__param\Z|__dyndbg\Z"
 )
+_ALIASES = ("init_module", "cleanup_module")
+"""What module_init and module_exit of include/linux/module.h call their functions a second time."""
 _INIT = re.compile(r"\.(init|exit|meminit)\.")
 
 
@@ -76,6 +78,8 @@ def _compare_functions(old: Meanings, new: Meanings, found: Comparison) -> None:
     after = {symbol.name: symbol for symbol in new.unit.functions}
     differ: dict[str, None] = {}
     for name in dict.fromkeys((*before, *after)):
+        if name in _ALIASES:
+            continue
         same = name in before and name in after and old.of_function(before[name]) == new.of_function(after[name])
         if not same:
             differ[parent_of(name)] = None

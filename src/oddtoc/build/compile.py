@@ -13,7 +13,15 @@ from types import MappingProxyType
 
 import oddtoc.mechanism
 from oddtoc.errors import BuildError
-from oddtoc.link.object import KERNEL, MODULE_SUFFIX, PART_PREFIX, ROOM_SECTION, PatchObject
+from oddtoc.link.object import (
+    FINDER_SECTION,
+    KERNEL,
+    KERNEL_SECTION,
+    MODULE_SUFFIX,
+    PART_PREFIX,
+    ROOM_SECTION,
+    PatchObject,
+)
 
 INCLUDE = Path(__file__).parent / "include"
 SUPPORT = Path(__file__).parent / "support"
@@ -61,12 +69,14 @@ PROCESS_FLAGS: tuple[str, ...] = (
     "-fno-common",
     "-fno-section-anchors",
     "-fno-stack-protector",
-    "-fno-asynchronous-unwind-tables",
-    "-fno-unwind-tables",
+    # exceptions, thread cancellation and backtraces pass through (link/unwind.py)
+    "-fasynchronous-unwind-tables",
     "-fno-optimize-sibling-calls",
 )
 """For replacements in programs and libraries: they may use floating point and vector registers, and system headers."""
+WITHOUT_UNWIND = (*PROCESS_FLAGS, "-fno-asynchronous-unwind-tables")
 CODE_MODELS = ("medium", "large")
+_OF_A_KERNEL = re.compile(r"fatal error: (vmlinux\.h|(?:linux|asm|net|uapi)/\S+\.h): No such file")
 _RECORD = re.compile(r'oddtoc_replacement_\d+\b[^{]*\{\s*"([^"]*)"')
 
 
@@ -93,7 +103,9 @@ def compile_patch(
     name: str | None = None,
     code_model: str = "medium",
     long_calls: bool = False,
+    unwind: bool = True,
     flags: Sequence[str] = (),
+    build_id: bytes = b"",
 ) -> PatchObject:
     """Compile a C source into a patch object.
 
@@ -103,7 +115,9 @@ def compile_patch(
         name: the patch's name; the output's stem if not given.
         code_model: `medium` (data within 2 GiB of the TOC) or `large`.
         long_calls: compile with -mlongcall: every call goes through a pointer.
+        unwind: give replacements in processes unwind information, so that exceptions pass through.
         flags: more flags for the compiler, behind oddtoc's own.
+        build_id: of the one kernel that it is for, if there is one.
 
     Returns:
         The object, parsed and checked.
@@ -122,14 +136,36 @@ def compile_patch(
         code = Path(folder, "code.o")
         model = [f"-mcmodel={code_model}", *(["-mlongcall"] if long_calls else [])]
         image = _image_of(source, flags)
-        own = KERNEL_FLAGS if image == KERNEL or image.endswith(MODULE_SUFFIX) else PROCESS_FLAGS
+        in_kernel = image == KERNEL or image.endswith(MODULE_SUFFIX)
+        own = KERNEL_FLAGS if in_kernel else PROCESS_FLAGS if unwind else WITHOUT_UNWIND
         _run([tool("gcc"), *own, *model, f"-I{INCLUDE}", *flags, "-c", str(source), "-o", str(code)], source)
         trampolines = _assemble(Path(folder))
         merged = Path(folder, "patch.o")
         _run([tool("ld"), "-r", "-o", str(merged), str(code), *map(str, trampolines)], source)
         if image.endswith(MODULE_SUFFIX):
-            _add_room(merged, trampolines)
+            _embed("room", KERNEL_FLAGS, ROOM_SECTION, merged, trampolines)
+        elif not in_kernel and unwind:
+            # nothing is thrown in there
+            _embed("unwind", WITHOUT_UNWIND, FINDER_SECTION, merged, trampolines)
+        if build_id:
+            only = Path(folder, "kernel")
+            only.write_bytes(build_id)
+            _add_section(merged, KERNEL_SECTION, only)
         return _finish(merged, output, name, source)
+
+
+def compile_object(command: Sequence[str], source: Path, output: Path, *, cwd: Path | None = None) -> None:
+    """Compile a C source into an object that is no patch yet.
+
+    Args:
+        command: the compiler and its flags.
+        source, output: files.
+        cwd: where the command is run.
+
+    Raises:
+        BuildError: it does not compile.
+    """
+    _run([*command, "-c", str(source.absolute()), "-o", str(output)], source, cwd)
 
 
 def merge_patch(
@@ -163,7 +199,7 @@ def merge_patch(
         merged = Path(folder, "patch.o")
         _run([tool("ld"), "-r", "-o", str(merged), str(code), *map(str, more)], code)
         if image.endswith(MODULE_SUFFIX):
-            _add_room(merged, trampolines)
+            _embed("room", KERNEL_FLAGS, ROOM_SECTION, merged, trampolines)
         for other, path in parts.items():
             _add_section(merged, PART_PREFIX + other, path)
         return _finish(merged, output, name, output)
@@ -179,13 +215,13 @@ def _finish(merged: Path, output: Path, name: str | None, shown_as: Path) -> Pat
     return patch
 
 
-def _add_room(merged: Path, trampolines: Sequence[Path]) -> None:
-    """Add what has the kernel make room near its modules, as an object of its own."""
-    source = SUPPORT / "room.c"
-    code, room = merged.with_name("room-code.o"), merged.with_name("room.o")
-    _run([tool("gcc"), *KERNEL_FLAGS, f"-I{INCLUDE}", "-c", str(source), "-o", str(code)], source)
-    _run([tool("ld"), "-r", "-o", str(room), str(code), *map(str, trampolines)], source)
-    _add_section(merged, ROOM_SECTION, room)
+def _embed(name: str, flags: Sequence[str], section: str, merged: Path, trampolines: Sequence[Path]) -> None:
+    """Add a support patch to a patch, as an object of its own in a section."""
+    source = SUPPORT / f"{name}.c"
+    code, support = merged.with_name(f"{name}-code.o"), merged.with_name(f"{name}.o")
+    _run([tool("gcc"), *flags, f"-I{INCLUDE}", "-c", str(source), "-o", str(code)], source)
+    _run([tool("ld"), "-r", "-o", str(support), str(code), *map(str, trampolines)], source)
+    _add_section(merged, section, support)
 
 
 def _add_section(merged: Path, name: str, content: Path) -> None:
@@ -215,4 +251,6 @@ def _run(command: Sequence[str], source: Path, cwd: Path | None = None) -> None:
     if result.returncode:
         lines = [line for line in result.stderr.splitlines() if "error" in line.lower()] or result.stderr.splitlines()
         first = lines[0] if lines else f"{Path(command[0]).name} ended with status {result.returncode}"
+        if lacking := _OF_A_KERNEL.search(result.stderr):
+            first = f"{lacking[1]} is one of a kernel: name that with --kernel SERIES"
         raise BuildError(f"{source} does not compile", output=result.stderr, advice=first)

@@ -17,7 +17,7 @@ from oddtoc.build.names import KernelNames
 from oddtoc.build.objectfile import NewSymbol, ObjectFile
 from oddtoc.build.overlay import Overlay
 from oddtoc.build.parts import merge_parts
-from oddtoc.build.reach import MOST_UNITS, units_reached
+from oddtoc.build.reach import MOST_UNITS, units_of, units_reached
 from oddtoc.build.refusal import Refusal, RefusedError
 from oddtoc.build.subjects import Proper, Subjects
 from oddtoc.build.tree import KernelTree
@@ -106,10 +106,7 @@ def build_fix(
         RefusedError: no patch can be made of it; `refusals` says why, one by one.
         BuildError: something does not compile.
     """
-    files = list(overlay.units)
-    if overlay.headers:
-        reached = units_reached(tree, overlay.headers, overlay.units, most=most_units)
-        files += [file for file in reached if file not in files]
+    files = _concerned(tree, overlay, most_units)
     subjects = Subjects(tree, image, modules)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         compiled = list(pool.map(lambda file: _compile(tree, overlay, file), files))
@@ -117,9 +114,10 @@ def build_fix(
         _judge(file, *objects, subjects.of(file)) for file, objects in zip(files, compiled, strict=True) if objects
     ]
     for unit in units:
-        sources = tree.source / unit.file, overlay.root / unit.file
-        unit.lost = lost_at_boot(unit.comparison.init_code, *sources, overlay.taken)
-        unit.refusals += [Refusal("init-code", unit.file, name, "only ran at boot") for name in unit.lost]
+        sources = {unit.file, *(file for file in overlay.units if file not in files)}
+        old, new = ([root / file for file in sorted(sources)] for root in (tree.source, overlay.root))
+        unit.lost = lost_at_boot(unit.comparison.init_code, old, new, overlay.taken)
+        unit.refusals += [Refusal("init-code", unit.file, name, unit.subject.ran_once) for name in unit.lost]
     if not units:
         raise RefusedError([Refusal("no-effect", files[0] if files else overlay.changed[0], "the object", _SAME)])
     refusals = [r for unit in units for r in unit.refusals if not (accept_difference and r.id == "fidelity")]
@@ -137,6 +135,14 @@ def build_fix(
     patch = merge_parts(targets, output, name=name, kernel=image)
     asked = sum(extractor.found.asked_keys for part in made for extractor in part.extractors)
     return Fix(patch, units, overlay.ignored, asked, overlay.taken, overlay.left)
+
+
+def _concerned(tree: KernelTree, overlay: Overlay, most: int) -> list[str]:
+    """The units that a change may be seen in: those of changed C files, and of headers."""
+    files = [unit for file in overlay.units for unit in units_of(tree, file, most=most)]
+    if overlay.headers:
+        files += units_reached(tree, overlay.headers, files, most=most)
+    return list(dict.fromkeys(files))
 
 
 class _Part:

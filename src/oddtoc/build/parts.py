@@ -39,13 +39,12 @@ def merge_parts(
         finder.section(KERNEL_SECTION, 0, 1).append(kernel.build_id or b"")
         parts = {KERNEL: finder, **parts}
     with tempfile.TemporaryDirectory(prefix="oddtoc-fix-") as folder:
-        merged: dict[str, Path] = {}
-        for subject, part in reversed(parts.items()):
-            code, whole = Path(folder, f"{subject}-code.o"), Path(folder, f"{subject}.o")
-            part.write(code)
-            is_first = len(merged) == len(parts) - 1
-            support = [_TABLES] if has_tables and subject == KERNEL else []
-            place = output if is_first else whole
-            patch = merge_patch(code, place, subject, name=name, support=support, parts=merged if is_first else {})
-            merged[subject] = whole
-        return patch
+        code = {subject: Path(folder, f"{subject}-code.o") for subject in parts}
+        for subject, part in parts.items():
+            part.write(code[subject])
+        first, *others = parts
+        further = {subject: Path(folder, f"{subject}.o") for subject in others}
+        for subject in others:
+            merge_patch(code[subject], further[subject], subject)
+        support = [_TABLES] if has_tables else []
+        return merge_patch(code[first], output, first, name=name, support=support, parts=further)

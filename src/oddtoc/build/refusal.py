@@ -10,11 +10,12 @@ from oddtoc.errors import OddtocError, Status
 
 WAYS_OUT = {
     "fidelity": "what runs is not what this source and compiler make; read the difference, then --accept-difference",
-    "not-running": "the file is part of a module or of nothing that runs; write patches of modules by hand",
+    "not-running": "the file is part of nothing that runs there: is it the source of that kernel or module?",
     "init-code": "it ran at boot and is gone; bring its effect about with a callback (oddtoc_callbacks.h)",
     "no-site": "replace its callers instead: write the patch by hand, or change the callers in the diff too",
     "data-changed": "a callback can write the new value, where nothing has copied the old one (oddtoc_callbacks.h)",
     "layout": "objects of the old layout exist; keep it and add members with shadow variables (oddtoc_shadow.h)",
+    "types": "take the headers of that very kernel (--old), or vmlinux.h, which is made of what the kernel itself says",
     "header": "the newer headers can't be had for this file alone; name all files that the fix consists of",
     "reach": "leave the header out of the diff, where the C files can do without, or give --most-units",
     "prototype": "name this file too, so that everything that calls or defines the function is part of the patch",

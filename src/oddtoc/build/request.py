@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from oddtoc.build.byhand import compile_with_headers, compile_with_types, wants_types
 from oddtoc.build.compile import tool
 from oddtoc.build.fix import Fix, build_fix
 from oddtoc.build.newer import take_diff, take_newer
 from oddtoc.build.overlay import apply_diff
 from oddtoc.build.reach import MOST_UNITS
 from oddtoc.build.refusal import RefusedError
-from oddtoc.build.tree import Note, prepare_tree
+from oddtoc.build.tree import KernelTree, Note, prepare_tree
 from oddtoc.debian import DebianKernel, fetch_kernel
 from oddtoc.debian.apt import Report
+from oddtoc.debian.compilers import built_by, fetch_compiler
 from oddtoc.debian.sources import fetch_source
-from oddtoc.errors import UsageError
+from oddtoc.errors import BuildError, FetchError, UsageError
 from oddtoc.image.elf import Image
+from oddtoc.link.object import PatchObject
 
 
 def fix_from_diff(
@@ -48,9 +50,7 @@ def fix_from_diff(
         FetchError: the kernel or its source can't be had.
     """
     kernel = fetch_kernel(series)
-    _tell_compiler(kernel, note)
-    source = source or fetch_source(series, kernel.version, report=report)
-    tree = prepare_tree(source, kernel.config, release=kernel.release, note=note)
+    tree = kernel_tree(kernel, source or fetch_source(series, kernel.version, report=report), note)
     overlay, image = apply_diff(tree.source, diff), _image(kernel)
     options: dict[str, Any] = {"accept_difference": accept_difference, "most_units": most_units}
     options["modules"] = kernel.modules
@@ -63,6 +63,46 @@ def fix_from_diff(
         if kept is None:
             raise
         return build_fix(tree, kept, image, output, **options)
+
+
+def patch_from_source(
+    series: str,
+    source: Path,
+    output: Path,
+    *,
+    tree: Path | None = None,
+    code_model: str = "medium",
+    long_calls: bool = False,
+    accept_difference: bool = False,
+    report: Report | None = None,
+    note: Note | None = None,
+) -> PatchObject:
+    """Build a patch object from a C source with the types of one kernel (oddtoc.build.byhand).
+
+    Args:
+        series: of the kernel that runs, such as ``6.1``; the one that was fetched.
+        source: includes the kernel's headers, or vmlinux.h, which is made for it.
+        output: the object to write.
+        tree: the kernel's source, if it is not Debian's package of that version.
+        code_model, long_calls: see `compile_patch`; with headers, the kernel's own flags decide.
+        accept_difference: see `compile_with_headers`.
+        report, note: are told what takes time.
+
+    Raises:
+        RefusedError: the types are not those of the kernel. BuildError: it does not compile.
+        FetchError: the kernel or its source can't be had.
+    """
+    if not source.is_file():
+        raise BuildError(f"there is no source file {source}")
+    kernel = fetch_kernel(series)
+    image = _image(kernel)
+    if wants_types(source):
+        options: dict[str, Any] = {"code_model": code_model, "long_calls": long_calls}
+        return compile_with_types(image, source, output, modules=kernel.modules, **options)
+    prepared = kernel_tree(kernel, tree or fetch_source(series, kernel.version, report=report), note)
+    return compile_with_headers(
+        prepared, image, source, output, modules=kernel.modules, accept_difference=accept_difference
+    )
 
 
 def fix_from_trees(
@@ -93,20 +133,48 @@ def fix_from_trees(
     if not files:
         raise UsageError("which files?", advice="name the C files to take from the new tree, relative to its root")
     kernel = fetch_kernel(series)
-    _tell_compiler(kernel, note)
-    tree = prepare_tree(old, kernel.config, release=kernel.release, note=note)
+    tree = kernel_tree(kernel, old, note)
     image = _image(kernel)
     overlay = take_newer(tree, new.resolve(), files, image)
     options: dict[str, Any] = {"accept_difference": accept_difference, "most_units": most_units}
     return build_fix(tree, overlay, image, output, modules=kernel.modules, **options)
 
 
-def _tell_compiler(kernel: DebianKernel, note: Note | None) -> None:
-    """Say it before anything else when the kernel was built by another compiler than the one here."""
-    found = re.search(r'^CONFIG_CC_VERSION_TEXT="(.*)"$', kernel.config.read_text(), re.MULTILINE)
+def kernel_tree(kernel: DebianKernel, source: Path, note: Note | None) -> KernelTree:
+    """A kernel's source, prepared for the compiler that built it, or for the one here where that can't be had.
+
+    Args:
+        kernel: as fetched.
+        source: the root of its source.
+        note: is told what takes time, and when it is another compiler.
+
+    Raises:
+        BuildError: make fails.
+    """
+    tell = note or (lambda _line: None)
+    compiler = kernel_compiler(kernel, tell)
+    return prepare_tree(source, kernel.config, release=kernel.release, compiler=compiler, note=note)
+
+
+def kernel_compiler(kernel: DebianKernel, note: Note) -> str:
+    """What stands before `gcc` in the path of a kernel's compiler; empty for this machine's own.
+
+    Args:
+        kernel: as fetched.
+        note: is told when the right one can't be had.
+    """
+    builder = built_by(kernel.config)
     own = subprocess.run([tool("gcc"), "-dumpfullversion"], capture_output=True, text=True, check=False).stdout.strip()
-    if note and found and own not in found[1].split():
-        note(f"the kernel was built by {found[1]}, and here is gcc {own}: much of it will not be the code that runs")
+    if builder is None or builder.version == own:
+        return ""
+    try:
+        return fetch_compiler(kernel, builder, note)
+    except FetchError as error:
+        note(
+            f"the kernel was built by {builder.text}, and here is gcc {own}: much of it will not be the code that runs"
+        )
+        note(f"that compiler can't be had: {error.message}")
+        return ""
 
 
 def _image(kernel: DebianKernel) -> Image:

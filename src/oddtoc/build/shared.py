@@ -22,6 +22,7 @@ from oddtoc.image.elf import Image
 
 _FOLDERS = ("include", "arch/powerpc", "block", "fs", "ipc", "kernel", "lib", "mm", "net", "security")
 """Where headers of the kernel proper are."""
+_EXPORTED = re.compile(r"^[ \t]*EXPORT_SYMBOL\w*\([ \t]*(\w+)", re.MULTILINE)
 
 
 def shared_refusals(tree: KernelTree, new: Path, overlay: Overlay, image: Image) -> Iterator[Refusal]:
@@ -40,7 +41,9 @@ def shared_refusals(tree: KernelTree, new: Path, overlay: Overlay, image: Image)
     others = tree.units_beside(overlay.units) if declared or changed or fresh else []
     before = _users(tree.source, others, {*declared, *changed, *fresh})
     after = _users(new, others, fresh)
-    yield from _prototypes(tree, new, declared, before, image)
+    exported = {name for file in overlay.units for name in _EXPORTED.findall(_text(tree.source / file))}
+    exported |= {name for name in declared if image.symbols.find(f"__ksymtab_{name}")}
+    yield from _prototypes(tree, new, declared, before, exported)
     for header, structure, member in merged.repointed_members():
         yield Refusal("layout", header, structure, f"has its member {member} point to something else", member)
     yield from _structures_elsewhere(tree, overlay.units, merged.new_structures())
@@ -58,11 +61,11 @@ def _prototypes(
     new: Path,
     declared: Mapping[str, tuple[str, bool]],
     users: Mapping[str, set[str]],
-    image: Image,
+    exported: Collection[str],
 ) -> Iterator[Refusal]:
     """Functions that others call, or define, with what they took and returned before."""
     for name, (header, is_new) in sorted(declared.items()):
-        if not is_new and image.symbols.find(f"__ksymtab_{name}"):
+        if not is_new and name in exported:
             yield Refusal("prototype", header, name, "takes or returns something else, and modules may call it")
         for file in sorted(users[name]):
             if not is_new or _head(tree.source / file, name) != _head(new / file, name):
@@ -118,7 +121,11 @@ def _users(root: Path, units: Collection[str], names: Collection[str]) -> dict[s
 
 
 def _mentions(unit: Path) -> frozenset[str]:
-    return identifiers(unit.read_text(errors="replace"))
+    return identifiers(_text(unit))
+
+
+def _text(unit: Path) -> str:
+    return unit.read_text(errors="replace") if unit.is_file() else ""
 
 
 def _head(path: Path, name: str) -> str:

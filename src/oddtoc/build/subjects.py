@@ -29,9 +29,11 @@ class Proper:
         name: what a patch object calls it.
         image: its code.
         kernel: the image of the kernel proper.
+        ran_once: what is true of its init code.
     """
 
     name = KERNEL
+    ran_once = "only ran at boot"
 
     def __init__(self, kernel: Image) -> None:
         self.image = self.kernel = kernel
@@ -73,6 +75,8 @@ class Module(Proper):
     Raises:
         GuestError: there is no file of it. ImageError: that is damaged.
     """
+
+    ran_once = "only ran when the module was loaded"
 
     def __init__(self, kernel: Image, folder: Path, name: str) -> None:
         super().__init__(kernel)

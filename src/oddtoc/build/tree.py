@@ -27,6 +27,8 @@ Note = Callable[[str], None]
 _PREPARED = ".oddtoc-prepared"
 _COMMANDS = ".oddtoc-commands"
 _BUILT = ".oddtoc-built.json"
+_PAHOLE = ".oddtoc-pahole"
+_PAHOLE_VERSION = re.compile(r"^CONFIG_PAHOLE_VERSION=(\d)(\d+)$", re.MULTILINE)
 _MODULES = ".oddtoc-modules.json"
 _MODULE = "-DMODULE"
 _MODULE_NAME = re.compile(r'-DKBUILD_MODNAME="(.*)"')
@@ -41,11 +43,13 @@ class KernelTree:
         source: the root of the source, never written to.
         build: where kbuild has put what it generates.
         release: of the kernel that runs, which some code holds as a string; empty for what the source calls itself.
+        compiler: what stands before `gcc`, `ld` and the like; those of this machine if empty.
     """
 
     source: Path
     build: Path
     release: str = ""
+    compiler: str = ""
 
     def commands(self, files: Sequence[str]) -> dict[str, list[str]]:
         """How kbuild compiles files, by file: the words of a command that runs in `build`, without its output.
@@ -69,6 +73,14 @@ class KernelTree:
                 raise BuildError(f"kbuild has no command for {file}", advice="is it part of this configuration?")
             self._remember(file, known[file])
         return {file: known[file] for file in files}
+
+    def is_built(self, file: str) -> bool:
+        """Whether the kernel or a module has an object of a C file, and not only as a part of others.
+
+        Raises:
+            BuildError: make fails.
+        """
+        return file in self.built_units() or file in self.module_units()
 
     def module_of(self, file: str) -> str:
         """The module that a file is part of, as the kernel writes its name; empty for the kernel proper.
@@ -146,13 +158,16 @@ class KernelTree:
         return found if isinstance(found, list) else None
 
 
-def prepare_tree(source: Path, config: Path, *, release: str = "", note: Note | None = None) -> KernelTree:
+def prepare_tree(
+    source: Path, config: Path, *, release: str = "", compiler: str = "", note: Note | None = None
+) -> KernelTree:
     """Prepare a source tree with a configuration, or find what was prepared before.
 
     Args:
         source: the root of a kernel's source.
         config: the configuration that the running kernel was built with.
         release: what `uname -r` says in it, where that is not what the source calls itself.
+        compiler: what stands before `gcc`, `ld` and the like; those of this machine if empty.
         note: is told what takes time.
 
     Raises:
@@ -161,24 +176,38 @@ def prepare_tree(source: Path, config: Path, *, release: str = "", note: Note | 
     source = source.resolve()
     if not (source / "Kconfig").is_file() or not (source / "arch/powerpc").is_dir():
         raise BuildError(f"{source} is no Linux source tree for powerpc")
-    key = hashlib.sha256(f"{source}\0{release}\0{tool('gcc')}\0".encode() + config.read_bytes()).hexdigest()[:16]
+    compiler = compiler or tool("gcc").removesuffix("gcc")
+    key = hashlib.sha256(f"{source}\0{release}\0{compiler}gcc\0".encode() + config.read_bytes()).hexdigest()[:16]
     build = cache_folder() / "builds" / f"{source.name}-{key}"
-    tree = KernelTree(source, build, release)
+    tree = KernelTree(source, build, release, compiler)
     build.mkdir(parents=True, exist_ok=True)
     with locked(build.parent / f"{build.name}.lock"):
         if not (build / _PREPARED).exists():
             (note or print)(f"preparing {source.name}")
             (build / ".config").write_bytes(config.read_bytes())
+            _write_pahole(build / _PAHOLE, config)
             _make(tree, ["olddefconfig"], start=True)
             _make(tree, [f"-j{os.cpu_count() or 1}", "modules_prepare"], start=True)
             (build / _PREPARED).touch()
     return tree
 
 
+def _write_pahole(place: Path, config: Path) -> None:
+    """What only says the version that the configuration was made with.
+
+    Options that kernels have because of it (BTF, and with that SCHED_CLASS_EXT) lay out structures; it is not run.
+    """
+    found = _PAHOLE_VERSION.search(config.read_text(errors="replace"))
+    if found:
+        place.write_text(f"#!/bin/sh\necho v{found[1]}.{found[2]}\n")
+        place.chmod(0o755)
+
+
 def _make(tree: KernelTree, arguments: Sequence[str], *, start: bool = False, may_fail: bool = False) -> str:
-    prefix = tool("gcc").removesuffix("gcc")
+    prefix = tree.compiler or tool("gcc").removesuffix("gcc")
     where = ["-C", str(tree.source), f"O={tree.build}"] if start else ["-C", str(tree.build)]
-    settings = ["ARCH=powerpc", f"CROSS_COMPILE={prefix}"]
+    # no compiler of this machine is to be found that the kernel's configuration does not name
+    settings = ["ARCH=powerpc", f"CROSS_COMPILE={prefix}", "RUSTC=none", f"PAHOLE={tree.build / _PAHOLE}"]
     if tree.release:
         settings.append(f"KERNELRELEASE={tree.release}")
     command = ["make", "--no-print-directory", *where, *settings, *arguments]

@@ -26,6 +26,7 @@ from oddtoc.cli import (
     top,
     trace,
     trust,
+    types,
 )
 from oddtoc.cli.command import Command
 from oddtoc.errors import BuildError, OddtocError, Status
@@ -46,6 +47,7 @@ for _command in (
     inspect.inspect,
     scan.scan,
     report.report,
+    types.types,
     patch.build,
     check.check,
     patch.apply,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from oddtoc.cli.complete import mechanisms, targets
-from oddtoc.cli.options import Format, Output, Vmlinux, write_page
+from oddtoc.cli.options import Format, Output, Vmlinux, write_text
 
 if TYPE_CHECKING:
     from oddtoc.explain.story import Story
@@ -149,4 +149,4 @@ def _write(story: Story, html: Path | None, svg: Path | None) -> None:
 
     for path, made in ((html, story_as_page), (svg, story_as_picture)):
         if path is not None:
-            write_page(path, made(story))
+            write_text(path, made(story))

@@ -40,31 +40,34 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Show every word that wo
 _SCHEDULER = "Let the workers of this Dask cluster do it, instead of processes here."
 Scheduler = Annotated[str, typer.Option("--scheduler", metavar="tcp://HOST:PORT", help=_SCHEDULER)]
 _WHICH = "For a name that stands more than once: which one is meant; repeatable."
-Which = Annotated[list[str] | None, typer.Option("--which", metavar="NAME=FILE|ADDRESS", help=_WHICH)]
+Which = Annotated[list[str] | None, typer.Option("--which", metavar="NAME=FILE|ADDRESS|VERSION", help=_WHICH)]
 
 
 def choices(which: list[str] | None) -> dict[str, str]:
     """The values of --which by name.
 
     Raises:
-        UsageError: one is no NAME=FILE or NAME=ADDRESS.
+        UsageError: one is no NAME=FILE, NAME=ADDRESS or NAME=VERSION.
     """
     chosen = {}
     for one in which or []:
         name, separator, value = one.partition("=")
         if not (name and separator and value):
-            raise UsageError(f"--which {one} names no file or address", advice="write NAME=FILE or NAME=0xADDRESS")
+            raise UsageError(
+                f"--which {one} names no file, address or version",
+                advice="write NAME=FILE, NAME=0xADDRESS or NAME=VERSION",
+            )
         chosen[name] = value
     return chosen
 
 
-def write_page(path: Path, page: str) -> None:
-    """Write a page of HTML.
+def write_text(path: Path, text: str) -> None:
+    """Write a file.
 
     Raises:
         OddtocError: the file can't be written.
     """
     try:
-        path.write_text(page, encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise OddtocError(f"{path} can't be written: {error.strerror}") from error

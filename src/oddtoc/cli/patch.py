@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,7 +28,10 @@ from oddtoc.cli.options import (
 from oddtoc.errors import UsageError
 
 if TYPE_CHECKING:
+    from oddtoc.link.object import PatchObject
     from oddtoc.live.session import Session
+
+_KERNEL = "The kernel that a diff [6.1], or the headers or the vmlinux.h that a C source includes, is of."
 
 
 def build(
@@ -39,12 +44,15 @@ def build(
     ] = None,
     code_model: Annotated[str, typer.Option("--code-model", help="medium, or large for data beyond 2 GiB.")] = "medium",
     long_calls: Annotated[bool, typer.Option("--long-calls", help="Let every call go through a pointer.")] = False,
+    unwind: Annotated[
+        bool, typer.Option("--unwind/--no-unwind", help="Whether exceptions may pass through, in a process.")
+    ] = True,
     diff: Annotated[
         Path | None, typer.Option("--diff", metavar="FIX.patch", help="Build from a diff of the kernel's source.")
     ] = None,
     kernel: Annotated[
-        str, typer.Option("--kernel", help="The kernel that a diff is for.", autocompletion=series)
-    ] = "6.1",
+        str | None, typer.Option("--kernel", metavar="SERIES", help=_KERNEL, autocompletion=series)
+    ] = None,
     old: Annotated[
         Path | None, typer.Option("--old", metavar="TREE", help="The kernel's source [Debian's of that version].")
     ] = None,
@@ -60,16 +68,37 @@ def build(
 
     if diff or new:
         options = {"accept_difference": accept_difference, "most_units": most_units}
-        _build_fix(diff, kernel, old, new, sources or [], output, options, form)
+        _build_fix(diff, kernel or "6.1", old, new, sources or [], output, options, form)
         return
     if not sources or len(sources) != 1:
         raise UsageError("one C source is wanted, or --diff, or --old and --new with files")
-    from oddtoc.build.compile import compile_patch
-
     source = Path(sources[0])
     target = output or Path(source.stem + ".o")
-    patch = compile_patch(source, target, code_model=code_model, long_calls=long_calls)
+    model: dict[str, Any] = {"code_model": code_model, "long_calls": long_calls}
+    if kernel is None:
+        from oddtoc.build.compile import compile_patch
+
+        patch = compile_patch(source, target, unwind=unwind, **model)
+    else:
+        patch = _build_source(kernel, source, target, old, accept_difference, model, form)
     typer.echo(patches.built_json(patch, target) if form is Format.JSON else patches.built_text(patch, target))
+
+
+def _build_source(
+    series: str,
+    source: Path,
+    target: Path,
+    tree: Path | None,
+    accept_difference: bool,
+    model: dict[str, Any],
+    form: Format,
+) -> PatchObject:
+    from oddtoc.build.request import patch_from_source
+    from oddtoc.cli.kernel import progress
+
+    with _refusals_shown(form), progress(series) as report:
+        options: dict[str, Any] = {"tree": tree, "accept_difference": accept_difference, **model}
+        return patch_from_source(series, source, target, report=report, note=_note, **options)
 
 
 def _build_fix(
@@ -82,28 +111,37 @@ def _build_fix(
     options: dict[str, Any],
     form: Format,
 ) -> None:
-    from oddtoc.build.refusal import RefusedError
     from oddtoc.build.request import fix_from_diff, fix_from_trees
     from oddtoc.cli.kernel import progress
     from oddtoc.report import fixes
 
-    def note(line: str) -> None:
-        typer.echo(line, err=True)
-
     target = output or Path((diff or Path(files[0] if files else "fix")).stem + ".o")
-    try:
+    with _refusals_shown(form):
         if diff:
             with progress(series) as report:
-                fix = fix_from_diff(series, diff, target, source=old, report=report, note=note, **options)
+                fix = fix_from_diff(series, diff, target, source=old, report=report, note=_note, **options)
         else:
             if old is None or new is None:
                 raise UsageError("--new needs --old", advice="give the source of the kernel that runs with --old TREE")
-            fix = fix_from_trees(series, old, new, files, target, note=note, **options)
+            fix = fix_from_trees(series, old, new, files, target, note=_note, **options)
+    typer.echo(fixes.fix_json(fix, target) if form is Format.JSON else fixes.fix_text(fix, target))
+
+
+@contextmanager
+def _refusals_shown(form: Format) -> Iterator[None]:
+    from oddtoc.build.refusal import RefusedError
+    from oddtoc.report import fixes
+
+    try:
+        yield
     except RefusedError as error:
         if form is Format.TEXT:
             typer.echo(fixes.refused_text(error))
         raise
-    typer.echo(fixes.fix_json(fix, target) if form is Format.JSON else fixes.fix_text(fix, target))
+
+
+def _note(line: str) -> None:
+    typer.echo(line, err=True)
 
 
 def apply(

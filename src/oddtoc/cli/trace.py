@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from oddtoc.cli.options import Format, Modules, Output, Remote, Target, Timeout, Vmlinux, write_page
+from oddtoc.cli.options import Format, Modules, Output, Remote, Target, Timeout, Vmlinux, write_text
 from oddtoc.errors import UsageError
 
 
@@ -46,7 +46,7 @@ def trace(
     if arguments and not as_lines:
         raise UsageError("--arguments needs --format json: a table has no room for them")
     if html is not None:
-        write_page(html, "")  # what can't be written is better known now
+        write_text(html, "")  # what can't be written is better known now
     returns = returns or html is not None
     events = html is not None or (as_lines and (arguments or returns))
     with (
@@ -57,5 +57,5 @@ def trace(
         view = Lines(typer.echo) if as_lines else LiveTable()
         tree = watch(tracer, view, duration=duration, give_up=interrupted)
     if html is not None:
-        write_page(html, flame_page(tree, tracer, f"{' '.join(functions)} on {target}"))
+        write_text(html, flame_page(tree, tracer, f"{' '.join(functions)} on {target}"))
         typer.echo(f"{html}: {tree.calls} calls", err=True)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from elftools.common.exceptions import ELFError
@@ -12,16 +10,14 @@ from elftools.elf.dynamic import DynamicSection
 from elftools.elf.elffile import ELFFile
 from elftools.elf.segments import InterpSegment
 
-from oddtoc.debian.apt import Found, PrivateApt
-from oddtoc.debian.kernels import cache_folder, locked
+from oddtoc.debian.apt import PrivateApt
+from oddtoc.debian.kernels import cache_folder
+from oddtoc.debian.packages import fetch_packages
 from oddtoc.errors import FetchError
 
 _SUITES = ("bookworm",)
 _LIBRARY_FOLDERS = ("lib/powerpc64le-linux-gnu", "usr/lib/powerpc64le-linux-gnu")
 _ALTERNATIVES = ("blas", "lapack")
-_INSTALLED = re.compile(r"^Inst (?P<name>\S+) \((?P<version>\S+) ", re.MULTILINE)
-_NEVER_NEEDED = re.compile(r"(?:dpkg|tar|perl-base|debconf|passwd|adduser|lsb-base|lib(?:pam|semanage|sepol).*)\Z")
-"""What scripts of packages ask for: a guest only runs the programs."""
 
 
 def program_files(packages: Sequence[str], programs: Sequence[str]) -> dict[str, Path]:
@@ -53,20 +49,8 @@ def program_files(packages: Sequence[str], programs: Sequence[str]) -> dict[str,
 def _fetched(packages: Sequence[str]) -> Path:
     """The folder that the packages were unpacked into."""
     folder = cache_folder() / "programs" / "-".join(sorted(packages))
-    done = folder / ".complete"
-    folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder.parent / f"{folder.name}.lock"):
-        if not done.exists():
-            apt = PrivateApt(cache_folder() / "apt" / "programs", _SUITES)
-            complaint = apt.update()
-            found = list(_closure(apt, packages, complaint))
-            for archive in apt.download(found, lambda _what, _percent: None):
-                unpacked = subprocess.run(["dpkg-deb", "-x", archive, folder], capture_output=True, check=False)
-                if unpacked.returncode:
-                    raise FetchError(f"{archive.name} can't be unpacked", advice=f"is there room in {folder}?")
-                archive.unlink()
-            _link_alternatives(folder)
-            done.touch()
+    fetch_packages(folder, PrivateApt(cache_folder() / "apt" / "programs", _SUITES), packages)
+    _link_alternatives(folder)
     return folder
 
 
@@ -77,14 +61,6 @@ def _link_alternatives(root: Path) -> None:
             link = root / folder / library.name
             if not link.exists():
                 link.symlink_to(library.relative_to(link.parent))
-
-
-def _closure(apt: PrivateApt, packages: Sequence[str], complaint: str) -> Iterator[Found]:
-    printed = apt.simulated(packages)
-    found = [Found(match["name"], match["version"]) for match in _INSTALLED.finditer(printed)]
-    if not found:
-        raise FetchError(f"no {', '.join(packages)} for ppc64el: {complaint or printed.strip()[-200:]}")
-    return (package for package in found if not _NEVER_NEEDED.match(package.name))
 
 
 def _real(root: Path, path: str) -> Path:

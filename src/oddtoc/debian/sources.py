@@ -15,13 +15,17 @@ from oddtoc.debian.kernels import cache_folder, locked, suites_of
 from oddtoc.errors import FetchError
 
 _LEFT_OUT = (
-    "linux-source-*/Documentation/*/*",
-    "linux-source-*/arch/[!p]*/*.[chS]",
-    "linux-source-*/arch/parisc/*.[chS]",
-    "linux-source-*/arch/*/boot/dts/*",
-    "linux-source-*/tools/testing/*",
-    "linux-source-*/tools/perf/*",
+    "Documentation/*/*",
+    "arch/[!p]*/*.[cS]",
+    # what the machine's own architecture gives to user space is needed for kbuild's own programs
+    "arch/[!p]*/include/asm/*",
+    "arch/[!p]*/mach-*",
+    "arch/parisc/*.[chS]",
+    "arch/*/boot/dts/*",
+    "tools/testing/*",
+    "tools/perf/*",
 )
+"""Patterns in which `*` stands for slashes too."""
 
 
 def source_folder(series: str, version: str) -> Path:
@@ -54,7 +58,7 @@ def fetch_source(series: str, version: str, *, report: Report | None = None) -> 
             if not folder.exists():
                 archive = _download(series, version, tell)
                 tell("unpacking", 100)
-                _unpack(archive, folder)
+                _unpack(archive, f"linux-source-{_base(series)}", folder)
                 archive.unlink()
     except OSError as error:
         raise FetchError(f"the source can't be kept in {folder}: {error.strerror}") from error
@@ -95,12 +99,12 @@ def _own_architecture(series: str) -> PrivateApt:
     return PrivateApt(cache_folder() / "apt" / f"{_base(series)}-{architecture}", suites_of(series), architecture)
 
 
-def _unpack(package: Path, folder: Path) -> None:
-    """Unpack the archive in a package, as one stream, into a folder that appears when it is complete."""
+def _unpack(package: Path, top: str, folder: Path) -> None:
+    """Unpack the archive in a package, whose files are all in `top`, into a folder that appears when it is complete."""
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
         root = Path(temporary, "root")
         root.mkdir()
-        left_out = [f"--exclude={pattern}" for pattern in _LEFT_OUT]
+        left_out = [f"--exclude={top}/{pattern}" for pattern in _LEFT_OUT]
         steps = (
             ["dpkg-deb", "--fsys-tarfile", str(package)],
             ["tar", "-xO", "--wildcards", "./usr/src/linux-source-*.tar.xz"],

@@ -11,7 +11,9 @@ from collections import Counter
 from collections.abc import Iterator
 
 from oddtoc.errors import ImageError
+from oddtoc.image.btf import Btf
 from oddtoc.image.btftable import COMPOSED, MODIFIERS, BtfTable, Entry, Kind
+from oddtoc.image.elf import Image
 from oddtoc.image.footing import Footings, Placed
 
 _DEEPEST = 200
@@ -22,9 +24,22 @@ _WORDS = {Kind.STRUCT: "struct", Kind.UNION: "union", Kind.ENUM: "enum", Kind.EN
 _ENUMS = (Kind.ENUM, Kind.ENUM64)
 _MODES = {1: "QI", 2: "HI", 8: "DI"}
 """Size of an enumeration (bytes) -> its machine mode, where it is not that of an int (GCC, "Machine Modes")."""
+_UNITS = {64: "unsigned long", 32: "unsigned int", 16: "unsigned short", 8: "unsigned char"}
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w*\Z", re.ASCII)
 _BUILT_IN = "__builtin_"
 """Typedefs that begin so are the compiler's own."""
+
+
+def header_text(image: Image) -> str:
+    """A header with all types of a kernel.
+
+    Raises:
+        ImageError: the kernel has no type information, or it makes no sense.
+    """
+    build_id = image.build_id.hex() if image.build_id else "none"
+    head = f"/* All types of the kernel with the build id {build_id}, of its BTF. No macros, no functions. */"
+    lines = declarations(Btf.of(image).table)
+    return "\n".join([head, "#ifndef VMLINUX_H", "#define VMLINUX_H", "", *lines, "", "#endif", ""])
 
 
 def declarations(table: BtfTable) -> Iterator[str]:
@@ -47,7 +62,6 @@ class _Writer:
         self._constants: dict[int, list[tuple[str, int]]] = {}
         self._done: set[int] = set()
         self._open: set[int] = set()
-        self._fillers = 0
 
     def lines(self) -> Iterator[str]:
         yield from self._name_all()
@@ -150,8 +164,10 @@ class _Writer:
         footing = self._footings.of(entry)
         lines = [f"{_WORDS[entry.kind]} {name}".rstrip() + " {"]
         for placed in footing.members:
-            lines += [*self._filled(placed.start, placed.fill, indent), self._member(placed, indent)]
-        lines += self._filled(footing.start, footing.fill, indent)
+            lines += [*_filled(placed.start, placed.fill, indent), self._member(placed, indent)]
+        rest = list(_filled(footing.start, footing.fill, indent))
+        # in a union each of them would be at its start
+        lines += [f"{indent}\tstruct {{", *rest, f"{indent}\t}};"] if rest and entry.kind is Kind.UNION else rest
         asked = ["packed"] * footing.is_packed + [f"aligned({footing.asked})"] * bool(footing.asked)
         lines.append(f"{indent}}}" + (f" __attribute__(({', '.join(asked)}))" if asked else ""))
         return "\n".join(lines)
@@ -167,17 +183,6 @@ class _Writer:
         return (
             f"{inside}{self._declarator(member.type, member.name and _checked(member.name), inside)}{width}{aligned};"
         )
-
-    def _filled(self, start: int, bits: int, indent: str) -> Iterator[str]:
-        """Members that fill bits: up to a whole byte, whole bytes, and the rest."""
-        first = min(bits, -start % 8)
-        if first:
-            yield f"{indent}\tunsigned char : {first};"
-        if whole := (bits - first) // 8:
-            self._fillers += 1
-            yield f"{indent}\tunsigned char __fill_{self._fillers}[{whole}];"
-        if rest := (bits - first) % 8:
-            yield f"{indent}\tunsigned char : {rest};"
 
     def _declarator(self, number: int, declared: str, indent: str) -> str:
         """A declaration of something as being of a type (C11, 6.7.6)."""
@@ -218,6 +223,16 @@ class _Writer:
         if entry.kind in (Kind.INT, Kind.FLOAT):
             return " ".join(map(_checked, entry.name.split(" ")))
         raise ImageError(f"the BTF data makes a type of {entry.name or entry.kind.name}")
+
+
+def _filled(start: int, bits: int, indent: str) -> Iterator[str]:
+    """Members without a name that fill bits, each within a unit of its type: no other placement is possible."""
+    end = start + bits
+    while start < end:
+        unit = next((u for u in _UNITS if start % u == 0 and start + u <= end), 0)
+        width = unit or min(end - start, 8 - start % 8)
+        yield f"{indent}\t{_UNITS[unit or 8]} : {width};"
+        start += width
 
 
 def _grouped(declared: str) -> str:

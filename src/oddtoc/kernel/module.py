@@ -66,6 +66,7 @@ class LoadedModule(KernelCode):
         own = file.section(".gnu.linkonce.this_module")
         symbols = kernel.modules.symbols(module, own.size if own else 0)
         self.module = module
+        self.loaded_at = module.address
         self.image = place_module(file, module.address, symbols, kernel.read_many)
         self.toc = self.image.toc or 0
         self._needed = frozenset(map(plain_name, depends_on(content)))
@@ -156,6 +157,10 @@ class LoadedModule(KernelCode):
         except SymbolError:
             return self._of_needed(name)
 
+    def exports(self, name: str) -> bool:
+        """Whether other modules may reach something of this one by a name."""
+        return any(symbol.binding != "local" for symbol in self.image.symbols.find(name))
+
     def is_foreign(self, name: str) -> bool:
         """Whether a function runs on another TOC pointer than this module's."""
         spot = read_spot(name)
@@ -189,12 +194,21 @@ class LoadedModule(KernelCode):
         return bool(self.image.symbols.find(name))
 
     def _of_needed(self, name: str) -> Imported:
-        """What another module exports that this one keeps loaded."""
-        for other, (module, _) in self._kernel.modules.all().items():
-            if other in self._needed:
-                found = self._kernel.modules.symbols(module, self._size).exported(name)
-                if found is not None:
-                    return Imported(*found)
+        """What another module exports that this one keeps loaded: told by its symbols in memory, or by its file.
+
+        In memory are those of its data only where the kernel has CONFIG_KALLSYMS_ALL.
+        """
+        loaded = self._kernel.modules.all()
+        needed = [module for other, (module, _) in loaded.items() if other in self._needed]
+        for module in needed:
+            found = self._kernel.modules.symbols(module, self._size).exported(name)
+            if found is not None:
+                return Imported(*found)
+        for module in needed:
+            other = self._kernel.module_at(module)
+            if other.exports(name):
+                symbol = other.resolve(name)
+                return Imported(symbol.address, symbol.other)
         raise SymbolError(
             f"neither {self.module.name} nor the kernel has {name}, nor a module that {self.module.name} needs"
         )

@@ -84,6 +84,9 @@ class RunningKernel(KernelCode):
     in_process = False
     toc_is_a_number = False
     module: LoadedAt | None = None
+    asked_for_frames = None
+    unwinder = None
+    loaded_at = 0
 
     @cached_property
     def rooms(self) -> Rooms:

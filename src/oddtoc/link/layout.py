@@ -15,6 +15,7 @@ from oddtoc.image.entry import Entry
 from oddtoc.link.object import PatchObject, Replacement, Section
 from oddtoc.link.original import can_move, displaced_word, original_of
 from oddtoc.link.relocations import RECIPES, Base
+from oddtoc.link.unwind import HEADER, Stretch, entries, frames_of
 from oddtoc.mechanism.catalog import Mechanism
 
 STUB_SIZE = 20
@@ -51,6 +52,11 @@ class Redirect:
     process: bool = False
 
     @property
+    def storage(self) -> str:
+        """The name of the storage that its return helper uses; empty where there is none."""
+        return self.mechanism.storage.name if self.mechanism.storage else ""
+
+    @property
     def template(self) -> str | None:
         """The trampoline template, None where the site branches straight to the replacement."""
         uses_toc = self.replacement.symbol.local_offset > 0
@@ -75,6 +81,7 @@ class Layout:
         far: the same names in a process, where objects are anywhere: to the offset of the doubleword that holds the
             function's address, in the text area.
         slots: symbol index to the offset of the doubleword that holds its address, in the text area.
+        frames: the offset of the unwind information in the text area (`unwind.py`); None without any.
         sizes: bytes that each area needs.
     """
 
@@ -85,6 +92,7 @@ class Layout:
     stubs: dict[str, int] = field(default_factory=dict)
     far: dict[str, int] = field(default_factory=dict)
     slots: dict[int, int] = field(default_factory=dict)
+    frames: int | None = None
     sizes: dict[Area, int] = field(default_factory=lambda: dict.fromkeys(Area, 0))
 
     def reserve(self, area: Area, size: int, alignment: int) -> int:
@@ -137,7 +145,20 @@ def lay_out(
         layout.sections[section.index] = area, layout.reserve(area, len(section.data), section.alignment)
     for symbol in dict.fromkeys(_slot_symbols(patch)):
         layout.slots[symbol] = layout.reserve(Area.TEXT, SLOT_SIZE, SLOT_SIZE)
+    _reserve_frames(layout, patch, redirects)
     return layout
+
+
+def _reserve_frames(layout: Layout, patch: PatchObject, redirects: Sequence[Redirect]) -> None:
+    """Room for unwind information: the compiler's, and behind it that of trampolines and of the whole text area."""
+    frames = frames_of(patch)
+    if frames is None or not any(redirect.process for redirect in redirects):
+        return
+    templates = [(redirect.template, redirect.storage) for redirect in redirects]
+    stretches = [Stretch(0, patch.template(name).data, storage) for name, storage in templates if name]
+    own = entries(0, [*stretches, Stretch(0, b"")], 0)
+    layout.frames = layout.reserve(Area.TEXT, HEADER.size + len(frames.data) + len(own), 8)
+    layout.sections[frames.index] = Area.TEXT, layout.frames + HEADER.size
 
 
 def original_template(own_toc: bool) -> str:

@@ -32,6 +32,8 @@ KERNEL_SECTION = ".oddtoc.kernel"
 """Holds the build id of the one kernel that a patch is for; other patches have none."""
 ROOM_SECTION = ".oddtoc.room"
 """Holds a patch object that has the kernel make room (build/support/room.c), in patches for modules."""
+FINDER_SECTION = ".oddtoc.finder"
+"""Holds a patch object that has unwinders find a patch's code (build/support/unwind.c), in patches for processes."""
 PART_PREFIX = ".oddtoc.part."
 """Sections that hold the further parts of a patch, each a patch object; behind it stands what that changes."""
 PART_MARK = "@"
@@ -115,9 +117,20 @@ class PatchObject:
         Raises:
             ImageError, PatchError: as `open`.
         """
-        found = (section.data for section in self.sections.values() if section.name == ROOM_SECTION)
-        content = next(found, None)
-        return PatchObject.parse(content, "room for modules", self.path or Path(self.name)) if content else None
+        return self._embedded(ROOM_SECTION, "room for modules")
+
+    @property
+    def finder(self) -> PatchObject | None:
+        """The patch that has unwinders find this one's code, which it carries if it is for a process; or None.
+
+        Raises:
+            ImageError, PatchError: as `open`.
+        """
+        return self._embedded(FINDER_SECTION, "unwind information")
+
+    def _embedded(self, name: str, shown_as: str) -> PatchObject | None:
+        content = next((section.data for section in self.sections.values() if section.name == name), None)
+        return PatchObject.parse(content, shown_as, self.path or Path(self.name)) if content else None
 
     @property
     def parts(self) -> list[PatchObject]:

@@ -74,7 +74,7 @@ class Replacement:
     Attributes:
         image: the name of the patched object, `vmlinux` or a module or a library.
         function: the function to be replaced.
-        which: file or address that tells functions of the same name apart; empty where the name is unique.
+        which: file, address or version that tells functions of the same name apart; empty where the name is unique.
         section, offset: where the new function's global entry is in this object, bytes into the section.
         symbol: the new function's symbol.
     """

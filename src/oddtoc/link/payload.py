@@ -20,6 +20,7 @@ from oddtoc.link.layout import STRAIGHTEN, Area, Layout, Redirect, original_temp
 from oddtoc.link.object import ObjectSymbol, PatchObject, Relocation, Section
 from oddtoc.link.original import original_of
 from oddtoc.link.relocations import Base, Recipe, apply, recipe_for
+from oddtoc.link.unwind import HEADER, Stretch, entries, frames_of, header
 
 _STUB = (
     isa.TOC_SAVE,
@@ -119,6 +120,7 @@ class _Linker:
         replacements = {r.entry.function: self.local_entry(r) for r in redirects}
         targets = {r.entry.function: self.write_trampoline(r, replacements[r.entry.function]) for r in redirects}
         self.write_passages(redirects)
+        self.write_frames(redirects)
         straighteners = {name: self.address((Area.TEXT, at)) for name, at in self.layout.straighteners.items()}
         segments = {area: (self.ground.areas[area], bytes(memory)) for area, memory in self.memory.items()}
         return Payload(segments, self.toc, targets, replacements, straighteners)
@@ -154,6 +156,22 @@ class _Linker:
         area, offset = place
         self.memory[area][offset : offset + len(template.data)] = template.data
         self.relocate(template, area, offset, template_parameters(redirect, self.ground, self.toc, new))
+
+    def write_frames(self, redirects: Sequence[Redirect]) -> None:
+        if self.layout.frames is None or (frames := frames_of(self.patch)) is None:
+            return
+        place = self.address((Area.TEXT, self.layout.frames))
+        stretches = []
+        for redirect in redirects:
+            if name := redirect.template:
+                start = self.address(self.layout.trampolines[redirect.entry.function])
+                stretches.append(Stretch(start, self.patch.template(name).data, redirect.storage))
+        text = Stretch(self.ground.areas[Area.TEXT], bytes(self.layout.frames))
+        behind = HEADER.size + len(frames.data)
+        own = entries(place + behind, [*stretches, text], self.ground.toc)
+        memory = self.memory[Area.TEXT]
+        memory[self.layout.frames : self.layout.frames + HEADER.size] = header(place + HEADER.size)
+        memory[self.layout.frames + behind : self.layout.frames + behind + len(own)] = own
 
     def write_stubs(self) -> None:
         for name, offset in self.layout.stubs.items():

@@ -52,13 +52,13 @@ def check_same(status: PatchStatus, mechanism: str, entries: Sequence[int]) -> N
         StateError: it is there with another mechanism, or over other functions of the same names.
     """
     name = status.record.name
-    other = [function.mechanism for function in status.record.functions if function.mechanism != mechanism]
+    other = [function.mechanism for function in status.record.replaced if function.mechanism != mechanism]
     if mechanism != AUTO and other:
         raise StateError(
             f"{name} is applied already, with {other[0]}",
             advice=f"oddtoc revert {name} first, or ask for that mechanism or auto",
         )
-    if {f.entry for f in status.record.functions} != set(entries):
+    if {f.entry for f in status.record.replaced} != set(entries):
         raise StateError(
             f"{name} is applied already, over other functions of the same names", advice=f"oddtoc revert {name} first"
         )

@@ -42,6 +42,11 @@ class Collection:
         """Bytes that payloads and records give back."""
         return sum(entry.capacity + sum(span.size for span in _spans(entry)) for entry in self.free)
 
+    def staying(self, journal: Journal) -> list[Span]:
+        """The memory of all records that are not given back."""
+        free = {entry.address for entry in self.free}
+        return [span for entry in journal.contents.entries if entry.address not in free for span in _spans(entry)]
+
     @property
     def writes(self) -> list[Write]:
         """What gives it back, in the order of writing."""

@@ -83,18 +83,18 @@ def _settle_features(subject: Subject, patch: PatchObject, table: Section, chang
 
 def _is_replaced(subject: Subject, name: str, mask: int, value: int) -> bool:
     """Whether the kernel has replaced its own code that is for the same features."""
-    start, stop = _bounds(subject.image, name)
-    entries = np.frombuffer(subject.image.read(start, stop - start), "<i8").reshape(-1, 6)
-    init = subject.image.symbols.one("__init_begin").address
+    start, stop = _bounds(subject.proper, name)
+    entries = np.frombuffer(subject.proper.read(start, stop - start), "<i8").reshape(-1, 6)
+    init = subject.proper.symbols.one("__init_begin").address
     places = []
     for number, entry in enumerate(entries.tolist()):
         begin, end = (start + 48 * number + distance for distance in entry[2:4])
         is_same = (entry[0] & _ALL_BITS, entry[1] & _ALL_BITS) == (mask, value)
         # code and alternative alike would tell nothing
-        if is_same and end < init and set(_words(subject.image.read(begin, end - begin))) != {isa.NOP}:
+        if is_same and end < init and set(_words(subject.proper.read(begin, end - begin))) != {isa.NOP}:
             places.append((begin, end - begin))
     live = subject.read_many(places[:_MOST_READ])
-    found = {memory != subject.image.read(*place) for place, memory in zip(places, live, strict=False)}
+    found = {memory != subject.proper.read(*place) for place, memory in zip(places, live, strict=False)}
     if len(found) != 1:
         raise PatchError(
             f"the kernel's own code for the features {mask:#x} of {name} does not tell whether it has them"

@@ -32,7 +32,7 @@ def find_functions(
         subject: the image that it changes.
         journal: what is applied there.
         patch: the patch object.
-        which: for names that stand more than once, the file or address that is meant.
+        which: for names that stand more than once, the file, address or version that is meant.
 
     Raises:
         PatchError: a function is replaced twice, or can't be hooked.

@@ -29,6 +29,7 @@ class Condition(Enum):
     PARTLY = "partly applied"
     FOREIGN = "changed by somebody else"
     GONE = "gone with its module"
+    """Or, in a process, with the library that was closed."""
 
     @property
     def in_force(self) -> bool:
@@ -54,9 +55,14 @@ class PatchStatus:
         return self.entry.record
 
     @property
+    def replaced(self) -> list[tuple[FunctionRecord, Condition]]:
+        """The functions that the patch is about."""
+        return [(function, condition) for function, condition in self.functions if not function.finder]
+
+    @property
     def condition(self) -> Condition:
-        """The patch as a whole: the one condition of all its functions, otherwise the worst."""
-        found = {condition for _, condition in self.functions}
+        """The patch as a whole: the one condition of all functions that it is about, otherwise the worst."""
+        found = {condition for _, condition in self.replaced}
         if not found:
             # it has nothing but callbacks
             return Condition.ABSENT
@@ -71,7 +77,8 @@ class PatchStatus:
     @property
     def present(self) -> bool:
         """Whether any of its words may be in force."""
-        return self.condition not in (Condition.ABSENT, Condition.GONE)
+        left = any(function.finder and condition.in_force for function, condition in self.functions)
+        return left or self.condition not in (Condition.ABSENT, Condition.GONE)
 
 
 class Journal:
@@ -100,8 +107,9 @@ class Journal:
         spoken_of = {(entry.record.module, entry.record.module_at) for entry in self.contents.entries}
         self._gone = {module for module in spoken_of if not is_here(*module)}
         hooks = [hook for entry in self.contents.entries for hook in entry.record.hooks]
-        here = [entry.record for entry in recorded if not self.is_gone(entry.record)]
-        functions = [*(function for record in here for function in record.functions), *hooks]
+        records = [entry.record for entry in recorded]
+        here = [f for record in records for f in record.functions if f.finder or not self.is_gone(record)]
+        functions = [*here, *hooks]
         addresses = sorted({change.address for function in functions for change in function.changes})
         memory = read_many([(address, 4) for address in addresses]) if addresses else []
         self.live = {a: int.from_bytes(m, "little") for a, m in zip(addresses, memory, strict=True)}
@@ -118,12 +126,14 @@ class Journal:
         patches: list[PatchStatus] = []
         for index in reversed(range(len(recorded))):
             below = _words(recorded[:index])
-            if self.is_gone(recorded[index].record):
-                gone = tuple((function, Condition.GONE) for function in recorded[index].record.functions)
-                patches.append(PatchStatus(recorded[index], gone))
-                continue
+            gone = self.is_gone(recorded[index].record)
             functions = tuple(
-                (function, self._condition(function, recorded[index].state, hidden.get(function.entry), below))
+                (
+                    function,
+                    Condition.GONE
+                    if gone and not function.finder
+                    else self._condition(function, recorded[index].state, hidden.get(function.entry), below),
+                )
                 for function in recorded[index].record.functions
             )
             patches.append(PatchStatus(recorded[index], functions))

@@ -40,6 +40,8 @@ def _leaving(journal: Journal, leaving: Sequence[PatchStatus]) -> Iterable[Funct
     functions: dict[int, FunctionRecord] = {}
     for status in leaving:
         for function, condition in status.functions:
+            if condition is Condition.GONE:
+                continue
             functions[function.entry] = function
             for change in function.changes:
                 # what somebody else has changed is expected as it was, so that the commit finds out

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from oddtoc import isa
 from oddtoc.check.finding import RULES, Finding, Severity
 from oddtoc.check.patch import check_patch
 from oddtoc.errors import MechanismError, MismatchError, OddtocError, PatchError, RelocationError, RoomError
@@ -15,20 +14,21 @@ from oddtoc.link.escape import why_pinned
 from oddtoc.link.layout import Area, Layout, Redirect, lay_out
 from oddtoc.link.notes import callbacks_of, states_of
 from oddtoc.link.object import PatchObject
-from oddtoc.link.payload import Ground, Payload, link
+from oddtoc.link.payload import Ground, link
 from oddtoc.live.arrival import applied_before, check_same, check_states, commit_arrival
 from oddtoc.live.commit import Commit
 from oddtoc.live.conditions import Site, check_conditions
 from oddtoc.live.fixups import settle_fixups
+from oddtoc.live.frames import plan_finder
 from oddtoc.live.functions import Function, find_functions
 from oddtoc.live.journal import Condition, Journal, PatchStatus
 from oddtoc.live.names import Names
-from oddtoc.live.record import Change, FunctionRecord, Record
+from oddtoc.live.record import Change, Record
 from oddtoc.live.running import Running, Subject
 from oddtoc.live.store import Contents, State, Write, entry_bytes, entry_writes, place_for
 from oddtoc.live.tables import has_tables, registration, tables_of
+from oddtoc.live.words import function_record
 from oddtoc.mechanism.catalog import AUTO, AUTOMATIC, Mechanism, by_name
-from oddtoc.mechanism.mark import is_marked, marked, unmarked
 from oddtoc.places import Rooms, Span, allocate
 
 
@@ -84,7 +84,7 @@ def plan_apply(
         journal: what is applied there.
         patch: the patch object.
         mechanism: a mechanism's name, or `auto`: the cheapest whose conditions hold.
-        which: for names that stand more than once in the kernel, the file or address that is meant.
+        which: for names that stand more than once in the kernel, the file, address or version that is meant.
         replace: it takes the place of all patches that are applied, in the same stop.
 
     Returns:
@@ -111,7 +111,7 @@ def plan_apply(
     refusals: list[OddtocError] = []
     for candidate in candidates:
         try:
-            return _plan_with(subject, journal, patch, functions, candidate, which, replace=replace)
+            return _plan_with(running, subject, journal, patch, functions, candidate, which, replace=replace)
         except (MechanismError, RelocationError, RoomError) as error:
             refusals.append(error)
     raise refusals[0]
@@ -159,11 +159,11 @@ def _plan_again(subject: Subject, journal: Journal, status: PatchStatus, *, repl
     older = journal.patches[: journal.patches.index(status)] if status.record.replaces else []
     others = [other for other in journal.patches if other is not status] if replace else older
     commit = commit_arrival(journal, status.record, status.entry.address, others)
-    done = status.condition in (Condition.APPLIED, Condition.COVERED) and not others
+    done = {c for _, c in status.functions} <= {Condition.APPLIED, Condition.COVERED} and not others
     return Plan(
         subject,
         status.record,
-        by_name(status.record.functions[0].mechanism),
+        by_name(status.record.replaced[0].mechanism),
         tuple(journal.settling),
         status.entry.address,
         b"",
@@ -176,6 +176,7 @@ def _plan_again(subject: Subject, journal: Journal, status: PatchStatus, *, repl
 
 
 def _plan_with(
+    running: Running,
     subject: Subject,
     journal: Journal,
     patch: PatchObject,
@@ -203,20 +204,23 @@ def _plan_with(
         helpers=subject.rooms.helpers.start,
     )
     payload = link(settle_fixups(subject, patch), redirects, layout, ground, Names(subject, which))
+    inside = next(iter(functions.values())).entry.global_entry
+    finder = plan_finder(running, journal, patch, inside, spans, layout.frames)
+    replaced = (function_record(subject, functions[r.function], mechanism, payload) for r in patch.replacements)
     record = Record(
         patch.name,
         hashlib.sha256(patch.content).hexdigest(),
         int(time.time()),
-        tuple(_record(subject, functions[r.function], mechanism, payload) for r in patch.replacements),
-        {area.value: span for area, span in spans.items() if span.size},
+        (*finder.functions, *replaced),
+        {area.value: span for area, span in spans.items() if span.size} | dict(finder.spans),
         serial=journal.next_serial,
         replaces=replace,
         pinned=why_pinned(patch),
         states=tuple(states_of(patch).items()),
         callbacks=tuple((when, _address(layout, ground, place)) for when, place in callbacks_of(patch).items()),
-        hooks=tuple(_record(subject, functions[r.function], mechanism, payload) for r in patch.hooks),
+        hooks=tuple(function_record(subject, functions[r.function], mechanism, payload) for r in patch.hooks),
         module=subject.module.name if subject.module else "",
-        module_at=subject.module.address if subject.module else 0,
+        module_at=subject.loaded_at,
     )
     segments = ((start, data, area.value) for area, (start, data) in payload.segments.items())
     leaving = journal.patches if replace else []
@@ -230,7 +234,7 @@ def _plan_with(
         place,
         entry,
         tuple(entry_writes(journal.contents, place, entry)),
-        (*_tables(subject, journal, patch, layout, ground), *segments),
+        (*_tables(subject, journal, patch, layout, ground), *finder.segments, *segments),
         commit_arrival(journal, record, place, leaving, entry),
         journal.contents,
         tuple(status.record.name for status in leaving if status.present),
@@ -273,35 +277,3 @@ def _address(layout: Layout, ground: Ground, place: tuple[int, int]) -> int:
     """Where a section and an offset of the object are in the target."""
     area, start = layout.sections[place[0]]
     return ground.areas[area] + start + place[1]
-
-
-def _record(subject: Subject, function: Function, mechanism: Mechanism, payload: Payload) -> FunctionRecord:
-    name = function.symbol.name
-    target = payload.targets[name]
-    try:
-        branch = isa.branch(function.behind, target)
-    except OverflowError:
-        raise RelocationError(
-            f"the payload at {target:#x} is {target - function.behind:+#x} bytes from {name}, beyond one branch",
-            address=function.behind,
-            function=name,
-        ) from None
-    changes = (*_mark_change(subject, function, mechanism), Change(function.behind, function.word, branch, "branch"))
-    return FunctionRecord(name, mechanism.name, function.entry.global_entry, function.behind, target, changes)
-
-
-def _mark_change(subject: Subject, function: Function, mechanism: Mechanism) -> Sequence[Change]:
-    """The mark set where the mechanism wants one, and cleared where a patch below has left one."""
-
-    def read_word(address: int) -> int:
-        return int.from_bytes(subject.read_many([(address, 4)])[0], "little")
-
-    wanted = mechanism.mark(function.entry, read_word)
-    address = wanted if wanted is not None else function.entry.mark
-    if address is None:
-        return ()
-    word = read_word(address)
-    if wanted is None and not is_marked(word):
-        return ()
-    new = marked(word, address) if wanted is not None else unmarked(word)
-    return (Change(address, unmarked(word), new, "mark"),)

@@ -20,7 +20,7 @@ from oddtoc.kernel.running import RunningKernel
 from oddtoc.kernel.standing import Lookout, Standing
 from oddtoc.kernel.tasks import TaskFinder, Tasks
 from oddtoc.live.journal import Journal, PatchStatus
-from oddtoc.live.record import FunctionRecord
+from oddtoc.live.record import FINDER, FunctionRecord
 from oddtoc.live.running import Running, Threads
 from oddtoc.mechanism.catalog import by_name
 from oddtoc.mechanism.mark import is_marked
@@ -34,6 +34,7 @@ _LOCKS = ("text_mutex", "ftrace_lock", "jump_label_mutex", "kprobe_mutex")
 _TASKS_IN_ONE_STOP = 12
 _LINES_OF_STACK = 12
 _CODE = ("text", "helpers")
+_FINDER = (FINDER,)
 _LATER = "try again later, or give it longer with --timeout"
 
 
@@ -190,17 +191,20 @@ def zones_of_apply(running: Running, journal: Journal, functions: Sequence[Funct
     """What nobody may be in when functions are redirected: their own code, and that of all patches over them."""
     entries = {function.entry for function in functions}
     below = [
-        status
+        (status, function)
         for status in journal.patches
-        if any(function.entry in entries and condition.in_force for function, condition in status.functions)
+        for function, condition in status.functions
+        if function.entry in entries and condition.in_force
     ]
+    left = [zone for status, function in below for zone in _payload(status, _FINDER if function.finder else _CODE)]
     bodies = [zone for function in functions for zone in _body(running, function)]
-    return Zones([*_windows(functions), *bodies, *_payloads(below)])
+    return Zones([*_windows(functions), *bodies, *left])
 
 
 def zones_of_revert(functions: Sequence[FunctionRecord], leaving: Sequence[PatchStatus]) -> Zones:
     """What nobody may be in when patches are taken back: the entries of their functions, and their payloads."""
-    return Zones([*_windows(functions), *_payloads(leaving)])
+    left = [zone for status in leaving for zone in _payload(status, (*_CODE, *_FINDER))]
+    return Zones([*_windows(functions), *left])
 
 
 def check_immediate(running: Running, functions: Iterable[FunctionRecord]) -> None:
@@ -240,8 +244,7 @@ def _body(running: Running, function: FunctionRecord) -> Iterator[Zone]:
     return running.subject_at(function.entry).body(function.name, function.entry, function.behind)
 
 
-def _payloads(patches: Iterable[PatchStatus]) -> Iterator[Zone]:
-    for status in patches:
-        for area, span in status.record.spans.items():
-            if area in _CODE and span.size > 0:
-                yield Zone(span, f"the patch {status.record.name}")
+def _payload(status: PatchStatus, areas: Sequence[str]) -> Iterator[Zone]:
+    for area, span in status.record.spans.items():
+        if area in areas and span.size > 0:
+            yield Zone(span, f"the patch {status.record.name}")

@@ -18,6 +18,8 @@ from oddtoc.places import Span
 _64 = 1 << 64
 STUBS, SLOTS = "stubs", "slots"
 """The areas of a record in which a trace has its return stubs, and keeps return addresses."""
+FINDER = "finder"
+"""The area of a record in which is what tells unwinders where its code is."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class FunctionRecord:
         entry, behind: address of its global entry and of the word that holds the branch.
         target: where the branch goes.
         changes: the words that change, mark first.
+        finder: it is no function that the patch is about, but the one that tells unwinders where its code is.
     """
 
     name: str
@@ -48,6 +51,7 @@ class FunctionRecord:
     behind: int
     target: int
     changes: tuple[Change, ...]
+    finder: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,8 @@ class Record:
         callbacks: when each runs, and the address of its global entry.
         hooks: functions that are redirected while callbacks run.
         module: the module of the kernel that it changes; empty for the kernel proper, and in a process.
-        module_at: the address of its `struct module`, which tells one loading from the next.
+        module_at: the address of its `struct module`, or where the object of a process was loaded, which tells one
+            loading from the next.
         temporary: it is there for as long as one command runs. Whoever finds it later, with that command dead, takes it
             back.
     """
@@ -86,6 +91,11 @@ class Record:
     module: str = ""
     module_at: int = 0
     temporary: bool = False
+
+    @property
+    def replaced(self) -> tuple[FunctionRecord, ...]:
+        """The functions that the patch is about."""
+        return tuple(function for function in self.functions if not function.finder)
 
     def encode(self) -> bytes:
         """The body of its entry."""
@@ -138,7 +148,8 @@ def _function(plain: dict[str, Any]) -> FunctionRecord:
         for one in _list(plain["changes"])
     )
     entry, behind, target = (_address(plain[key]) for key in ("entry", "behind", "target"))
-    return FunctionRecord(_text(plain["name"]), _text(plain["mechanism"]), entry, behind, target, changes)
+    finder = _flag(plain.get("finder", False))
+    return FunctionRecord(_text(plain["name"]), _text(plain["mechanism"]), entry, behind, target, changes, finder)
 
 
 def _list(value: Any) -> list[Any]:

@@ -138,6 +138,10 @@ class Subject(Protocol):
     def module(self) -> LoadedAt | None:
         """The module of a kernel that it is, which may be removed; None for everything else."""
 
+    @property
+    def loaded_at(self) -> int:
+        """An address that tells one loading of it from the next; 0 for what stays for ever."""
+
     def read_many(self, requests: Sequence[tuple[int, int]]) -> list[bytes]:
         """Live memory."""
 
@@ -196,6 +200,14 @@ class Running(Protocol):
     def payloads(self) -> tuple[Span, ...]:
         """All room for payloads that there is."""
 
+    @property
+    def asked_for_frames(self) -> Subject | None:
+        """What unwinders of a process ask for unwind information; None for a kernel, and where it can't be told."""
+
+    @property
+    def unwinder(self) -> str | None:
+        """A library of a process that unwinds stacks; None without one, and for a kernel."""
+
     def subject(self, names: Sequence[str]) -> Subject:
         """The one image that a patch changes.
 
@@ -210,11 +222,11 @@ class Running(Protocol):
         """The image around an address."""
 
     def is_here(self, module: str, address: int) -> bool:
-        """Whether a module that a record speaks of is still there; true for records that speak of none.
+        """Whether what a record speaks of is still there; true for records that speak of nothing that goes.
 
         Args:
-            module: its name; empty for none.
-            address: of its `struct module`.
+            module: name of a kernel's module; empty for none.
+            address: where it was loaded (`Subject.loaded_at`).
         """
 
     def make_room(self, subject: Subject) -> None:

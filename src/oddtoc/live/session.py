@@ -11,6 +11,7 @@ from oddtoc.live.attached import Attached
 from oddtoc.live.callbacks import Callbacks, around, unhook
 from oddtoc.live.collect import Collection, Look, collect
 from oddtoc.live.commit import Commit, carry_out
+from oddtoc.live.frames import forgotten
 from oddtoc.live.journal import Condition, Journal, PatchStatus
 from oddtoc.live.keeper import admitted, logged_apply, logged_revert, logged_room
 from oddtoc.live.leftover import take_back
@@ -226,7 +227,7 @@ class Session(Attached):
         if self._slots():
             self.threads.release()
         collection = self.plan_gc(look, temporary_only=temporary_only)
-        for write in collection.writes:
+        for write in [*forgotten(self.running, collection, self.journal()), *collection.writes]:
             self.target.write_many([write])
         contents = self.journal().contents
         for write in tidying_writes(contents.gaps, contents.end):

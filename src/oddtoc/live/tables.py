@@ -9,7 +9,7 @@ code, of the exception table and of the bug table.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from oddtoc.errors import RoomError
 from oddtoc.link.layout import Area, Layout
@@ -51,17 +51,38 @@ def registration(
     Raises:
         RoomError: all slots are in use.
     """
-    taken = list(used)
-    slots = [_SLOT.unpack_from(content, start) for start in range(0, len(content) - _SLOT.size + 1, _SLOT.size)]
-    kept = [slot if any(slot[0] in span for span in taken) else (0,) * 6 for slot in slots]
-    if all(slot[0] for slot in kept):
-        raise RoomError(
-            f"{len(kept)} patches with WARN or user-space access have their memory, which is all there can be",
-            advice="oddtoc gc gives back that of reverted ones",
-        )
     text = areas[Area.TEXT], areas[Area.TEXT] + layout.sizes[Area.TEXT]
-    kept[kept.index((0,) * 6)] = *text, *_bounds(patch, layout, areas, FAULTS), *_bounds(patch, layout, areas, BUGS)
-    return room.start, b"".join(_SLOT.pack(*slot) for slot in kept), TABLES
+    slot = *text, *_bounds(patch, layout, areas, FAULTS), *_bounds(patch, layout, areas, BUGS)
+    return room.start, renewed(_SLOT, content, used, [slot], "patches with WARN or user-space access"), TABLES
+
+
+def renewed(
+    slot: struct.Struct, content: bytes, used: Iterable[Span], fresh: Sequence[tuple[int, ...]], who: str
+) -> bytes:
+    """Slots with more in them, and without those that speak of memory that no patch holds any more.
+
+    Args:
+        slot: its layout; it begins with the address of the code that it is about, 0 when it is free.
+        content: the slots as they are.
+        used: the memory of all recorded patches.
+        fresh: what comes in.
+        who: uses them, for the error.
+
+    Raises:
+        RoomError: all slots are in use.
+    """
+    taken = list(used)
+    slots = list(slot.iter_unpack(content[: len(content) // slot.size * slot.size]))
+    kept = [one if any(one[0] in span for span in taken) else (0,) * len(one) for one in slots]
+    free = [index for index, one in enumerate(kept) if not one[0]]
+    if len(free) < len(fresh):
+        raise RoomError(
+            f"{who} have {len(kept)} places for their tables, and all are taken",
+            advice="oddtoc gc gives back those of reverted patches",
+        )
+    for index, one in zip(free, fresh, strict=False):
+        kept[index] = one
+    return b"".join(slot.pack(*one) for one in kept)
 
 
 def _bounds(patch: PatchObject, layout: Layout, areas: Mapping[Area, int], name: str) -> tuple[int, int]:

@@ -51,7 +51,7 @@ def _check(record: Record, condition: Condition, patch: PatchObject, mechanism: 
         raise StateError(f"{name} is {condition.value}", advice="see oddtoc status")
     if record.sha256 != hashlib.sha256(patch.content).hexdigest():
         raise StateError(f"another object is applied as {name}", advice=f"oddtoc revert {name} first")
-    other = [function.mechanism for function in record.functions if function.mechanism != mechanism]
+    other = [function.mechanism for function in record.replaced if function.mechanism != mechanism]
     if mechanism not in (None, AUTO) and other:
         raise StateError(
             f"{name} is applied with {other[0]}", advice=f"oddtoc revert {name} first, or ask for that one"

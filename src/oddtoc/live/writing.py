@@ -27,7 +27,7 @@ def check_empty(target: Target, plan: Plan) -> None:
             raise ChangedError(
                 f"the memory at {address:#x} is in use: it is not zero",
                 address=address,
-                advice="something other than oddtoc has written there; nothing was changed",
+                advice="another oddtoc or something else has written there; nothing was changed",
             )
 
 

@@ -23,11 +23,13 @@ if TYPE_CHECKING:
     from oddtoc.process.running import RunningProcess
 
 _IFUNC = "ifunc"
+SHARED_FRAMES = "oddtoc_frames"
+"""What patches call the room that they share."""
 
 
 @dataclass(frozen=True)
 class Implementation:
-    """What an IFUNC was resolved to: only known by its address."""
+    """What is known by its address alone: the function that an IFUNC was resolved to, or room that patches share."""
 
     address: int
     other: int = 0
@@ -80,6 +82,11 @@ class LoadedObject:
     def start(self) -> int:
         """The address of its first code, which tells it from all others."""
         return self.code.start
+
+    @property
+    def loaded_at(self) -> int:
+        """The same: something else may be loaded by its name later."""
+        return self.start
 
     @cached_property
     def rooms(self) -> Rooms:
@@ -161,6 +168,8 @@ class LoadedObject:
         Raises:
             SymbolError: nothing has it, or more than one thing; or an IFUNC that nobody has called yet.
         """
+        if name == SHARED_FRAMES:
+            return Implementation(self.rooms.common.start)
         try:
             symbol = self._own(name, which)
         except AmbiguousSymbolError:

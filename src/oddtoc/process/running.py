@@ -6,7 +6,7 @@ import struct
 from collections.abc import Sequence
 from functools import cached_property
 
-from oddtoc.errors import FaultError, PatchError, SymbolError, TargetError
+from oddtoc.errors import FaultError, ImageError, MismatchError, PatchError, SymbolError, TargetError
 from oddtoc.places import Span
 from oddtoc.process.call import find_call, map_area
 from oddtoc.process.files import fetch, fetch_debug
@@ -17,6 +17,10 @@ from oddtoc.target.pause import uninterrupted
 from oddtoc.target.process import ProcessTarget
 
 _AT_PHDR = 3
+_MAGIC = b"\x7fELF"
+_LIBC = "libc.so.6"
+_ASKED = "_dl_find_object"
+_UNWINDERS = ("libgcc_s.so", "libunwind", "libc++abi")
 
 
 class RunningProcess:
@@ -34,6 +38,8 @@ class RunningProcess:
     def refresh(self) -> None:
         """Look at its mappings again."""
         self.mappings = parse_maps(self._target.read_file(f"/proc/{self._target.pid}/maps").decode(errors="replace"))
+        self.__dict__.pop("_objects", None)
+        self._loaded = {path: one for path, one in self._loaded.items() if self._path_at(one.start) == path}
 
     def read_many(self, requests: Sequence[tuple[int, int]]) -> list[bytes]:
         """Live memory; zeros where room is promised and not mapped yet."""
@@ -72,8 +78,26 @@ class RunningProcess:
         """The path of what was executed: ELF auxiliary vector, AT_PHDR, points into it."""
         vector = self._target.read_file(f"/proc/{self._target.pid}/auxv")
         pairs = dict(struct.iter_unpack("<QQ", vector[: len(vector) // 16 * 16]))
-        headers = pairs.get(_AT_PHDR, 0)
-        return next((mapping.path for mapping in self.mappings if headers in mapping.span), "")
+        return self._path_at(pairs.get(_AT_PHDR, 0))
+
+    def _path_at(self, address: int) -> str:
+        return next((mapping.path for mapping in self.mappings if address in mapping.span), "")
+
+    @cached_property
+    def asked_for_frames(self) -> LoadedObject | None:
+        """The C library, or a static program, if it has the function that unwinders ask."""
+        path = next((path for path in self.paths if _is_called(path, _LIBC)), self._program)
+        try:
+            asked = self.object_of(path)
+        except (ImageError, MismatchError, SymbolError):
+            return None
+        return asked if any(table.find(_ASKED) for table in asked.tables) else None
+
+    @property
+    def unwinder(self) -> str | None:
+        """The name of a library that unwinds stacks; None without one."""
+        names = (base_name(path) for path in self.paths)
+        return next((name for name in names if name.startswith(_UNWINDERS)), None)
 
     def place(self, address: int) -> str:
         """An address in words, by the symbols of the objects that are known already."""
@@ -140,7 +164,16 @@ class RunningProcess:
     @property
     def loaded(self) -> list[LoadedObject]:
         """All objects, in the order of `paths`."""
-        return [self.object_of(path) for path in self.paths]
+        return [self.object_of(path) for path in self._objects]
+
+    @cached_property
+    def _objects(self) -> list[str]:
+        """`paths` without files that hold code and are no objects: those of compilers that work at run time."""
+        paths = self.paths
+        starts = {m.path: m.span.start for m in reversed(self.mappings) if m.path in paths and m.offset == 0}
+        words = self._target.read_many([(start, len(_MAGIC)) for start in starts.values()])
+        elf = {path for path, word in zip(starts, words, strict=True) if word == _MAGIC}
+        return [path for path in paths if path in elf]
 
     def arena(self, subject: LoadedObject) -> Area:
         """The arena of an object: where it is, or where it will be.
@@ -151,9 +184,11 @@ class RunningProcess:
         return self._area(subject.start, subject.code)
 
     def is_here(self, module: str, address: int) -> bool:
-        """Nothing that a record speaks of is unloaded without the process."""
-        del module, address
-        return True
+        """Whether an object is still loaded at an address (see `Running`): a library may have been closed."""
+        del module
+        if address:
+            self.refresh()
+        return not address or self._path_at(address).startswith("/")
 
     def make_room(self, subject: object) -> None:
         """Map what is promised and not there yet: the journal, and the arena of an object.
@@ -163,8 +198,9 @@ class RunningProcess:
             TargetError: the process must not be made to call anything.
         """
         assert isinstance(subject, LoadedObject)
-        wanted = [self._area(0, self._code_of(self.paths[0])), self.arena(subject)]
-        missing = [area for area in wanted if not area.exists]
+        arenas = [self.arena(one) for one in (subject, self.asked_for_frames) if one is not None]
+        wanted = [self._area(0, self._code_of(self.paths[0])), *arenas]
+        missing = [area for area in dict.fromkeys(wanted) if not area.exists]
         if not missing:
             return
         self._check_unfiltered()
@@ -188,7 +224,8 @@ class RunningProcess:
         fields = dict(line.partition(":")[::2] for line in status.splitlines())
         if fields.get("Seccomp", "0").strip() != "0":
             raise TargetError(
-                f"process {self._target.pid} has a seccomp filter, which may end it for the mmap that room takes"
+                f"process {self._target.pid} has a seccomp filter, which may end it for the mmap that room takes",
+                advice="patch it before it sets its filter: from then on it has the room",
             )
 
     def _first(self, path: str) -> Mapping:

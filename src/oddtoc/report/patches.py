@@ -12,7 +12,7 @@ from typing import Any
 
 from oddtoc.link.object import PatchObject
 from oddtoc.live.commit import Commit
-from oddtoc.live.journal import PatchStatus
+from oddtoc.live.journal import Condition, PatchStatus
 from oddtoc.live.parts import Applied
 from oddtoc.live.plan import Plan
 from oddtoc.live.record import FunctionRecord, Record
@@ -130,7 +130,7 @@ def _part_text(plan: Plan, outcome: Outcome, target: str) -> str:
         return f"{plan.record.name} is applied to {target} already; nothing was changed"
     lines = [f"applied {plan.record.name} to {target}"]
     lines += [f"  in place of {name}" for name in plan.replaced]
-    lines += [f"  {f.name}  {f.mechanism}  {f.behind:#x} -> {f.target:#x}" for f in plan.record.functions]
+    lines += [f"  {f.name}  {f.mechanism}  {f.behind:#x} -> {f.target:#x}" for f in plan.record.replaced]
     return "\n".join([*lines, pause_text(outcome)])
 
 
@@ -187,6 +187,8 @@ def status_text(patches: Sequence[PatchStatus], target: str) -> str:
             lines.append(f"  {names[0] if len(names) == 1 else f'{len(names)} functions'}; {_LEFT_OVER}")
             continue
         for function, condition in status.functions:
+            if function.finder and condition in (Condition.COVERED, status.condition):
+                continue
             place = f"{function.behind:#x} -> {function.target:#x}"
             lines.append(f"  {function.name}  {function.mechanism}  {place}  {condition.value}")
         if status.record.pinned:

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from oddtoc.errors import TargetError, UsageError
+from oddtoc.errors import TargetError, TargetInUseError, UsageError
 from oddtoc.target.contact import Contact
 from oddtoc.target.files import RemoteFile, read_each
 from oddtoc.target.handshake import Greeting, documents, greeting_of
@@ -150,8 +150,10 @@ class GdbserverProcess(ProcessTarget):
         attach = [_NON_STOP, b"vAttach;%x" % self.pid, b"Hgp%x.0" % self.pid]
         with self._connection.holding(attach, [_ALL_STOP, b"D;%x" % self.pid]) as replies:
             if replies != [b"OK"] * len(attach):
-                self.check_free()
-                raise TargetError(f"process {self.pid} can't be stopped: {replies[1][:40]!r}")
+                raise TargetInUseError(
+                    f"{self.name} can't be attached to: somebody else traces it, or it has ended",
+                    advice="close the other debugger, or wait for the other oddtoc, and try again",
+                )
             if self._layout is None:
                 self._layout = read_process_layout(documents(self._connection, self._packet_size))
             session = HeldByGdbserver(self._connection, self._layout, stop)

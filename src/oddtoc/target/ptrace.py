@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from oddtoc.errors import TargetError
+from oddtoc.target.thread import PTRACE_LAYOUT, begun_again, changed, thread_of
 
 _GETSIGINFO, _SETSIGINFO = 0x4202, 0x4203
 _GETREGSET, _SETREGSET = 0x4204, 0x4205
@@ -88,6 +89,9 @@ class Tracee:
         if self.held:
             if self._signal_details is not None:
                 self._set_details(self._signal_details)
+            else:
+                with suppress(ProcessLookupError):
+                    self._begin_again()
             with suppress(ProcessLookupError):
                 _ptrace(_DETACH, self.number, 0, self._signal)
             self.held = False
@@ -128,6 +132,13 @@ class Tracee:
         finally:
             if self.held:
                 self._set_mask(mask.raw)
+
+    def _begin_again(self) -> None:
+        """Have a system call begin again that the stop has ended."""
+        thread = thread_of(PTRACE_LAYOUT, str(self.number), self.registers)
+        values = begun_again(thread)
+        if values and not _has_signal(self.number):
+            self.registers = changed(PTRACE_LAYOUT, thread, values)
 
     def _set_mask(self, mask: bytes) -> None:
         buffer = ctypes.create_string_buffer(mask, _SIGSET_SIZE)
@@ -201,6 +212,14 @@ def _is_dead(pid: int, number: int) -> bool:
     except OSError:
         return True
     return state in "ZX"
+
+
+def _has_signal(number: int) -> bool:
+    """Whether a signal waits for a thread that it does not block (proc(5), /proc/PID/status)."""
+    lines = Path(f"/proc/{number}/status").read_text().splitlines()
+    fields = dict(line.partition(":")[::2] for line in lines)
+    waiting, blocked = int(fields["SigPnd"], 16) | int(fields["ShdPnd"], 16), int(fields["SigBlk"], 16)
+    return bool(waiting & ~blocked)
 
 
 def _ptrace(request: int, number: int, address: int = 0, data: int = 0) -> None:

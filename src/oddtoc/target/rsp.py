@@ -111,18 +111,27 @@ class Connection:
             detach: those that let it go.
 
         Yields:
-            The replies to `attach`.
+            The replies to `attach`. If one is an error the connection ends with the block: gdbserver 13 wants its last
+            reply, and all others from then on, acknowledged (captured_main in its server.cc).
         """
         self._may_stand_still = True
+        refused = False
         try:
             # one that was told the last time and not acknowledged would keep the others back
             self.exchange([_ACKNOWLEDGED])
             self._notifications = []
-            yield self.exchange(attach)
+            replies = self.exchange(attach)
+            refused = any(reply[:1] == b"E" for reply in replies)
+            yield replies
         finally:
             try:
-                self.exchange(detach)
-                self._may_stand_still = False
+                if refused:
+                    self._may_stand_still = False
+                    self._send(b"+", self._deadline())
+                    self.close()
+                else:
+                    self.exchange(detach)
+                    self._may_stand_still = False
             except TargetError:
                 self.close()
                 raise

@@ -14,6 +14,15 @@ _RESTART = (512, 513, 514)
 """ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND (include/linux/errno.h)."""
 _RESTART_BLOCK = 516
 """ERESTART_RESTARTBLOCK: system call 0, restart_syscall, goes on with what is left."""
+_INTERRUPTED = 4
+"""EINTR"""
+_RECEIVING = frozenset({3, 145, *range(334, 338), *range(341, 345), 330})
+"""read and readv, send to recvfrom, sendmsg to accept4, accept: of a socket with a time limit."""
+_NEVER_RESTARTED = frozenset({117, 176, 229, 238, 303, 388, 392, 400, 401, 441}) | _RECEIVING
+"""ipc, rt_sigtimedwait, io_getevents, epoll_wait, epoll_pwait, io_pgetevents, semtimedop, msgsnd, msgrcv, epoll_pwait2
+(arch/powerpc/kernel/syscalls/syscall.tbl): a stop ends them with EINTR even where no signal comes (signal(7),
+"Interruption of system calls and library functions by stop signals"). They have done nothing then, and can begin again.
+"""
 _SYSTEM = ("orig_r3", "trap")
 
 
@@ -144,6 +153,24 @@ def restarted(thread: Thread) -> dict[str, int]:
     if error == _RESTART_BLOCK:
         return {"pc": registers["pc"] - 4, "r0": 0}
     return {}
+
+
+def begun_again(thread: Thread) -> dict[str, int]:
+    """What the registers of a thread have to be, so that a system call begins again that says it was interrupted.
+
+    Only for a thread that no signal waits for: then it was the stop that has interrupted it.
+    """
+    registers = thread.registers
+    # with a flag in it (set_trap_norestart), it comes from a signal handler
+    if registers["trap"] == _TRAP_SCV:
+        interrupted = registers["r3"] == (1 << 64) - _INTERRUPTED
+    else:
+        interrupted = registers["trap"] == _TRAP_SC and registers["r3"] == _INTERRUPTED
+        interrupted &= bool(registers["cr"] & _SUMMARY_OVERFLOW)
+    if not interrupted or registers["r0"] not in _NEVER_RESTARTED:
+        return {}
+    # without its trap the kernel does not take the old r3 for an error of its own
+    return {"pc": registers["pc"] - 4, "r3": registers["orig_r3"], "trap": 0}
 
 
 def _part(raw: bytes, place: tuple[int, int]) -> bytes:

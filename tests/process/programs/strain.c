@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* A program that uses libstrained in the ways in which patching it could go wrong, a line at a time. */
+#define _GNU_SOURCE
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -83,12 +84,23 @@ static void say(FILE *out)
 	fprintf(out, "%s%s answers %ld %ld\n", outside, strcmp(outside, inside) ? inside : "", tell(1), answer_of_old(1));
 }
 
+/* A file with code that is no object, as compilers that work at run time have. */
+static int map_code(void)
+{
+	int file = memfd_create("code", 0);
+
+	return file < 0 || ftruncate(file, 65536) ||
+	       mmap(NULL, 65536, PROT_READ | PROT_EXEC, MAP_SHARED, file, 0) == MAP_FAILED;
+}
+
 int main(void)
 {
 	char line[LONGEST_LINE];
 	void *library;
 	FILE *out;
 
+	if (map_code())
+		return 1;
 	for (;;) {
 		out = asked(line);
 		if (!strcmp(line, "call\n")) {

@@ -24,7 +24,7 @@
 struct oddtoc_replacement {
 	char image[64];		/* vmlinux, a module's or a library's name */
 	char function[128];	/* the function that is replaced */
-	char which[64];		/* file or address, where the name stands more than once */
+	char which[64];		/* file, address or version, where the name stands more than once */
 	const void *replacement;
 };
 
@@ -37,7 +37,10 @@ _Static_assert(sizeof(struct oddtoc_replacement) == 264, "the record's layout is
 #define ODDTOC_REPLACE(image, function, replacement) \
 	ODDTOC_REPLACE_IN(image, "", function, replacement)
 
-/* The same where `function` stands more than once: `where` is its source file ("seq_file.c") or address ("0xc0..."). */
+/*
+ * The same where `function` stands more than once: `where` is its source file ("seq_file.c"), its address ("0xc0...") or,
+ * in a library, its version ("GLIBC_2.17"). Without it a name means the default version.
+ */
 #define ODDTOC_REPLACE_IN(image, where, function, replacement)                                  \
 	static const struct oddtoc_replacement ODDTOC_JOIN(oddtoc_replacement_, __COUNTER__)    \
 		__attribute__((section(".oddtoc.replace"), used, aligned(8))) = {               \
