@@ -34,11 +34,13 @@ class Extracted:
 
     Attributes:
         functions: changed function -> its symbol in the patch.
+        written: variables whose first values are written in place.
         refusals: what is in the way.
         asked_keys: how many static keys are asked at run time.
     """
 
     functions: dict[str, NewSymbol] = field(default_factory=dict)
+    written: list[str] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
     asked_keys: int = 0
 
