@@ -155,7 +155,7 @@ def test_it_is_applied_and_taken_back(machine, fix):
         applied = apply_parts(session, fix.patch)
         assert [plan.record.name for plan, _ in applied.done] == ["fat", "fat@fat"] and not applied.waiting
         assert machine.run(ASK).stdout == PATCHED
-        assert machine.run("dmesg -c").stdout.count(b"as if a fix had been built in: blocks") == 1
+        assert machine.run("dmesg -c").stdout.count(b"as if a fix had been built in: blocks 61c8864680b583eb\n") == 1
         assert {status.condition for status in session.status()} == {Condition.APPLIED}
         session.revert("fat")
         assert session.status() == [] and machine.run(ASK).stdout == PLAIN

@@ -34,11 +34,13 @@ class Extracted:
 
     Attributes:
         functions: changed function -> its symbol in the patch.
+        written: variables whose first values are written in place.
         refusals: what is in the way.
         asked_keys: how many static keys are asked at run time.
     """
 
     functions: dict[str, NewSymbol] = field(default_factory=dict)
+    written: list[str] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
     asked_keys: int = 0
 
@@ -67,7 +69,7 @@ class Extractor:
         self.moved: dict[str, NewSymbol] = {}
         self.variables: dict[str, NewSymbol] = {}
         self.nameless: dict[int, NewSymbol] = {}
-        self.toc: dict[tuple[NewSymbol, int], int] = {}
+        self.toc: dict[tuple[NewSymbol, int] | bytes, int] = {}
         self.strings: dict[bytes, int] = {}
         self.others: list[Extractor] = []
         self.pending: list[Callable[[], None]] = []
@@ -252,19 +254,17 @@ class Extractor:
         return next((r for r in toc.relocations if r.offset == offset and r.type == ADDR64), None)
 
     def toc_entry(self, section: UnitSection, offset: int, user: UnitSymbol) -> tuple[NewSymbol, int] | None:
-        """An entry of .toc that holds an address."""
+        """An entry of .toc that holds an address, or a number."""
         entry = self.entry_at(section, offset)
-        if entry is None:
-            self.refuse("section", ".toc", f"holds a number that {user.name} uses")
-            return None
-        referred = self.refer(entry, user)
-        if referred is None:
+        held = self.refer(entry, user) if entry else section.data[offset : offset + 8]
+        if held is None:
             return None
         toc = self.target.shared(".toc", ALLOC | WRITE, 8)
-        if referred not in self.toc:
-            self.toc[referred] = toc.append(bytes(8), 8)
-            toc.relocations.append((self.toc[referred], ADDR64, *referred))
-        return self.target.mark(toc), self.toc[referred]
+        if held not in self.toc:
+            self.toc[held] = toc.append(held if isinstance(held, bytes) else bytes(8), 8)
+            if not isinstance(held, bytes):
+                toc.relocations.append((self.toc[held], ADDR64, *held))
+        return self.target.mark(toc), self.toc[held]
 
     def nameless_section(self, section: UnitSection, offset: int, user: UnitSymbol) -> tuple[NewSymbol, int] | None:
         """Jump tables and numbers: a copy."""
