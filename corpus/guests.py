@@ -12,11 +12,10 @@ from oddtoc.target.modules import load_order
 NEVER = ("f2fs",)
 """Modules that a kernel with pages of 64 KiB does not load."""
 _TOGETHER = 30
-_BESIDE = ("crc32c_generic", "pcbc", "fcrypt", "loop", "vfat", "nls_cp437", "nls_ascii")
+_BESIDE = ("crc32c_generic", "pcbc", "fcrypt", "loop")
 """Modules that others ask for when they are loaded, or used."""
-_FILE_SYSTEMS = {"ext4": "mke2fs -q", "jbd2": "mke2fs -q -j", "fat": "mkfs.vfat", "minix": "mkfs.minix"}
-"""Module -> what makes a file system for it, of those that busybox can make."""
-_TYPES = {"jbd2": "ext4", "fat": "vfat"}
+_MAKERS = {"ext4": "mke2fs -F -q"}
+"""Module -> what makes a file system for it, where busybox can."""
 
 
 class Guests:
@@ -65,10 +64,10 @@ def boot_with(kernel: DebianKernel, modules: Iterable[str]) -> Guest:
 
 def exercise_of(module: str) -> str:
     """What a guest does beside what every guest does: it mounts a file system, where busybox can make one."""
-    if module not in _FILE_SYSTEMS:
+    if module not in _MAKERS:
         return ""
     return f"""
-dd if=/dev/zero of=/tmp/disk bs=1M count=8 2> /dev/null; {_FILE_SYSTEMS[module]} /tmp/disk > /dev/null; mkdir -p /tmp/d
-mount -t {_TYPES.get(module, module)} -o loop /tmp/disk /tmp/d && echo d > /tmp/d/f && sync && cat /tmp/d/f
-rm /tmp/d/f && umount /tmp/d || echo failed
+dd if=/dev/zero of=/tmp/disk bs=1M count=8 2> /dev/null; {_MAKERS[module]} /tmp/disk > /dev/null; mkdir -p /tmp/d
+mount -t ext4 -o loop /tmp/disk /tmp/d && echo d > /tmp/d/f && sync && cat /tmp/d/f
+mkdir /tmp/d/e && mv /tmp/d/f /tmp/d/e/g && rm -r /tmp/d/e && umount /tmp/d || echo failed
 """

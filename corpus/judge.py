@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from corpus.files import definers
 from corpus.guests import NEVER, Guests, exercise_of
+from corpus.told import TOLD
 from oddtoc.build.fix import Fix, build_fix
 from oddtoc.build.newer import take_newer
+from oddtoc.build.part import build_in_part
 from oddtoc.build.refusal import RefusedError
 from oddtoc.build.tree import KernelTree
 from oddtoc.errors import BusyError, OddtocError
@@ -36,8 +38,8 @@ class Verdict:
 
     Attributes:
         file: the file.
-        outcome: applied, no effect, refused, built (its module can't be loaded), not now (a thread was in the
-            way all the time), or failed.
+        outcome: applied, in part (without what `reason` names), no effect, ran at boot (nothing else changes), refused,
+            built (its module can't be loaded), not now (a thread was in the way all the time), or failed.
         reason: ids of refusals, or what went wrong.
         files: all that the patch was made of.
         functions: how many functions were replaced.
@@ -87,24 +89,44 @@ def judge(file: str, sources: Sources, guests: Guests, folder: Path) -> Verdict:
     try:
         fix, used = _build(file, sources, folder)
     except RefusedError as error:
-        ids = tuple(dict.fromkeys(refusal.id for refusal in error.refusals))
-        outcome = "no effect" if ids == ("no-effect",) else "refused"
-        first = error.refusals[0]
-        reason = f"{', '.join(ids)}: {first.file}: {first.subject} {first.reason}"[:200]
-        return Verdict(file, outcome, reason, seconds=(time.monotonic() - started,) * 2, module=module)
+        verdict = _refused(file, module, error, started)
+        if verdict.outcome != "refused":
+            return verdict
+        options = {"write_data": TOLD.get(file, ()), "modules": sources.modules}
+        try:
+            fix = build_in_part(sources.tree, sources.new, [file], sources.image, _output(folder, file), **options)
+        except RefusedError:
+            return verdict
+        return _tried(replace(verdict, outcome="in part", files=(file,)), fix, guests, started)
+    return _tried(Verdict(file, "applied", files=used, module=module), fix, guests, started)
+
+
+def _refused(file: str, module: str, error: RefusedError, started: float) -> Verdict:
+    ids = tuple(dict.fromkeys(refusal.id for refusal in error.refusals))
+    outcome = {("no-effect",): "no effect", ("boot-only",): "ran at boot"}.get(ids, "refused")
+    first = error.refusals[0]
+    reason = f"{', '.join(ids)}: {first.file}: {first.subject} {first.reason}"[:200]
+    return Verdict(file, outcome, reason, seconds=(time.monotonic() - started,) * 2, module=module)
+
+
+def _tried(verdict: Verdict, fix: Fix, guests: Guests, started: float) -> Verdict:
+    """The verdict on a file that a patch could be made of, when that has been applied and taken back."""
     built = time.monotonic() - started
+    module = verdict.module
     outcome, reason = ("built", "") if module in NEVER else _try(fix, guests.of(module), module)
-    return Verdict(
-        file,
-        outcome,
-        reason,
-        used,
-        sum(len(part.replacements) for part in fix.patch.parts),
-        sum(len(unit.fidelity.addresses) for unit in fix.units),
-        sum(len(unit.fidelity.unit.functions) for unit in fix.units),
-        (built, time.monotonic() - started),
-        module,
+    if outcome != "applied":
+        verdict = replace(verdict, outcome=outcome, reason=reason)
+    return replace(
+        verdict,
+        functions=sum(len(part.replacements) for part in fix.patch.parts),
+        equal=sum(len(unit.fidelity.addresses) for unit in fix.units),
+        compared=sum(len(unit.fidelity.unit.functions) for unit in fix.units),
+        seconds=(built, time.monotonic() - started),
     )
+
+
+def _output(folder: Path, file: str) -> Path:
+    return folder / (file.replace("/", "-")[:-2] + ".o")
 
 
 def _build(file: str, sources: Sources, folder: Path) -> tuple[Fix, tuple[str, ...]]:
@@ -114,8 +136,9 @@ def _build(file: str, sources: Sources, folder: Path) -> tuple[Fix, tuple[str, .
     while True:
         try:
             overlay = take_newer(tree, new, wanted, image)
-            output = folder / (file.replace("/", "-")[:-2] + ".o")
-            return build_fix(tree, overlay, image, output, modules=sources.modules), tuple(wanted)
+            told = [name for one in wanted for name in TOLD.get(one, ())]
+            options = {"write_data": told, "modules": sources.modules}
+            return build_fix(tree, overlay, image, _output(folder, file), **options), tuple(wanted)
         except RefusedError as error:
             missing = [refusal.subject for refusal in error.refusals if refusal.id == "symbol"]
             more = [one for symbol in missing for one in definers(tree, new, symbol, files)]

@@ -53,7 +53,7 @@ def test_members_macros_and_inline_functions_of_the_headers(guest, with_headers)
     try:
         pid, first = shown(machine)
         assert first == {"comm": "cat", "pid": str(pid), "nice": "0", "threads": "1", "thread": "0", "shown": "1",
-                         "fault": "-14", "keyed": "0"}  # fmt: skip
+                         "fault": "-14", "keyed": "0", "name": "7"}  # fmt: skip
         machine.run("echo 1 > /proc/sys/kernel/sched_schedstats")
         assert shown(machine)[1]["keyed"] == "1"
         machine.run("echo 0 > /proc/sys/kernel/sched_schedstats")

@@ -76,7 +76,7 @@ def test_either_way_is_told_by_the_kernels_own_places(patch, image, replaced):
             return [bytes(size) if replaced else image.read(place, size) for place, size in places]
 
     subject = Subject()
-    subject.image = image
+    subject.proper = image
     table = next(s for s in patch.sections.values() if s.name == TABLE)
     code = patch.sections[patch.symbols[table.relocations[0].symbol].section]
     settled = settle_fixups(subject, patch).sections[code.index].data
@@ -93,7 +93,7 @@ def test_places_that_disagree_tell_nothing(patch, image):
             return [bytes(size) if place % 8 else image.read(place, size) for place, size in places]
 
     subject = Subject()
-    subject.image = image
+    subject.proper = image
     with pytest.raises(PatchError, match="does not tell"):
         settle_fixups(subject, patch)
 

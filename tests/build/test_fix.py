@@ -14,8 +14,9 @@ from oddtoc.build.compile import tool
 from oddtoc.build.fix import build_fix
 from oddtoc.build.overlay import apply_diff, take_files
 from oddtoc.build.refusal import WAYS_OUT, RefusedError
-from oddtoc.errors import BuildError, MismatchError, RelocationError
+from oddtoc.errors import BuildError, ChangedError, MismatchError, RelocationError, UsageError
 from oddtoc.image.elf import Image
+from oddtoc.link.decode import TOC16_LO
 from oddtoc.link.object import PatchObject
 from oddtoc.live.session import Session
 from oddtoc.report.schemas import schema_of
@@ -200,9 +201,29 @@ def test_moved_lines_change_nothing(change):
     assert found == {("no-effect", "the object")}
 
 
-def test_code_that_only_ran_at_boot_is_refused(change):
-    found = refusals(change, "fs/pipe.c", "int err = register_filesystem(&pipe_fs_type);", "int err = 0;")
-    assert ("init-code", "init_pipe_fs") in found
+AT_BOOT = "int err = register_filesystem(&pipe_fs_type);"
+
+
+def test_a_change_of_code_that_only_ran_at_boot_would_be_an_empty_patch(change):
+    assert refusals(change, "fs/pipe.c", AT_BOOT, "int err = 0;") == {("boot-only", "init_pipe_fs")}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("retval = 0;", "retval = 1;"),
+        ("pipe_max_size = 1048576;", "pipe_max_size = 4096;"),
+    ],
+)
+def test_code_that_only_ran_at_boot_is_refused_beside_others(tree, build, tmp_path, old, new):
+    before = (tree.source / "fs/pipe.c").read_text()
+    assert old in before
+    after = before.replace(AT_BOOT, "int err = 0;").replace(old, new, 1)
+    lines = difflib.unified_diff(before.splitlines(True), after.splitlines(True), "a/fs/pipe.c", "b/fs/pipe.c")
+    (tmp_path / "boot.patch").write_text("".join(lines))
+    with pytest.raises(RefusedError) as caught:
+        build(tmp_path / "boot.patch")
+    assert ("init-code", "init_pipe_fs") in {(r.id, r.subject) for r in caught.value.refusals}
 
 
 def test_another_first_value_of_a_variable_is_refused(change):
@@ -212,6 +233,86 @@ def test_another_first_value_of_a_variable_is_refused(change):
 
 def test_another_operation_in_a_table_is_refused(change):
     assert refusals(change, "fs/pipe.c", ".fasync\t\t= pipe_fasync,", "") == {("data-changed", "pipefifo_fops")}
+
+
+TUBE = """
+static char *tube_dname(struct dentry *dentry, char *buffer, int buflen)
+{
+	return dynamic_dname(buffer, buflen, "tube:[%lu]", d_inode(dentry)->i_ino);
+}
+
+static const struct dentry_operations pipefs_dentry_operations = {
+"""
+TABLE = "\nstatic const struct dentry_operations pipefs_dentry_operations = {\n"
+
+
+def test_a_first_value_and_a_table_are_written_in_place_when_told(machine, tree, image, tmp_path):
+    """A number, and a pointer in a table of constants, to a function that only the patch has."""
+    (tmp_path / "fs").mkdir()
+    text = (tree.source / "fs/pipe.c").read_text().replace("pipe_max_size = 1048576;", "pipe_max_size = 524288;")
+    assert TABLE in text
+    text = (
+        text.replace(TABLE, TUBE)
+        .replace("= pipefs_dname,", "= tube_dname,")
+        .replace("static char *pipefs_", "char *pipefs_")
+    )
+    (tmp_path / "fs/pipe.c").write_text(text)
+    told = ["pipe_max_size", "pipefs_dentry_operations"]
+    overlay = take_files(tree.source, tmp_path, ["fs/pipe.c"])
+    with pytest.raises(RefusedError) as caught:
+        build_fix(tree, overlay, image, tmp_path / "tube.o", write_data=told[:1])
+    assert [(r.id, r.subject) for r in caught.value.refusals] == [("data-changed", told[1])]
+    fix = build_fix(tree, overlay, image, tmp_path / "tube.o", write_data=told)
+    assert sorted(fix.written) == sorted(told) and fix.patch.replacements == ()
+    ask = "cat /proc/sys/fs/pipe-max-size; readlink /proc/self/fd/0 < /dev/null; true | readlink /proc/self/fd/0"
+    before = machine.run(ask).stdout.split()
+    assert before[0] == b"1048576" and before[2].startswith(b"pipe:[")
+    with Session.open(f"guest:{machine.name}") as session:
+        plan = session.plan(fix.patch)
+        assert {(f.name, c.role) for f in plan.record.functions for c in f.changes} == {(n, "data") for n in told}
+        assert sum(len(f.changes) for f in plan.record.functions) == 2, "only the words that differ"
+        session.apply(plan)
+        # it is there already
+        assert session.plan(fix.patch).commit is None
+    after = machine.run(ask).stdout.split()
+    assert after[0] == b"524288" and after[2].startswith(b"tube:[")
+    with Session.open(f"guest:{machine.name}") as session:
+        assert session.status()[0].record.pinned
+        session.revert("tube")
+        live = session.target.read_many([(change.address, 4) for change in plan.changes])
+        assert [int.from_bytes(word, "little") for word in live] == [change.old for change in plan.changes]
+    after = machine.run(ask).stdout.split()
+    assert after[0] == b"1048576" and after[2].startswith(b"pipe:[")
+    machine.run("echo 65536 > /proc/sys/fs/pipe-max-size")
+    with Session.open(f"guest:{machine.name}") as session, pytest.raises(ChangedError, match="not 0x00100000 as at"):
+        session.plan(fix.patch)
+    assert (
+        machine.run("echo 1048576 > /proc/sys/fs/pipe-max-size; cat /proc/sys/fs/pipe-max-size").stdout == b"1048576\n"
+    )
+    assert complaints(machine) == b""
+
+
+def test_what_the_kernel_has_copied_or_that_has_another_size_is_not_written(change):
+    state = "cpu_hotplug_state"
+    for file, old, new, name, reason in (
+        ("kernel/smpboot.c", "ATOMIC_INIT(CPU_POST_DEAD)", "ATOMIC_INIT(CPU_DEAD)", state, "has copied"),
+        ("fs/pipe.c", "fs_pipe_sysctls[] = {", "fs_pipe_sysctls[] = { { },", "fs_pipe_sysctls", "keeps its size"),
+    ):
+        with pytest.raises(RefusedError, match=reason) as caught:
+            change(file, old, new, write_data=[name])
+        assert [(r.id, r.subject) for r in caught.value.refusals] == [("data-changed", name)]
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "name"),
+    [
+        ("fs/pipe.c", "&pipe_max_size,", "&pipe_user_pages_hard,", "pipe_user_pages_soft"),
+        ("fs/pipe.c", "pipe_max_size = 1048576;", "pipe_max_size = 1;", "pipe_user_pages_soft"),
+    ],
+)
+def test_only_what_changes_can_be_told_to_be_written(change, file, old, new, name):
+    with pytest.raises(UsageError, match="no variable of the fix"):
+        change(file, old, new, write_data=[name])
 
 
 def test_a_new_member_in_a_structure_is_refused_by_name(change):
@@ -254,8 +355,10 @@ def test_a_string_that_code_counts_from_before_its_start_comes_along_whole(chang
     found = change("lib/vsprintf.c", "str_spec.field_width = -1;", "str_spec.field_width = -2;").patch
     assert "device_node_string" in {r.function for r in found.replacements}
     strings = next(s for s in found.sections.values() if s.name.startswith(".rodata.str1.8"))
-    toc = next(s for s in found.sections.values() if s.name == ".toc")
-    own = [r for r in toc.relocations if found.symbols[r.symbol].section == strings.index]
+    # a load from .toc has become a sum
+    code = [section for section in found.sections.values() if section.name.startswith(".text.")]
+    low = [r for section in code for r in section.relocations if r.type == TOC16_LO]
+    own = [r for r in low if found.symbols[r.symbol].section == strings.index]
     led = {strings.data[max(r.addend, 0) : r.addend + 3] for r in own}
     assert any(text[:1] == b"\0" for text in led) and all(text.strip(b"\0") for text in led)
 
@@ -272,9 +375,9 @@ def test_a_function_that_the_kernel_lacks_is_refused(change):
     assert ("symbol", "no_such") in found
 
 
-def test_a_file_of_a_module_is_refused(change):
-    found = refusals(change, "drivers/block/loop.c", "lo->lo_state = Lo_bound;", "lo->lo_state = Lo_unbound;")
-    assert ("not-running", "the file") in found
+def test_a_file_of_a_module_needs_the_modules(change):
+    with pytest.raises(BuildError, match=r"drivers/block/loop\.c is part of the module loop"):
+        change("drivers/block/loop.c", "lo->lo_state = Lo_bound;", "lo->lo_state = Lo_unbound;")
 
 
 @pytest.mark.parametrize(

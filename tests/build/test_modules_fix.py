@@ -108,6 +108,15 @@ def test_a_module_that_another_source_has_made(tree, kernel, what, function, sai
     assert list(found.different) == [function] and said in found.different[function]
 
 
+def test_a_module_that_is_another_one_is_refused(tree, image, kernel, tmp_path):
+    (tmp_path / "fat.ko").write_bytes(read_module([kernel.modules], "vfat"))
+    overlay = apply_diff(tree.source, FIXES / "fat.patch")
+    with pytest.raises(RefusedError) as caught:
+        build_fix(tree, overlay, image, tmp_path / "fat.o", modules=tmp_path)
+    files = [refusal.file for refusal in caught.value.refusals if refusal.id == "not-running"]
+    assert files == ["fs/fat/inode.c", "fs/fat/misc.c"]
+
+
 def alter(content, what):
     """Change one thing in fat.ko: an instruction of fat_statfs, what it calls, or a string that its file uses."""
     image = Image.of_bytes("fat.ko", bytes(content))
@@ -146,7 +155,7 @@ def test_it_is_applied_and_taken_back(machine, fix):
         applied = apply_parts(session, fix.patch)
         assert [plan.record.name for plan, _ in applied.done] == ["fat", "fat@fat"] and not applied.waiting
         assert machine.run(ASK).stdout == PATCHED
-        assert machine.run("dmesg -c").stdout.count(b"as if a fix had been built in: blocks") == 1
+        assert machine.run("dmesg -c").stdout.count(b"as if a fix had been built in: blocks 61c8864680b583eb\n") == 1
         assert {status.condition for status in session.status()} == {Condition.APPLIED}
         session.revert("fat")
         assert session.status() == [] and machine.run(ASK).stdout == PLAIN

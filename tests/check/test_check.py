@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from oddtoc.build.compile import compile_patch
+from oddtoc.check.files import check_files
 from oddtoc.check.finding import RULES, Severity
 from oddtoc.check.patch import check_patch
 from oddtoc.image.elf import Image
@@ -131,3 +132,48 @@ def test_the_command_in_all_its_forms(kernels, tmp_path):
 
 def test_rules_say_what_they_are_about():
     assert all(text.endswith(".") for text in RULES.values())
+
+
+@pytest.fixture
+def module_findings(kernels, image, tmp_path):
+    """What there is to say about a patch of fat.ko, from its file, with the kernel's or without."""
+    module = next(kernels["6.1"].modules.rglob("fat.ko*"))
+
+    def get(text, *, kernel=True):
+        source = tmp_path / "patch.c"
+        source.write_text(HEAD + text)
+        patch = compile_patch(source, tmp_path / "patch.o")
+        return check_files(patch, [module, image.path] if kernel else [module])
+
+    return get
+
+
+@pytest.mark.parametrize(
+    ("function", "errors"),
+    [
+        ("fat_statfs", []),
+        ("init_fat_fs", [("init-code", "init_fat_fs")]),
+        ("no_such_function", [("unknown-function", "no_such_function")]),
+    ],
+)
+def test_a_module_is_checked_by_its_file(module_findings, function, errors):
+    for kernel in (True, False):
+        found = module_findings(f"ODDTOC_REPLACE(fat.ko, {function}, mine);\n", kernel=kernel)
+        assert ids(found, Severity.ERROR) == errors
+
+
+def test_names_that_a_module_takes_from_the_kernel_are_judged_where_that_is_given(module_findings):
+    code = (
+        "int {0}(void);\nstatic int other(void) {{ return {0}() + 1; }}\nODDTOC_REPLACE(fat.ko, fat_statfs, other);\n"
+    )
+    assert ids(module_findings(code.format("schedule")), Severity.ERROR) == []
+    assert ids(module_findings(code.format("fat_sync_inode")), Severity.ERROR) == []
+    assert ids(module_findings(code.format("no_such")), Severity.ERROR) == [("unknown-symbol", "no_such")]
+    assert ids(module_findings(code.format("no_such"), kernel=False), Severity.ERROR) == []
+
+
+def test_an_image_that_a_patch_does_not_change_is_not_taken_for_another(module_findings):
+    found = module_findings("ODDTOC_REPLACE(exfat.ko, exfat_statfs, mine);\n")
+    assert [(f.id, f.place, f.reason) for f in found] == [
+        ("unknown-function", "exfat_statfs", "is in exfat.ko, which is not among the images")
+    ]

@@ -86,7 +86,7 @@ def apart(tmp_path_factory):
 def bare(tmp_path_factory):
     """The program bare.c, and the library that is called as an unwinder's: path in the guest -> file."""
     folder = tmp_path_factory.mktemp("bare")
-    (folder / "empty.c").write_text("int empty;\n")
+    (folder / "empty.c").write_text("int empty(void)\n{\n\treturn 0;\n}\n")
     flags = ["-nostdlib", "-fPIE", "-Wl,--build-id", "-Wl,--no-as-needed"]
     soname = ["-shared", "-Wl,-soname,libgcc_s.so.1"]
     library = compiled(folder / "empty.c", folder, *flags, *soname).rename(folder / "libgcc_s.so.1")

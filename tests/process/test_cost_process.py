@@ -35,7 +35,7 @@ def stepped(session, entry):
 
 def cost(session, patch, places):
     """Instructions on the way to the replacement, and on the way back from it."""
-    function = next(one for one in session.status()[0].record.functions if one.name == "pace")
+    (function,) = session.status()[0].record.replaced
     size = len(patch.template(f"process.{function.mechanism}").data) if "/" in function.mechanism else 0
     trampoline = Span(function.target, function.target + size)
     first = places.index(function.behind)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from oddtoc.build.headers import HeaderChange
@@ -26,7 +26,9 @@ def still_there(addresses: Mapping[str, int], image: Image) -> set[str]:
     return {name for name, address in addresses.items() if address < begin}
 
 
-def lost_at_boot(functions: Iterable[str], old: Path, new: Path, taken: Collection[HeaderChange]) -> list[str]:
+def lost_at_boot(
+    functions: Iterable[str], old: Iterable[Path], new: Iterable[Path], taken: Collection[HeaderChange]
+) -> list[str]:
     """Those of some functions that a part of a change is in.
 
     A compiler changes a function with what it calls. One whose own source is the same has called at boot what there was
@@ -35,10 +37,10 @@ def lost_at_boot(functions: Iterable[str], old: Path, new: Path, taken: Collecti
 
     Args:
         functions: names of functions that only ran at boot, and whose code differs.
-        old, new: the two versions of their file.
+        old, new: the two versions of their file, and of changed ones that it includes.
         taken: what the new one takes of newer headers.
     """
-    before, after = (_by_name(split_items(path.read_text(errors="replace"))) for path in (old, new))
+    before, after = (_by_name(_items(paths)) for paths in (old, new))
     changed = {name for name, items in after.items() if not _is_code(items) and _words(items) != _words(before[name])}
     changed |= {change.name for change in taken if change.kind not in _CODE}
     lost = []
@@ -47,6 +49,11 @@ def lost_at_boot(functions: Iterable[str], old: Path, new: Path, taken: Collecti
         if not same or any(item.mentions & changed for item in after[name]):
             lost.append(name)
     return lost
+
+
+def _items(paths: Iterable[Path]) -> Iterator[Item]:
+    for path in paths:
+        yield from split_items(path.read_text(errors="replace")) if path.exists() else ()
 
 
 def _by_name(items: Iterable[Item]) -> dict[str, list[Item]]:

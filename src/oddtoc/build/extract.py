@@ -14,16 +14,13 @@ from dataclasses import dataclass, field, replace
 from oddtoc import isa
 from oddtoc.build.canonical import Meanings, is_nameless
 from oddtoc.build.compare import Comparison, is_fresh, parts
-from oddtoc.build.features import PLACE, feature_entry
-from oddtoc.build.keys import ask_key, is_label
+from oddtoc.build.entries import take_entry
 from oddtoc.build.names import Found, KernelNames
-from oddtoc.build.objectfile import NewSection, NewSymbol, ObjectFile
+from oddtoc.build.objectfile import ALLOC, EXECUTE, WRITE, NewSection, NewSymbol, ObjectFile
 from oddtoc.build.refusal import Refusal
-from oddtoc.build.tables import ENTRY_SIZES, FAULTS, FEATURES, KEYS, ONE_WORD_FIXUPS, Entry
 from oddtoc.link.decode import ADDR64, ENTRY, REL16_HA, REL16_LO, REL24, TOC16_HA, TOC16_LO, TOC16_LO_DS
 from oddtoc.link.unitobject import SECTION, UnitObject, UnitRelocation, UnitSection, UnitSymbol
 
-_WRITE, _ALLOC, _EXECUTE = 1, 2, 4
 _CALLS = (REL24, 11)
 _LD, _ADDI, _REGISTERS = 58, 14, 0x03FF0000
 _PER_CPU = ".data..percpu"
@@ -37,11 +34,13 @@ class Extracted:
 
     Attributes:
         functions: changed function -> its symbol in the patch.
+        written: variables whose first values are written in place.
         refusals: what is in the way.
         asked_keys: how many static keys are asked at run time.
     """
 
     functions: dict[str, NewSymbol] = field(default_factory=dict)
+    written: list[str] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
     asked_keys: int = 0
 
@@ -70,7 +69,7 @@ class Extractor:
         self.moved: dict[str, NewSymbol] = {}
         self.variables: dict[str, NewSymbol] = {}
         self.nameless: dict[int, NewSymbol] = {}
-        self.toc: dict[tuple[NewSymbol, int], int] = {}
+        self.toc: dict[tuple[NewSymbol, int] | bytes, int] = {}
         self.strings: dict[bytes, int] = {}
         self.others: list[Extractor] = []
         self.pending: list[Callable[[], None]] = []
@@ -108,7 +107,7 @@ class Extractor:
         if name not in self.moved:
             symbol = self.by_name[name]
             source = self.unit.sections[symbol.section]
-            section = self.target.section(f".text.{name}", _ALLOC | _EXECUTE, max(4, source.alignment))
+            section = self.target.section(f".text.{name}", ALLOC | EXECUTE, max(4, source.alignment))
             section.append(self.unit.bytes_of(symbol))
             self.moved[name] = self.target.function(name, section, 0, symbol.size, symbol.other)
             self.pending.append(lambda: self.fill(symbol, section))
@@ -131,7 +130,7 @@ class Extractor:
                 if new:
                     section.relocations.append((offset, relocation.type, *new))
         for entry in self.meanings.entries.get(symbol.name, ()):
-            self.take_entry(entry, symbol, section)
+            take_entry(self, entry, symbol, section)
 
     def set_up_toc(self, section: NewSection, offset: int) -> None:
         """Compute r2 from r12 alone: what stands before the function, its distance from .TOC., does not come along."""
@@ -243,7 +242,7 @@ class Extractor:
 
     def string(self, relocation: UnitRelocation) -> tuple[NewSymbol, int]:
         """A copy of a string, or a place before or behind it."""
-        strings = self.target.shared(".rodata.str1.8", _ALLOC, 8)
+        strings = self.target.shared(".rodata.str1.8", ALLOC, 8)
         start, distance = self.unit.merged_place(relocation)
         content = self.unit.string_at(self.unit.symbols[relocation.symbol].section, start) + b"\0"
         if content not in self.strings:
@@ -255,19 +254,17 @@ class Extractor:
         return next((r for r in toc.relocations if r.offset == offset and r.type == ADDR64), None)
 
     def toc_entry(self, section: UnitSection, offset: int, user: UnitSymbol) -> tuple[NewSymbol, int] | None:
-        """An entry of .toc that holds an address."""
+        """An entry of .toc that holds an address, or a number."""
         entry = self.entry_at(section, offset)
-        if entry is None:
-            self.refuse("section", ".toc", f"holds a number that {user.name} uses")
+        held = self.refer(entry, user) if entry else section.data[offset : offset + 8]
+        if held is None:
             return None
-        referred = self.refer(entry, user)
-        if referred is None:
-            return None
-        toc = self.target.shared(".toc", _ALLOC | _WRITE, 8)
-        if referred not in self.toc:
-            self.toc[referred] = toc.append(bytes(8), 8)
-            toc.relocations.append((self.toc[referred], ADDR64, *referred))
-        return self.target.mark(toc), self.toc[referred]
+        toc = self.target.shared(".toc", ALLOC | WRITE, 8)
+        if held not in self.toc:
+            self.toc[held] = toc.append(held if isinstance(held, bytes) else bytes(8), 8)
+            if not isinstance(held, bytes):
+                toc.relocations.append((self.toc[held], ADDR64, *held))
+        return self.target.mark(toc), self.toc[held]
 
     def nameless_section(self, section: UnitSection, offset: int, user: UnitSymbol) -> tuple[NewSymbol, int] | None:
         """Jump tables and numbers: a copy."""
@@ -275,7 +272,7 @@ class Extractor:
             self.refuse("section", section.name, f"holds data without a name that {user.name} uses")
             return None
         if section.index not in self.nameless:
-            new = self.target.section(section.name, _ALLOC, section.alignment)
+            new = self.target.section(section.name, ALLOC, section.alignment)
             new.append(section.data)
             self.nameless[section.index] = self.target.mark(new)
             self.pending.append(lambda: self.fill_data(section, 0, section.size, new, user))
@@ -297,7 +294,7 @@ class Extractor:
             if section.name.startswith(_PER_CPU):
                 self.refuse("section", section.name, f"would need a new per-CPU variable {symbol.name}")
                 return None
-        flags = _ALLOC | (_WRITE if section.writable else 0)
+        flags = ALLOC | (WRITE if section.writable else 0)
         new = self.target.section(f"{'.data' if section.writable else '.rodata'}.{symbol.name}", flags)
         # a structure may have no members in this configuration, and still an address
         new.append(self.unit.bytes_of(symbol) or bytes(1), section.alignment)
@@ -312,61 +309,3 @@ class Extractor:
                 referred = self.refer(relocation, user)
                 if referred:
                     new.relocations.append((relocation.offset - start, relocation.type, *referred))
-
-    def take_entry(self, entry: Entry, symbol: UnitSymbol, code: NewSection) -> None:
-        """Take an entry of a table along."""
-        table = entry.section.name
-        if table in FEATURES:
-            self.take_feature(entry, symbol)
-        elif table not in ENTRY_SIZES:
-            self.refuse("section", table, f"has entries for {symbol.name}")
-        elif table == KEYS:
-            self.take_key(entry, symbol, code)
-        else:
-            name = f".oddtoc.fixup{table}" if table in ONE_WORD_FIXUPS else table
-            flags = 0 if table in ONE_WORD_FIXUPS else _ALLOC if table == FAULTS else _ALLOC | _WRITE
-            new = self.target.shared(name, flags, 8 if table in ONE_WORD_FIXUPS else 4)
-            start = new.append(entry.data)
-            for relocation in entry.relocations:
-                referred = self.place(relocation, symbol) or self.refer(relocation, symbol)
-                if referred:
-                    new.relocations.append((start + relocation.offset - entry.offset, relocation.type, *referred))
-
-    def take_feature(self, entry: Entry, symbol: UnitSymbol) -> None:
-        """Take along what the kernel may have to replace."""
-        content = feature_entry(self.unit, entry)
-        if content is None:
-            self.refuse("section", entry.section.name, f"has an alternative for {symbol.name} that can't be moved")
-            return
-        new = self.target.shared(f".oddtoc.fixup{entry.section.name}", 0, 8)
-        start = new.append(content, 8)
-        new.relocations.append((start + PLACE, ADDR64, self.mark_of(self.moved[symbol.name]), entry.place))
-
-    def place(self, relocation: UnitRelocation, function: UnitSymbol) -> tuple[NewSymbol, int] | None:
-        """A place in the function itself or its cold part, its end included."""
-        target = self.unit.symbols[relocation.symbol]
-        offset = target.value + relocation.addend
-        if target.section == function.section and 0 <= offset - function.value <= function.size:
-            return self.mark_of(self.moved[function.name]), offset - function.value
-        return None
-
-    def take_key(self, entry: Entry, symbol: UnitSymbol, code: NewSection) -> None:
-        """Let a jump label be a branch to instructions that ask its key."""
-        by_offset = {r.offset - entry.offset: r for r in entry.relocations}
-        target, key = by_offset.get(4), by_offset.get(8)
-        leads = self.place(target, symbol) if target else None
-        word = int.from_bytes(code.data[entry.place : entry.place + 4], "little")
-        if leads is None or key is None or not is_label(word):
-            self.refuse("section", KEYS, f"has a label of {symbol.name} that leads out of it")
-            return
-        aligned = UnitRelocation(key.offset, key.type, key.symbol, key.addend & ~3)
-        referred = self.refer(aligned, symbol)
-        if referred is None:
-            return
-        thunks = self.target.shared(".text.oddtoc.keys", _ALLOC | _EXECUTE, 4)
-        code.data[entry.place : entry.place + 4] = (0x48000000).to_bytes(4, "little")
-        asked = referred[0], referred[1] | key.addend & 1
-        own = self.mark_of(self.moved[symbol.name])
-        code.relocations = [r for r in code.relocations if r[0] & ~3 != entry.place]
-        code.relocations.append(ask_key(thunks, own, entry.place, leads[1], asked, self.target.mark(thunks)))
-        self.found.asked_keys += 1

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from oddtoc.build.boot import lost_at_boot
 from oddtoc.build.compare import Comparison, compare_units
+from oddtoc.build.data import check_told, write_in_place
 from oddtoc.build.extract import Extractor
 from oddtoc.build.headers import HeaderChange
 from oddtoc.build.layouts import LayoutChange, changed_layouts
 from oddtoc.build.names import KernelNames
 from oddtoc.build.objectfile import NewSymbol, ObjectFile
+from oddtoc.build.onstack import only_on_stacks
 from oddtoc.build.overlay import Overlay
 from oddtoc.build.parts import merge_parts
-from oddtoc.build.reach import MOST_UNITS, units_reached
+from oddtoc.build.reach import MOST_UNITS, units_of, units_reached
 from oddtoc.build.refusal import Refusal, RefusedError
 from oddtoc.build.subjects import Proper, Subjects
 from oddtoc.build.tree import KernelTree
@@ -27,10 +29,11 @@ from oddtoc.image.elf import Image
 from oddtoc.kernel.place import branch_place
 from oddtoc.link.decode import ADDR64
 from oddtoc.link.fidelity import Fidelity, compare
-from oddtoc.link.object import KERNEL_SECTION, REPLACE_SECTION, PatchObject
+from oddtoc.link.object import KERNEL, KERNEL_SECTION, REPLACE_SECTION, PatchObject
 from oddtoc.link.unitobject import UnitObject
 
 _SAME = "is the same before and after the change"
+_AT_BOOT = "only ran at boot, and everything that still runs is the same before and after the change"
 _RECORD_SIZE, _FUNCTION, _WHICH, _POINTER = 264, 64, 192, 256
 
 
@@ -47,6 +50,7 @@ class UnitFix:
         subject: the kernel proper or the module that it is part of.
         refusals: what is in the way.
         lost: functions that only ran at boot, and that a part of the change is in.
+        on_stacks: structures that are laid out anew: all their objects are on stacks (oddtoc.build.onstack).
     """
 
     file: str
@@ -57,6 +61,22 @@ class UnitFix:
     subject: Proper
     refusals: list[Refusal] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
+    on_stacks: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A changed item of a file that stays as it was.
+
+    Attributes:
+        file: relative to the trees.
+        name: of the function, variable, type or macro.
+        reason: what it is refused for, or what it belongs to.
+    """
+
+    file: str
+    name: str
+    reason: str
 
 
 @dataclass
@@ -69,6 +89,8 @@ class Fix:
         ignored: files of the diff that no code is made of.
         asked_keys: static keys that the patch asks at run time.
         taken, left: what differs in newer headers, and the files took or left.
+        written: variables whose new first values are written in place.
+        left_out: what of the fix is not in it (oddtoc.build.part).
     """
 
     patch: PatchObject
@@ -77,6 +99,8 @@ class Fix:
     asked_keys: int
     taken: list[HeaderChange]
     left: list[HeaderChange]
+    written: list[str] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
 
 
 def build_fix(
@@ -89,6 +113,7 @@ def build_fix(
     name: str | None = None,
     accept_difference: bool = False,
     most_units: int = MOST_UNITS,
+    write_data: Collection[str] = (),
 ) -> Fix:
     """Make a patch object of a changed source tree.
 
@@ -101,15 +126,13 @@ def build_fix(
         name: the patch's name; the output's stem if not given.
         accept_difference: go on although functions run that this source and compiler do not make.
         most_units: how many files a changed header may reach.
+        write_data: variables whose new first values are written in place: somebody knows that nothing has copied them.
 
     Raises:
         RefusedError: no patch can be made of it; `refusals` says why, one by one.
         BuildError: something does not compile.
     """
-    files = list(overlay.units)
-    if overlay.headers:
-        reached = units_reached(tree, overlay.headers, overlay.units, most=most_units)
-        files += [file for file in reached if file not in files]
+    files = _concerned(tree, overlay, most_units)
     subjects = Subjects(tree, image, modules)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         compiled = list(pool.map(lambda file: _compile(tree, overlay, file), files))
@@ -117,26 +140,54 @@ def build_fix(
         _judge(file, *objects, subjects.of(file)) for file, objects in zip(files, compiled, strict=True) if objects
     ]
     for unit in units:
-        sources = tree.source / unit.file, overlay.root / unit.file
-        unit.lost = lost_at_boot(unit.comparison.init_code, *sources, overlay.taken)
+        _free_stacks(unit, tree.source, tree.source / unit.file, overlay.root / unit.file)
+        sources = {unit.file, *(file for file in overlay.units if file not in files)}
+        old, new = ([root / file for file in sorted(sources)] for root in (tree.source, overlay.root))
+        unit.lost = lost_at_boot(unit.comparison.init_code, old, new, overlay.taken)
         unit.refusals += [Refusal("init-code", unit.file, name, unit.subject.ran_once) for name in unit.lost]
     if not units:
         raise RefusedError([Refusal("no-effect", files[0] if files else overlay.changed[0], "the object", _SAME)])
+    check_told(write_data, {name for unit in units for name in unit.comparison.changed_data})
     refusals = [r for unit in units for r in unit.refusals if not (accept_difference and r.id == "fidelity")]
+    refusals = [r for r in refusals if not (r.id == "data-changed" and r.subject in write_data)]
     running = [unit for unit in units if unit.fidelity.addresses]
-    if not refusals and not any(unit.comparison.changed for unit in running):
+    if refusals and all(refusal.id == "init-code" for refusal in refusals) and not any(map(_still_runs, units)):
+        raise RefusedError([Refusal("boot-only", r.file, r.subject, _AT_BOOT) for r in refusals])
+    if not refusals and not write_data and not any(unit.comparison.changed for unit in running):
         refusals = [Refusal("no-effect", units[0].file, "the object", _SAME)]
     made = [_Part(subject, running) for subject in subjects.all() if any(u.subject is subject for u in running)]
-    functions = {part.subject.name: part.extract() for part in made}
+    functions = {part.subject.name: part.extract(write_data) for part in made}
     refusals += [refusal for part in made for refusal in part.refusals]
     if refusals:
         raise RefusedError(refusals)
     for part in made:
         _write_records(part.target, functions[part.subject.name], part.subject)
-    targets = {part.subject.name: part.target for part in made if functions[part.subject.name]}
+    targets = {part.subject.name: part.target for part in made if functions[part.subject.name] or part.written}
     patch = merge_parts(targets, output, name=name, kernel=image)
     asked = sum(extractor.found.asked_keys for part in made for extractor in part.extractors)
-    return Fix(patch, units, overlay.ignored, asked, overlay.taken, overlay.left)
+    written = [name for part in made for name in part.written]
+    return Fix(patch, units, overlay.ignored, asked, overlay.taken, overlay.left, written)
+
+
+def _free_stacks(unit: UnitFix, root: Path, old: Path, new: Path) -> None:
+    """Let structures be laid out anew whose objects nobody has when the functions are replaced."""
+    for refusal in list(unit.refusals):
+        if refusal.id == "layout" and only_on_stacks(refusal.subject, root, old, new):
+            unit.refusals.remove(refusal)
+            unit.on_stacks.append(refusal.subject)
+
+
+def _still_runs(unit: UnitFix) -> bool:
+    """Whether anything differs that a running kernel still uses; a module's init code may still run."""
+    return bool(unit.comparison.changed or unit.comparison.changed_data) or unit.subject.name != KERNEL
+
+
+def _concerned(tree: KernelTree, overlay: Overlay, most: int) -> list[str]:
+    """The units that a change may be seen in: those of changed C files, and of headers."""
+    files = [unit for file in overlay.units for unit in units_of(tree, file, most=most)]
+    if overlay.headers:
+        files += units_reached(tree, overlay.headers, files, most=most)
+    return list(dict.fromkeys(files))
 
 
 class _Part:
@@ -156,11 +207,18 @@ class _Part:
             if unit.subject is subject
         ]
 
-    def extract(self) -> list[tuple[str, NewSymbol, int]]:
-        """Name, new function and old address of everything that is replaced."""
+    def extract(self, write_data: Collection[str]) -> list[tuple[str, NewSymbol, int]]:
+        """Name, new function and old address of everything that is replaced.
+
+        Args:
+            write_data: variables to be written in place.
+        """
         for extractor in self.extractors:
             extractor.others = [other for other in self.extractors if other is not extractor]
             extractor.start()
+            for name in extractor.comparison.changed_data:
+                if name in write_data:
+                    write_in_place(extractor, name, is_module=self.subject.name != KERNEL)
         steps: list[Callable[[], bool]] = [extractor.go_on for extractor in self.extractors]
         while any([step() for step in steps]):
             pass
@@ -170,6 +228,11 @@ class _Part:
             for name, symbol in extractor.found.functions.items()
         ]
         return [(name, symbol, running.address) for name, symbol, running in found if running is not None]
+
+    @property
+    def written(self) -> list[str]:
+        """The variables that are written in place."""
+        return [name for extractor in self.extractors for name in extractor.found.written]
 
     @property
     def refusals(self) -> list[Refusal]:

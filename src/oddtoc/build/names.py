@@ -93,7 +93,7 @@ class KernelNames:
         same = self._variables.get(name, [])
         if len(same) != 1 or len(object_named(new.unit, name)) != 1:
             users = new.users[symbol.name]
-            same = [other for other in same if self._meanings.users[other.name] == users]
+            same = [other for other in same if self.meanings.users[other.name] == users]
         if len(same) != 1 or same[0].size != symbol.size:
             return None
         return self._running(same[0])
@@ -112,7 +112,8 @@ class KernelNames:
         return Found(name, address) if address is not None else None
 
     @cached_property
-    def _meanings(self) -> Meanings:
+    def meanings(self) -> Meanings:
+        """What the old unit's relocations mean."""
         return Meanings(self.old)
 
     @cached_property

@@ -14,6 +14,8 @@ from oddtoc.link.unitobject import FUNC, GLOBAL, LOCAL, OBJECT, SECTION, SHN_ABS
 _PROGBITS, _EM_PPC64, _ELF_V2 = 1, 21, 2
 _INFO_LINK = 0x40
 _NOTYPE: Final = 0
+WRITE, ALLOC, EXECUTE = 1, 2, 4
+"""sh_flags of the gABI."""
 
 
 @dataclass(eq=False)

@@ -60,6 +60,28 @@ def units_reached(
     return sorted(found)
 
 
+def units_of(tree: KernelTree, file: str, *, most: int = MOST_UNITS) -> list[str]:
+    """The units that may be made of a C file: itself, and those that include it, as kernel/sched/build_utility.c does.
+
+    Args:
+        tree: the prepared tree.
+        file: relative to its root.
+        most: how many are too many.
+
+    Raises:
+        RefusedError: there are more, or none. BuildError: kbuild does not know what the kernel is made of.
+    """
+    found = [other for other in sorted(_includers(_graph(tree), file) - {file}) if other.endswith(".c")]
+    if len(found) > most:
+        raise RefusedError([Refusal("reach", file, "the file", f"reaches {len(found)} files, more than {most}")])
+    if not found:
+        return [file]
+    units = [unit for unit in (file, *found) if tree.is_built(unit)]
+    if not units:
+        raise RefusedError([Refusal("not-running", file, "the file", "is part of nothing that is built")])
+    return units
+
+
 def _includers(graph: Graph, header: str) -> set[str]:
     """All files that include a header, directly or through others, itself among them."""
     found, fresh = {header}, [header]

@@ -10,10 +10,10 @@ from oddtoc.errors import OddtocError, Status
 
 WAYS_OUT = {
     "fidelity": "what runs is not what this source and compiler make; read the difference, then --accept-difference",
-    "not-running": "the file is part of a module or of nothing that runs; write patches of modules by hand",
+    "not-running": "the file is part of nothing that runs there: is it the source of that kernel or module?",
     "init-code": "it ran at boot and is gone; bring its effect about with a callback (oddtoc_callbacks.h)",
     "no-site": "replace its callers instead: write the patch by hand, or change the callers in the diff too",
-    "data-changed": "a callback can write the new value, where nothing has copied the old one (oddtoc_callbacks.h)",
+    "data-changed": "where nothing has copied the old value, have the new one written in place: --write-data NAME",
     "layout": "objects of the old layout exist; keep it and add members with shadow variables (oddtoc_shadow.h)",
     "types": "take the headers of that very kernel (--old), or vmlinux.h, which is made of what the kernel itself says",
     "header": "the newer headers can't be had for this file alone; name all files that the fix consists of",
@@ -23,6 +23,7 @@ WAYS_OUT = {
     "section": "the kernel would not look into a patch for this table; change the source so that it is not needed",
     "static-local": "which variable of the running kernel it is can't be told; give it a name of its own",
     "symbol": "name all files that the fix consists of in one diff",
+    "boot-only": "a patch would be empty: bring the effect about with a callback (oddtoc_callbacks.h)",
     "no-effect": "the change leaves the compiled code as it is",
 }
 """Refusal id -> what to do about it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from oddtoc.build.compile import tool
 from oddtoc.build.fix import Fix, build_fix
 from oddtoc.build.newer import take_diff, take_newer
 from oddtoc.build.overlay import apply_diff
+from oddtoc.build.part import build_in_part
 from oddtoc.build.reach import MOST_UNITS
 from oddtoc.build.refusal import RefusedError
 from oddtoc.build.tree import KernelTree, Note, prepare_tree
@@ -32,6 +33,8 @@ def fix_from_diff(
     source: Path | None = None,
     accept_difference: bool = False,
     most_units: int = MOST_UNITS,
+    write_data: Collection[str] = (),
+    in_part: bool = False,
     report: Report | None = None,
     note: Note | None = None,
 ) -> Fix:
@@ -42,7 +45,8 @@ def fix_from_diff(
         diff: unified, names relative to the source's root.
         output: the object to write.
         source: the kernel's source, if it is not Debian's package of that version.
-        accept_difference, most_units: see `build_fix`.
+        accept_difference, most_units, write_data: see `build_fix`.
+        in_part: leave out what is refused, and what may belong to it (oddtoc.build.part).
         report, note: are told what takes time.
 
     Raises:
@@ -52,11 +56,12 @@ def fix_from_diff(
     kernel = fetch_kernel(series)
     tree = kernel_tree(kernel, source or fetch_source(series, kernel.version, report=report), note)
     overlay, image = apply_diff(tree.source, diff), _image(kernel)
-    options: dict[str, Any] = {"accept_difference": accept_difference, "most_units": most_units}
-    options["modules"] = kernel.modules
+    options = _options(kernel, accept_difference, most_units, write_data)
     try:
         return build_fix(tree, overlay, image, output, **options)
     except RefusedError as error:
+        if in_part and not overlay.headers:
+            return build_in_part(tree, overlay.root, overlay.units, image, output, **options)
         if not any(refusal.id in ("layout", "reach") for refusal in error.refusals):
             raise
         kept = take_diff(tree, overlay, image)
@@ -114,6 +119,8 @@ def fix_from_trees(
     *,
     accept_difference: bool = False,
     most_units: int = MOST_UNITS,
+    write_data: Collection[str] = (),
+    in_part: bool = False,
     note: Note | None = None,
 ) -> Fix:
     """Build a patch object from files of a newer tree, and from what they use of its headers (oddtoc.build.headers).
@@ -124,7 +131,8 @@ def fix_from_trees(
         new: the newer source.
         files: what to take from it, relative to both.
         output: the object to write.
-        accept_difference, most_units: see `build_fix`.
+        accept_difference, most_units, write_data: see `build_fix`.
+        in_part: leave out what is refused, and what may belong to it (oddtoc.build.part).
         note: is told what takes time.
 
     Raises:
@@ -135,9 +143,22 @@ def fix_from_trees(
     kernel = fetch_kernel(series)
     tree = kernel_tree(kernel, old, note)
     image = _image(kernel)
+    options = _options(kernel, accept_difference, most_units, write_data)
+    if in_part:
+        return build_in_part(tree, new.resolve(), files, image, output, **options)
     overlay = take_newer(tree, new.resolve(), files, image)
-    options: dict[str, Any] = {"accept_difference": accept_difference, "most_units": most_units}
-    return build_fix(tree, overlay, image, output, modules=kernel.modules, **options)
+    return build_fix(tree, overlay, image, output, **options)
+
+
+def _options(
+    kernel: DebianKernel, accept_difference: bool, most_units: int, write_data: Collection[str]
+) -> dict[str, Any]:
+    return {
+        "accept_difference": accept_difference,
+        "most_units": most_units,
+        "write_data": write_data,
+        "modules": kernel.modules,
+    }
 
 
 def kernel_tree(kernel: DebianKernel, source: Path, note: Note | None) -> KernelTree:

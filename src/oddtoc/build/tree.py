@@ -74,6 +74,14 @@ class KernelTree:
             self._remember(file, known[file])
         return {file: known[file] for file in files}
 
+    def is_built(self, file: str) -> bool:
+        """Whether the kernel or a module has an object of a C file, and not only as a part of others.
+
+        Raises:
+            BuildError: make fails.
+        """
+        return file in self.built_units() or file in self.module_units()
+
     def module_of(self, file: str) -> str:
         """The module that a file is part of, as the kernel writes its name; empty for the kernel proper.
 

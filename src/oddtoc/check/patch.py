@@ -66,7 +66,7 @@ def _about_kernel(patch: PatchObject, image: Image) -> Iterator[Finding]:
 def _about_replacement(patch: PatchObject, image: Image, where: str, replacement: Replacement) -> Iterator[Finding]:
     name = replacement.function
     if replacement.image != where:
-        reason = f"is in {replacement.image}, which this is not: a module is checked where it is loaded, with --target"
+        reason = f"is in {replacement.image}, which this is not"
         yield Finding("unknown-function", Severity.ERROR, name, reason)
         return
     try:

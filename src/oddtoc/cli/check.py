@@ -12,6 +12,8 @@ from oddtoc.cli.complete import targets
 from oddtoc.cli.options import Modules, Remote, Vmlinux
 from oddtoc.errors import Status, UsageError
 
+_IMAGE = "The kernel's ELF image, or the file of a module that the patch changes; repeatable."
+
 
 class Form(StrEnum):
     """How findings are printed."""
@@ -23,7 +25,7 @@ class Form(StrEnum):
 
 def check(
     patch: Annotated[Path, typer.Argument(metavar="PATCH.o", help="A patch object from oddtoc build.")],
-    image: Annotated[Path | None, typer.Option("--image", metavar="VMLINUX", help="The kernel's ELF image.")] = None,
+    image: Annotated[list[Path] | None, typer.Option("--image", metavar="IMAGE", help=_IMAGE)] = None,
     target: Annotated[
         str | None, typer.Option("--target", "-t", metavar="TARGET", help="Where it runs.", autocompletion=targets)
     ] = None,
@@ -33,22 +35,20 @@ def check(
     output: Annotated[Form, typer.Option("--format", help="How to print the findings.")] = Form.TEXT,
 ) -> None:
     """Say what can be told about a patch before it is applied. Status 4 if there are errors."""
+    from oddtoc.check.files import check_files
     from oddtoc.check.finding import Severity
-    from oddtoc.check.patch import check_patch
-    from oddtoc.image.elf import Image
     from oddtoc.link.object import PatchObject
     from oddtoc.live.session import Session
     from oddtoc.report import findings
 
-    if (image is None) == (target is None):
+    if bool(image) == (target is not None):
         raise UsageError("which kernel?", advice="give its image with --image, or where it runs with --target")
     parsed = PatchObject.open(patch)
     if target is not None:
         with Session.open(target, vmlinux=vmlinux, modules=modules, remote=remote) as session:
             found = session.check(parsed)
     else:
-        assert image is not None
-        found = check_patch(parsed, Image.open(image))
+        found = check_files(parsed, image or [])
     shown = {
         Form.TEXT: findings.findings_text,
         Form.JSON: findings.findings_json,

@@ -61,13 +61,33 @@ def build(
         bool, typer.Option("--accept-difference", help="Build although a function runs that is not the source's.")
     ] = False,
     most_units: Annotated[int, typer.Option("--most-units", help="How many files a changed header may reach.")] = 60,
+    write_data: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--write-data",
+            metavar="NAME",
+            help="Write this variable's new first value in place: nothing has copied it. May be given several times.",
+        ),
+    ] = None,
+    in_part: Annotated[
+        bool,
+        typer.Option(
+            "--in-part",
+            help="Leave out what is refused of a fix, and all that may belong to it; what that was is listed.",
+        ),
+    ] = False,
     form: Output = Format.TEXT,
 ) -> None:
     """Make a patch object: of a C source, of a diff of the kernel's source, or of files of two trees."""
     from oddtoc.report import patches
 
     if diff or new:
-        options = {"accept_difference": accept_difference, "most_units": most_units}
+        options = {
+            "accept_difference": accept_difference,
+            "most_units": most_units,
+            "write_data": write_data or [],
+            "in_part": in_part,
+        }
         _build_fix(diff, kernel or "6.1", old, new, sources or [], output, options, form)
         return
     if not sources or len(sources) != 1:

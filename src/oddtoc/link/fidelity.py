@@ -149,8 +149,11 @@ class _Comparison:
         relocation = reference.relocation
         symbol, address = self.unit.symbols[relocation.symbol], reference.address
         if symbol.section in self.unit.sections and self.unit.sections[symbol.section].name == ".toc":
-            entry = self.toc_entry(symbol.section, symbol.value + relocation.addend)
-            if entry is not None:
+            place = symbol.value + relocation.addend
+            entry = self.toc_entry(symbol.section, place)
+            if entry is None:
+                self.check_bytes(self.unit.sections[symbol.section].data[place : place + 8], address)
+            else:
                 yield from self.named(entry, address if reference.relaxed else self.pointer(address))
             return
         yield from self.named(relocation, address, call=relocation.type == REL24)
@@ -202,7 +205,10 @@ class _Comparison:
 
     def check_constant(self, section: int, offset: int, address: int) -> None:
         data = self.unit.sections[section]
-        wanted = self.unit.string_at(section, offset) + b"\0" if data.strings else data.data[offset : offset + 8]
+        whole = self.unit.string_at(section, offset) + b"\0" if data.strings else data.data[offset : offset + 8]
+        self.check_bytes(whole, address)
+
+    def check_bytes(self, wanted: bytes, address: int) -> None:
         try:
             running = self.image.read(address, len(wanted))
         except FaultError:

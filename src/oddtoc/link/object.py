@@ -28,6 +28,7 @@ KERNEL, MODULE_SUFFIX = "vmlinux", ".ko"
 """What a patch calls the kernel proper, and what the names of its modules end in there."""
 REPLACE_SECTION = ".oddtoc.replace"
 HOOK_SECTION = ".oddtoc.hook"
+DATA_SECTION = ".oddtoc.data"
 KERNEL_SECTION = ".oddtoc.kernel"
 """Holds the build id of the one kernel that a patch is for; other patches have none."""
 ROOM_SECTION = ".oddtoc.room"
@@ -109,6 +110,11 @@ class PatchObject:
     def kernel(self) -> bytes | None:
         """The build id of the one kernel that it is for; None if it names none."""
         return next((section.data for section in self.sections.values() if section.name == KERNEL_SECTION), None)
+
+    @property
+    def has_data(self) -> bool:
+        """Whether it writes variables in place (oddtoc.link.data)."""
+        return any(section.name == DATA_SECTION for section in self.sections.values())
 
     @property
     def room(self) -> PatchObject | None:
@@ -199,7 +205,7 @@ class _Reader:
             patch.sections[index] = Section(index, section.name, section["sh_flags"], alignment, data, found)
         patch.replacements = tuple(self.replacements(patch, REPLACE_SECTION))
         patch.hooks = tuple(self.replacements(patch, HOOK_SECTION))
-        if not patch.replacements and not patch.hooks:
+        if not patch.replacements and not patch.hooks and not patch.has_data:
             raise PatchError(
                 f"{self.path} replaces nothing",
                 advice="#include <oddtoc.h> and name what it replaces: ODDTOC_REPLACE(vmlinux, old, new);",

@@ -58,7 +58,7 @@ def check_same(status: PatchStatus, mechanism: str, entries: Sequence[int]) -> N
             f"{name} is applied already, with {other[0]}",
             advice=f"oddtoc revert {name} first, or ask for that mechanism or auto",
         )
-    if {f.entry for f in status.record.replaced} != set(entries):
+    if {f.entry for f in status.record.replaced if not f.is_data} != set(entries):
         raise StateError(
             f"{name} is applied already, over other functions of the same names", advice=f"oddtoc revert {name} first"
         )

@@ -10,7 +10,7 @@ doublewords, start and size of the code, its .eh_frame_hdr, and an address in th
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from oddtoc.errors import PatchError
@@ -18,6 +18,7 @@ from oddtoc.link.ground import Ground
 from oddtoc.link.layout import Area, Redirect, lay_out
 from oddtoc.link.object import PatchObject
 from oddtoc.link.payload import link
+from oddtoc.live.collect import Collection
 from oddtoc.live.functions import find_functions
 from oddtoc.live.journal import Journal
 from oddtoc.live.names import Names
@@ -80,7 +81,8 @@ def plan_finder(
             f"{running.unwinder} could not unwind through {patch.name}: no C library here has _dl_find_object",
             advice="if nothing is thrown or cancelled through it: oddtoc build --no-unwind",
         )
-    if asked is None:
+    own = {replacement.function for replacement in patch.replacements}
+    if asked is None or own & {replacement.function for replacement in support.replacements}:
         return Finder()
     functions = find_functions(asked, journal, support, {})
     redirects = [
@@ -102,20 +104,21 @@ def plan_finder(
     return Finder(tuple(records), {FINDER: Span(start, start + size)}, ((slots.start, content, TABLES), *parts))
 
 
-def forgotten(running: Running, used: Sequence[Span]) -> list[Write]:
+def forgotten(running: Running, collection: Collection, journal: Journal) -> list[Write]:
     """What clears the slots of code that is about to be given back.
 
     Args:
         running: what runs.
-        used: the memory of all patches that stay.
+        collection: what is given back.
+        journal: of the target.
     """
-    asked = running.asked_for_frames
+    registered = any(FINDER in entry.record.spans for entry in collection.free)
+    asked = running.asked_for_frames if registered else None
     if asked is None:
         return []
     slots = _slots(asked)
     (content,) = asked.read_many([(slots.start, slots.size)])
-    kept = renewed(_SLOT, content, used, [], _WHO)
-    return [(slots.start, kept)] if kept != content else []
+    return [(slots.start, renewed(_SLOT, content, collection.staying(journal), [], _WHO))]
 
 
 def _slots(asked: Subject) -> Span:

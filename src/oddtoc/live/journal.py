@@ -55,9 +55,14 @@ class PatchStatus:
         return self.entry.record
 
     @property
+    def replaced(self) -> list[tuple[FunctionRecord, Condition]]:
+        """The functions that the patch is about."""
+        return [(function, condition) for function, condition in self.functions if not function.finder]
+
+    @property
     def condition(self) -> Condition:
         """The patch as a whole: the one condition of all functions that it is about, otherwise the worst."""
-        found = {condition for function, condition in self.functions if not function.finder}
+        found = {condition for _, condition in self.replaced}
         if not found:
             # it has nothing but callbacks
             return Condition.ABSENT

@@ -13,11 +13,12 @@ from oddtoc.errors import MechanismError, MismatchError, OddtocError, PatchError
 from oddtoc.link.escape import why_pinned
 from oddtoc.link.layout import Area, Layout, Redirect, lay_out
 from oddtoc.link.notes import callbacks_of, states_of
-from oddtoc.link.object import PatchObject
+from oddtoc.link.object import KERNEL, PatchObject
 from oddtoc.link.payload import Ground, link
 from oddtoc.live.arrival import applied_before, check_same, check_states, commit_arrival
 from oddtoc.live.commit import Commit
 from oddtoc.live.conditions import Site, check_conditions
+from oddtoc.live.data import data_records
 from oddtoc.live.fixups import settle_fixups
 from oddtoc.live.frames import plan_finder
 from oddtoc.live.functions import Function, find_functions
@@ -129,7 +130,8 @@ def _check_kernel(subject: Subject, patch: PatchObject) -> None:
 
 def images_of(patch: PatchObject) -> list[str]:
     """The images that a patch names."""
-    return [replacement.image for replacement in (*patch.replacements, *patch.hooks)]
+    named = [replacement.image for replacement in (*patch.replacements, *patch.hooks)]
+    return named or [KERNEL] * patch.has_data
 
 
 def findings(subject: Subject, patch: PatchObject) -> list[Finding]:
@@ -204,14 +206,14 @@ def _plan_with(
         helpers=subject.rooms.helpers.start,
     )
     payload = link(settle_fixups(subject, patch), redirects, layout, ground, Names(subject, which))
-    inside = next(iter(functions.values())).entry.global_entry
+    inside = next((function.entry.global_entry for function in functions.values()), subject.toc)
     finder = plan_finder(running, journal, patch, inside, spans, layout.frames)
     replaced = (function_record(subject, functions[r.function], mechanism, payload) for r in patch.replacements)
     record = Record(
         patch.name,
         hashlib.sha256(patch.content).hexdigest(),
         int(time.time()),
-        (*finder.functions, *replaced),
+        (*finder.functions, *replaced, *data_records(subject, journal, patch, layout, payload, mechanism.name)),
         {area.value: span for area, span in spans.items() if span.size} | dict(finder.spans),
         serial=journal.next_serial,
         replaces=replace,
@@ -258,7 +260,7 @@ def _redirected(journal: Journal) -> dict[int, Mechanism]:
         function.entry: by_name(function.mechanism)
         for status in journal.patches
         for function, condition in status.functions
-        if condition.in_force and not status.record.temporary
+        if condition.in_force and not status.record.temporary and not function.is_data
     }
 
 

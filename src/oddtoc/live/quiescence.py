@@ -197,7 +197,7 @@ def zones_of_apply(running: Running, journal: Journal, functions: Sequence[Funct
         if function.entry in entries and condition.in_force
     ]
     left = [zone for status, function in below for zone in _payload(status, _FINDER if function.finder else _CODE)]
-    bodies = [zone for function in functions for zone in _body(running, function)]
+    bodies = [zone for function in functions if not function.is_data for zone in _body(running, function)]
     return Zones([*_windows(functions), *bodies, *left])
 
 
@@ -214,6 +214,8 @@ def check_immediate(running: Running, functions: Iterable[FunctionRecord]) -> No
         MechanismError: one that does would go wrong.
     """
     for function in functions:
+        if function.is_data:
+            continue
         if running.subject_at(function.entry).is_jumped_to(function.entry, function.behind):
             raise _refused(function, "a thread in a loop of it would come back to the branch in mid-course")
         for change in function.changes:
@@ -237,6 +239,8 @@ def _tells_without_mark(mechanism: str) -> bool:
 
 def _windows(functions: Iterable[FunctionRecord]) -> Iterator[Zone]:
     for function in functions:
+        if function.is_data:
+            continue
         yield Zone(Span(function.entry + 4, function.behind + 4), function.name)
 
 

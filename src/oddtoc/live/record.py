@@ -18,13 +18,15 @@ from oddtoc.places import Span
 _64 = 1 << 64
 STUBS, SLOTS = "stubs", "slots"
 """The areas of a record in which a trace has its return stubs, and keeps return addresses."""
+DATA = "data"
+"""The role of words of a variable."""
 FINDER = "finder"
 """The area of a record in which is what tells unwinders where its code is."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """A word of code: its address, what stands there without any patch and with this one on top, and what it is."""
+    """A word: its address, what stands there without any patch and with this one on top, and what it is."""
 
     address: int
     old: int
@@ -34,10 +36,10 @@ class Change:
 
 @dataclass(frozen=True)
 class FunctionRecord:
-    """One redirected function.
+    """One redirected function; or words of a variable that change in place, whose address stands for all three.
 
     Attributes:
-        name: of the function in the kernel.
+        name: of the function or variable in the kernel.
         mechanism: by name.
         entry, behind: address of its global entry and of the word that holds the branch.
         target: where the branch goes.
@@ -52,6 +54,11 @@ class FunctionRecord:
     target: int
     changes: tuple[Change, ...]
     finder: bool = False
+
+    @property
+    def is_data(self) -> bool:
+        """Whether these are words of a variable: nobody stands in them, and nothing branches there."""
+        return any(change.role == DATA for change in self.changes)
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,9 @@ class Target(Protocol):
     def stopped(self) -> AbstractContextManager[Any]:
         """Stop it for the length of a block, which gets a `Held`."""
 
+    def exclusively(self) -> AbstractContextManager[Any]:
+        """For a block, which gets a `Held`, in which nobody else writes to it: it may run or not."""
+
     def undoable(self, cpus: Any, writes: Sequence[tuple[int, bytes]]) -> AbstractContextManager[None]:
         """Have the writes of a block undone by whoever looks after the target, if this process dies in it."""
 

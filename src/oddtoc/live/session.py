@@ -227,7 +227,7 @@ class Session(Attached):
         if self._slots():
             self.threads.release()
         collection = self.plan_gc(look, temporary_only=temporary_only)
-        for write in [*forgotten(self.running, collection.staying(self.journal())), *collection.writes]:
+        for write in [*forgotten(self.running, collection, self.journal()), *collection.writes]:
             self.target.write_many([write])
         contents = self.journal().contents
         for write in tidying_writes(contents.gaps, contents.end):

@@ -113,7 +113,7 @@ def place_for(contents: Contents, room: Span, size: int) -> int:
         raise RoomError(
             "the journal of this target is full",
             address=contents.end,
-            advice="oddtoc gc gives back records of reverted patches",
+            advice="oddtoc gc gives back records of reverted patches, and says which of them have to stay",
         )
     return contents.end
 

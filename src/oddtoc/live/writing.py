@@ -43,9 +43,9 @@ def write_intent(target: Target, plan: Plan, journal: Span) -> None:
         ChangedError: another oddtoc, which this one's lock does not keep out, has written a record meanwhile.
     """
     if plan.journal_writes:
-        # in one stop: only one debugger can hold a target, so nobody comes in between
-        with uninterrupted(), target.stopped() as stopped:
-            contents = read_journal(journal, lambda address, size: stopped.read_many([(address, size)])[0])
+        # in one block: only one debugger can hold a target, so nobody comes in between
+        with uninterrupted(), target.exclusively() as held:
+            contents = read_journal(journal, lambda address, size: held.read_many([(address, size)])[0])
             if _places(contents) != _places(plan.contents):
                 raise ChangedError(
                     "another oddtoc has been at the records of this target meanwhile; nothing was written",
@@ -53,7 +53,7 @@ def write_intent(target: Target, plan: Plan, journal: Span) -> None:
                     advice="try again when it has finished",
                 )
             for write in plan.journal_writes:
-                stopped.write_many([write])
+                held.write_many([write])
     for address, data, _ in plan.segments:
         for start in range(0, len(data), _PIECE):
             target.write_many([(address + start, data[start : start + _PIECE])])

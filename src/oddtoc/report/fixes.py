@@ -24,11 +24,17 @@ def fix_text(fix: Fix, path: Path) -> str:
         lines += [f"    {name} is new" for name in found.new]
         lines += [f"    {name} is gone" for name in found.removed]
         lines += [f"    {name} ran at boot, before what it calls has changed" for name in found.init_code]
+        lines += [f"    struct {name} is laid out anew: all objects of it are on stacks" for name in unit.on_stacks]
         equal, all_of_them = len(unit.fidelity.addresses), len(unit.fidelity.unit.functions)
         lines.append(f"    {equal} of {all_of_them} functions of the old source are the code that runs")
         lines += [f"    {name} is not: {how}" for name, how in unit.fidelity.different.items()]
     if fix.asked_keys:
         lines.append(f"  {fix.asked_keys} static keys are asked when the code runs")
+    if fix.left_out:
+        lines.append(f"  only a part of the fix; {len(fix.left_out)} changes are left out:")
+        lines += [f"    {one.name} of {one.file}, {one.reason}" for one in fix.left_out]
+    if fix.written:
+        lines.append(f"  first values that are written in place: {', '.join(fix.written)}")
     if fix.taken:
         lines.append("  taken from newer headers, for these files alone:")
         lines += [f"    {_shown(change)}" for change in fix.taken]
@@ -48,6 +54,8 @@ def fix_json(fix: Fix, path: Path) -> str:
     plain = {
         **built_record(fix.patch, path),
         "files": [_plain(unit) for unit in fix.units],
+        "written_in_place": fix.written,
+        "left_out": list(map(asdict, fix.left_out)),
         "headers": {"taken": list(map(asdict, fix.taken)), "left": list(map(asdict, fix.left))},
     }
     return json.dumps(plain, indent=2)
@@ -76,6 +84,7 @@ def _plain(unit: UnitFix) -> dict[str, Any]:
         "new": found.new,
         "removed": found.removed,
         "ran_at_boot": found.init_code,
+        "on_stacks": unit.on_stacks,
         "running_as_compiled": len(unit.fidelity.addresses),
         "different": unit.fidelity.different,
         "overridden": unit.fidelity.overridden,

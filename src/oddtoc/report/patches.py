@@ -130,7 +130,7 @@ def _part_text(plan: Plan, outcome: Outcome, target: str) -> str:
         return f"{plan.record.name} is applied to {target} already; nothing was changed"
     lines = [f"applied {plan.record.name} to {target}"]
     lines += [f"  in place of {name}" for name in plan.replaced]
-    lines += [f"  {f.name}  {f.mechanism}  {f.behind:#x} -> {f.target:#x}" for f in plan.record.replaced]
+    lines += [f"  {_place(function)}" for function in plan.record.replaced]
     return "\n".join([*lines, pause_text(outcome)])
 
 
@@ -189,8 +189,7 @@ def status_text(patches: Sequence[PatchStatus], target: str) -> str:
         for function, condition in status.functions:
             if function.finder and condition in (Condition.COVERED, status.condition):
                 continue
-            place = f"{function.behind:#x} -> {function.target:#x}"
-            lines.append(f"  {function.name}  {function.mechanism}  {place}  {condition.value}")
+            lines.append(f"  {_place(function)}  {condition.value}")
         if status.record.pinned:
             lines.append(f"  its memory stays in use after a revert: {status.record.pinned}")
     return "\n".join(lines)
@@ -239,6 +238,13 @@ def _pause(outcome: Outcome) -> dict[str, Any]:
         "stops": outcome.stops,
         "commit_round_trips": outcome.round_trips,
     }
+
+
+def _place(function: FunctionRecord) -> str:
+    """What it is and where, in a line."""
+    if function.is_data:
+        return f"{function.name}  written in place  {function.entry:#x}"
+    return f"{function.name}  {function.mechanism}  {function.behind:#x} -> {function.target:#x}"
 
 
 def _function(function: FunctionRecord) -> dict[str, Any]:

@@ -2,10 +2,13 @@
 
 In between the server has let go of the process, so that nothing is left behind when oddtoc dies there, and signals take
 their usual way. The server attaches in non-stop mode: threads are interrupted one by one and go on at once, where they
-would have to stand still for as long as it takes to get hold of the last. All of them are stopped, in one request, by
-what gdb does when it comes back to a running process: all-stop mode, and `?` ("Non-Stop", "Packets" in the gdb manual;
-handle_status in gdbserver/server.cc). That works for a process that blocks SIGINT, too, which is what the protocol's
-own interrupt sends, and to a whole process group.
+would have to stand still for as long as it takes to get hold of the last. Memory is read and written while they run.
+
+To stop or to let go of a thread takes gdbserver longer than all that oddtoc does meanwhile: it reads the thread's
+registers of every kind, and writes them all back. So all threads but one are stopped first (`vCont;t`), and looked at,
+while that one runs on. Then all of them are, in one request, by what gdb does when it comes back to a running process:
+all-stop mode, and `?` ("Non-Stop", "Packets" in the gdb manual; handle_status in gdbserver/server.cc). That works for
+a process that blocks SIGINT, too, which is what the protocol's own interrupt sends, and to a whole process group.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from oddtoc.target.contact import Contact
 from oddtoc.target.files import RemoteFile, read_each
 from oddtoc.target.handshake import Greeting, documents, greeting_of
 from oddtoc.target.held import HeldByGdbserver
-from oddtoc.target.process import LARGEST_LIST, ProcessTarget
+from oddtoc.target.process import LARGEST_LIST, ProcessTarget, StoppedProcess
 from oddtoc.target.thread import ProcessLayout, read_process_layout
 
 _ALL_STOP, _NON_STOP = b"QNonStop:0", b"QNonStop:1"
@@ -28,9 +31,10 @@ _FEATURES = b"qSupported:multiprocess+;swbreak+"
 _MOST_LOOKED_AT = 64
 _TRAP, _STOP, _SIGNALS = 5, 17, 152
 """As the protocol numbers them (include/gdb/signals.def of gdb), which are not the numbers of the kernel."""
-_PASS_ON = b"QProgramSignals:" + b";".join(
-    b"%x" % number for number in range(1, _SIGNALS) if number not in (_TRAP, _STOP)
-)
+_OTHERS = b";".join(b"%x" % number for number in range(1, _SIGNALS) if number not in (_TRAP, _STOP))
+_AT_ONCE = b"QPassSignals:" + _OTHERS
+"""What a thread gets at once while it runs, without our being asked."""
+_PASS_ON = b"QProgramSignals:" + _OTHERS
 """What a thread gets when it is let go while a signal waits for it. gdbserver stops threads with SIGSTOP: one that had
 another signal first would be left with that, and the process would stand still for good. Not told, it also drops
 SIGINT (get_detach_signal in gdbserver/linux-low.cc)."""
@@ -47,8 +51,6 @@ class GdbserverProcess(ProcessTarget):
         pid: of the process; not needed if the server was started for one.
         lock: whether to keep other oddtocs out; False only for tests.
     """
-
-    _most_at_once = 1 << 20
 
     def __init__(self, contact: Contact, greeting: Greeting, pid: int | None, *, lock: bool = True) -> None:
         super().__init__()
@@ -108,8 +110,8 @@ class GdbserverProcess(ProcessTarget):
     @contextmanager
     def _held(self) -> Iterator[HeldByGdbserver]:
         with self._attached((_ALL_STOP, b"?")) as session:
-            threads = session.meet_threads()
-            session.stop_early(self._busiest(threads))
+            session.stop_early(self._busiest(session.meet_threads()))
+            session.look_early()
             yield session
 
     def _busiest(self, threads: Sequence[str]) -> str:
@@ -122,9 +124,26 @@ class GdbserverProcess(ProcessTarget):
         running = [thread for thread, state in zip(some, states, strict=True) if state == b"R"]
         return [*running, *some, ""][0]
 
-    def _within_reach(self) -> AbstractContextManager[HeldByGdbserver]:
-        """It runs meanwhile, and stands still only while the server lets go of it."""
-        return self._attached(())
+    def read_many(self, requests: Sequence[tuple[int, int]]) -> list[bytes]:
+        """As `StoppableTarget.read_many`; it stands still only while the server lets go of it."""
+        with self.exclusively() as session:
+            return session.read_many(requests)
+
+    def write_many(self, writes: Sequence[tuple[int, bytes]]) -> None:
+        """As `StoppableTarget.write_many`; it stands still only while the server lets go of it."""
+        with self.exclusively() as session:
+            session.write_many(writes)
+
+    def exclusively(self) -> AbstractContextManager[StoppedProcess]:
+        """As `StoppableTarget.exclusively`: it runs, with the server attached to it."""
+        return self._timed(self._running_on)
+
+    @contextmanager
+    def _running_on(self) -> Iterator[HeldByGdbserver]:
+        with self._attached(()) as session:
+            yield session
+            # the server stops those that run before it lets go
+            session.stop_early(self._busiest(session.meet_threads()))
 
     @contextmanager
     def _attached(self, stop: Sequence[bytes]) -> Iterator[HeldByGdbserver]:
@@ -141,7 +160,6 @@ class GdbserverProcess(ProcessTarget):
             try:
                 yield session
             finally:
-                # before it lets go, the server stops all threads that run
                 session.began = session.began or time.monotonic()
 
     def read_file(self, path: str, most: int = LARGEST_LIST) -> bytes:
@@ -163,7 +181,8 @@ class GdbserverProcess(ProcessTarget):
     def _take_over(self, pid: int | None) -> int:
         """Find out which process is meant, and let go of the one that the server was started for."""
         # somebody who was killed may have left it in non-stop mode
-        _, passes, extended, mode, stop = self._connection.exchange([_FEATURES, _PASS_ON, b"!", _ALL_STOP, b"?"])
+        requests = [_FEATURES, _AT_ONCE, _PASS_ON, b"!", _ALL_STOP, b"?"]
+        _, *taken, stop = self._connection.exchange(requests)
         current = int(stop.partition(b"thread:p")[2].partition(b".")[0] or b"0", 16)
         if current:
             # it would end with its last process if it had not been told to stay
@@ -172,6 +191,6 @@ class GdbserverProcess(ProcessTarget):
             raise UsageError(
                 f"which process at {self._connection.name}?", advice="write its number behind the address: #PID"
             )
-        if (passes, extended, mode) != (b"OK", b"OK", b"OK"):
+        if taken != [b"OK"] * len(taken):
             raise TargetError(f"{self._connection.name} does not attach to processes")
         return pid or current

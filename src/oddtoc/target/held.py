@@ -36,14 +36,14 @@ class HeldByGdbserver(StoppedProcess):
         connection: to the gdbserver, attached.
         layout: of its registers.
         stop: the requests that make it stand still, sent together with what is asked first; the last is replied to
-            with a stop packet. None are needed if it does already, or may run.
+            with a stop packet. None are needed for what is asked while it runs.
 
     Attributes:
         round_trips: how many were made so far, without those that stop it and let it go.
         began: when the stop was asked for.
     """
 
-    def __init__(self, connection: Connection, layout: ProcessLayout, stop: Sequence[bytes] = ()) -> None:
+    def __init__(self, connection: Connection, layout: ProcessLayout, stop: Sequence[bytes]) -> None:
         self._connection = connection
         self._layout = layout
         self._stop = stop
@@ -65,17 +65,17 @@ class HeldByGdbserver(StoppedProcess):
         return self._threads
 
     def stop_early(self, last: str) -> None:
-        """Stop all threads but one, and look at them, while that one runs on.
-
-        What is found stays so until all of them go on. Those that don't stop in time do so with the last.
-        """
+        """Stop all threads but one, which runs on. Those that don't stop in time do so with the last."""
         told = [thread.encode() for thread in self._threads if thread != last]
         if not told:
             return
         self._connection.exchange([b"vCont;" + b";".join(b"t:" + thread for thread in told)])
         said = b"".join(self._connection.stops(len(told), _PATIENCE))
-        early = [thread.decode() for thread in told if b"thread:%b;" % thread in said]
-        self._early = dict(zip(early, _answers(self._connection.exchange(_asking(early))), strict=True))
+        self._early = {thread.decode(): b"" for thread in told if b"thread:%b;" % thread in said}
+
+    def look_early(self) -> None:
+        """Look at the threads that have stopped early: they stay as they are until all go on."""
+        self._early = dict(zip(self._early, _answers(self._connection.exchange(_asking([*self._early]))), strict=True))
         stacks = [self._decoded(thread, reply).registers["r1"] for thread, reply in self._early.items() if reply]
         content = self._connection.exchange([_read_request(stack, _TOP_OF_STACK) for stack in stacks])
         for stack, reply in zip(stacks, content, strict=True):
@@ -89,8 +89,9 @@ class HeldByGdbserver(StoppedProcess):
             FaultError: nothing is mapped there.
         """
         known = [self._seen_early(*request) for request in requests]
-        cut = [pieces(*one, _PIECE) for one, content in zip(requests, known, strict=True) if content is None]
-        replies = iter(self._exchange([_read_request(*piece) for parts in cut for piece in parts])) if cut else iter(())
+        missing = [request for request, content in zip(requests, known, strict=True) if content is None]
+        cut = [pieces(address, size, _PIECE) for address, size in missing]
+        replies = iter(self._exchange([_read_request(*piece) for parts in cut for piece in parts]) if cut else ())
         read = (b"".join(bytes_read(next(replies), *piece) for piece in parts) for parts in cut)
         return [next(read) if content is None else content for content in known]
 
@@ -130,7 +131,7 @@ class HeldByGdbserver(StoppedProcess):
             WriteFaultError: nothing is mapped there, or what is read back differs (all that could be written was).
         """
         parts = [part for address, data in writes for part in pieces_of_data(address, data, _PIECE)]
-        requests = [b"M%x,%x:%b" % (a, len(data), data.hex().encode()) for a, data in parts]
+        requests = [b"M%x,%x:%b" % (address, len(data), data.hex().encode()) for address, data in parts]
         if verify:
             requests += [_read_request(address, len(data)) for address, data in parts]
         check_written(parts, self._exchange(requests))

@@ -35,7 +35,7 @@ def load_order(folder: Path, names: Iterable[str]) -> list[tuple[str, bytes]]:
             return
         if key not in files:
             raise GuestError(f"there is no module {name} in {folder}", advice="it may be built into the kernel")
-        content = _read(files[key])
+        content = read_module_file(files[key])
         for needed in depends_on(content):
             add(needed, (*above, key))
         order[key] = content
@@ -59,7 +59,7 @@ def read_module(folders: Iterable[Path], name: str) -> bytes:
     for folder in known:
         path = _files(folder).get(_plain(name))
         if path is not None:
-            return _read(path)
+            return read_module_file(path)
     raise GuestError(
         f"there is no file of the module {name} in {' or '.join(map(str, known)) or 'any folder that is known'}",
         advice="give the folder of the modules of the kernel that runs there with --modules",
@@ -80,7 +80,12 @@ def _plain(name: str) -> str:
     return name.replace("-", "_")
 
 
-def _read(path: Path) -> bytes:
+def read_module_file(path: Path) -> bytes:
+    """The content of a `.ko`, which may be packed.
+
+    Raises:
+        GuestError: it can't be read, or is packed in a way that is not known.
+    """
     try:
         content = path.read_bytes()
         if path.name.endswith(".ko.xz"):

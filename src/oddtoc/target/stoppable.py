@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 from oddtoc.errors import TargetError
-from oddtoc.target.memory import PIECE, batches, pieces, pieces_of_data
+from oddtoc.target.memory import batches, pieces, pieces_of_data
 from oddtoc.target.pause import Pause
 
 
@@ -42,9 +42,6 @@ class StoppableTarget(ABC, Generic[Stop_co]):
         pauses: every stop that has ended, in order.
     """
 
-    _most_at_once = PIECE
-    """Bytes that are read or written within one block: what takes no longer than a stop may."""
-
     def __init__(self) -> None:
         self._inside = False
         self.pauses: list[Pause] = []
@@ -67,11 +64,6 @@ class StoppableTarget(ABC, Generic[Stop_co]):
     @abstractmethod
     def _held(self) -> AbstractContextManager[Stop_co]:
         """Make it stand still for the length of a block, however that ends."""
-
-    def _within_reach(self) -> AbstractContextManager[Stop_co]:
-        """Make its memory readable and writable for the length of a block: that takes a stop, unless a target has a
-        gentler way."""
-        return self._held()
 
     def stopped(self) -> AbstractContextManager[Stop_co]:
         """Stop the target for the length of a block; it runs on afterwards, however the block ends.
@@ -96,6 +88,11 @@ class StoppableTarget(ABC, Generic[Stop_co]):
             self._inside = False
             began = session.began if session and session.began else started
             self.pauses.append(Pause(time.monotonic() - began, session.round_trips if session else 0))
+
+    def exclusively(self) -> AbstractContextManager[Stop_co]:
+        """For a short block that reads and writes the target while no other debugger can: it stands still, unless there
+        is a gentler way."""
+        return self.stopped()
 
     @contextmanager
     def undoable(self, cpus: Sequence[Any], writes: Sequence[tuple[int, bytes]]) -> Iterator[None]:
@@ -122,8 +119,8 @@ class StoppableTarget(ABC, Generic[Stop_co]):
         """
         parts = [part for address, size in requests for part in pieces(address, size)]
         answers: list[bytes] = []
-        for batch in batches([size for _, size in parts], self._most_at_once):
-            with self._timed(self._within_reach) as stopped:
+        for batch in batches([size for _, size in parts]):
+            with self.stopped() as stopped:
                 answers += stopped.read_many(parts[batch])
         remaining = iter(answers)
         return [b"".join(next(remaining) for _ in pieces(address, size)) for address, size in requests]
@@ -135,6 +132,6 @@ class StoppableTarget(ABC, Generic[Stop_co]):
             WriteFaultError: there is no memory, or it did not take the bytes; pieces before that one are written.
         """
         parts = [part for address, data in writes for part in pieces_of_data(address, data)]
-        for batch in batches([len(data) for _, data in parts], self._most_at_once):
-            with self._timed(self._within_reach) as stopped:
+        for batch in batches([len(data) for _, data in parts]):
+            with self.stopped() as stopped:
                 stopped.write_many(parts[batch])

@@ -175,7 +175,7 @@ class Watcher:
 
 
 def _functions(status: PatchStatus, calls: dict[int, tuple[int, float]]) -> Iterator[FunctionNow]:
-    for function, condition in status.functions:
+    for function, condition in status.replaced:
         count, rate = calls.get(function.entry, (None, None))
         yield FunctionNow(function.name, function.mechanism, condition.value, count, rate)
 
@@ -188,7 +188,7 @@ def _patterns(session: Session, patches: Sequence[PatchStatus]) -> list[str]:
     """What a trace calls the patched functions: those of one image, as a trace watches one."""
     names: dict[str, set[str]] = {}
     for status in patches:
-        for function, _ in status.functions:
+        for function, _ in status.replaced:
             names.setdefault(_image_of(session, status, function), set()).add(function.name)
     image = next(iter(names))
     return [f"{image}:{name}" if image else name for name in sorted(names[image])]

@@ -79,6 +79,18 @@ _HEADER_CHANGES: Final = listing(
 BUILD: Final = record(
     "the patch object that was made",
     {
+        "left_out": listing(
+            "only for patches from a fix of the source: what of the fix is not in it, because --in-part was given",
+            record(
+                "a change that is left out",
+                file=text("the C file, relative to the tree"),
+                name=text("the function, variable, type or macro"),
+                reason=text("what it is refused for, or what it may belong to"),
+            ),
+        ),
+        "written_in_place": texts(
+            "only for patches from a fix of the source: variables whose new first values are written in place"
+        ),
         "headers": record(
             "only for patches from a fix of the source: what became of newer headers",
             taken=_HEADER_CHANGES,
@@ -93,6 +105,7 @@ BUILD: Final = record(
                 new=texts("functions that are new"),
                 removed=texts("functions that are gone"),
                 ran_at_boot=texts("functions that only ran at boot, before what they call has changed"),
+                on_stacks=texts("structures that are laid out anew, as all objects of them are on stacks"),
                 running_as_compiled=count("functions of the old source that are the code that runs"),
                 different=mapping("those that are not", text("how they differ")),
                 overridden=texts("weak functions in whose place another one runs"),

@@ -10,10 +10,17 @@ from oddtoc.report.page import PageTable, Section
 from oddtoc.report.plots import bars
 from oddtoc.scan.schema import Field, Kind
 
-_CLASSES: Final = {"applied": "good", "no effect": "other", "refused": "other", "built": "other"}
+_CLASSES: Final = {
+    "applied": "good",
+    "no effect": "other",
+    "ran at boot": "other",
+    "in part": "other",
+    "refused": "other",
+    "built": "other",
+}
 _FIELDS: Final = {
     "file": Field(Kind.TEXT, "the C file that differs"),
-    "outcome": Field(Kind.LABEL, "applied, no effect, refused, built, not now, or failed"),
+    "outcome": Field(Kind.LABEL, "applied, in part, no effect, ran at boot, refused, built, not now, or failed"),
     "reason": Field(Kind.TEXT, "ids of refusals, or what went wrong"),
     "files": Field(Kind.TEXT, "all that the patch was made of"),
     "functions": Field(Kind.NUMBER, "functions that were replaced"),
