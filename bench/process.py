@@ -22,6 +22,7 @@ from pathlib import Path
 from bench.kept import Measurement, write
 
 from oddtoc.build.compile import compile_patch, tool
+from oddtoc.errors import TargetError
 from oddtoc.link.object import PatchObject
 from oddtoc.live.plan import Plan
 from oddtoc.live.session import Session
@@ -132,7 +133,9 @@ def _attach_and_detach(made: ProcessGuest, pid: int) -> None:
     try:
         greet(connection)
         connection.exchange([b"qSupported:multiprocess+", b"!", b"QNonStop:0"])
-        connection.exchange([b"vAttach;%x" % pid, b"D;%x" % pid])
+        replies = connection.exchange([b"vAttach;%x" % pid, b"D;%x" % pid])
+        if replies[1] != b"OK":
+            raise TargetError(f"gdbserver did not attach: {replies}")
     finally:
         connection.close()
 
