@@ -147,7 +147,15 @@ def process_guest(busy, user, strain, catching, apart, bare, debian_files, oddto
     programs = {"bin/busy": busy, "bin/locked": compiled("programs/locked.c", folder)}
     programs["bin/waiting"] = compiled("programs/waiting.c", folder, "-pthread")
     files = debian_files | nginx_files() | user | strain | catching | apart | bare | oddtoc_itself | programs
-    made = boot_with_gdbserver("6.1", f"test-process-{os.getpid()}", files=files, arguments=line, timeout=_BOOT_SECONDS)
+    made = boot_with_gdbserver(
+        "6.1",
+        f"test-process-{os.getpid()}",
+        files=files,
+        arguments=line,
+        # as 7.2 is built (PROC_MEM_FORCE_PTRACE)
+        append="proc_mem.force_override=ptrace",
+        timeout=_BOOT_SECONDS,
+    )
     yield Machine(made, path)
     made.guest.stop()
 

@@ -64,6 +64,7 @@ def boot_with_gdbserver(
     *,
     files: Mapping[str, Path] | None = None,
     arguments: Sequence[str] = (),
+    append: str = "",
     smp: int = 2,
     timeout: float = 90.0,
 ) -> ProcessGuest:
@@ -74,6 +75,7 @@ def boot_with_gdbserver(
         name: of the guest.
         files: more for the guest: path there -> file here.
         arguments: more for QEMU's command line.
+        append: more for the kernel's command line.
         smp: how many vCPUs.
         timeout: seconds for it to come up.
 
@@ -95,6 +97,7 @@ def boot_with_gdbserver(
         kernel_label=kernel.release,
         timeout=timeout,
         arguments=[*network, *arguments],
+        append=append,
     )
     made = ProcessGuest(guest, ("127.0.0.1", port))
     try:

@@ -1,7 +1,8 @@
 """A process of this machine, which has to be a ppc64le one: its threads by ptrace, its memory by /proc/PID/mem.
 
-Nobody traces it but inside of a stop. Memory is read and written without one: what is written then is what nothing runs
-yet. The kernel sees to the instruction caches (copy_to_user_page of arch/powerpc/mm/cacheflush.c).
+Nobody traces it but inside of a stop, and for writes to read-only memory where the kernel asks for that. Memory is read
+and written without a stop: what is written then is what nothing runs yet. The kernel sees to the instruction caches
+(copy_to_user_page of arch/powerpc/mm/cacheflush.c).
 """
 
 from __future__ import annotations
@@ -45,9 +46,10 @@ class LocalProcess(ProcessTarget):
             )
         self.pid = pid
         self._memory = -1
+        self._holding = False
         try:
-            self._keep_others_out()
             self.check_free()
+            self._keep_others_out()
             self._memory = os.open(f"/proc/{pid}/mem", os.O_RDWR | os.O_CLOEXEC)
         except OSError as error:
             self.close()
@@ -78,10 +80,12 @@ class LocalProcess(ProcessTarget):
     @contextmanager
     def _held(self) -> Iterator[HeldByPtrace]:
         tracees: dict[int, Tracee] = {}
+        self._holding = True
         try:
             hold_all(self.pid, tracees)
             yield HeldByPtrace(self.pid, tracees, self)
         finally:
+            self._holding = False
             for tracee in tracees.values():
                 tracee.let_go()
 
@@ -130,12 +134,30 @@ class LocalProcess(ProcessTarget):
         return bytes(found)
 
     def _write(self, address: int, data: bytes) -> None:
+        if self._is_written(address, data):
+            return
+        # kernels may leave read-only memory to those who trace the process (PROC_MEM_FORCE_PTRACE of fs/proc/base.c)
+        with self._traced():
+            if not self._is_written(address, data):
+                raise WriteFaultError(f"{address:#x} can't be written", address=address, size=len(data))
+
+    def _is_written(self, address: int, data: bytes) -> bool:
         try:
-            written = os.pwrite(self._memory, data, address)
+            return os.pwrite(self._memory, data, address) == len(data)
         except (OSError, OverflowError):
-            written = 0
-        if written != len(data):
-            raise WriteFaultError(f"{address:#x} can't be written", address=address, size=len(data))
+            return False
+
+    @contextmanager
+    def _traced(self) -> Iterator[None]:
+        """Its first thread traced, and standing still for that; in a stop all are."""
+        if self._holding:
+            yield
+            return
+        first = Tracee(self.pid)
+        try:
+            yield
+        finally:
+            first.let_go()
 
 
 class HeldByPtrace(StoppedProcess):
