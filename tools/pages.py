@@ -28,7 +28,6 @@ from oddtoc.report.picture import story_as_picture
 from oddtoc.report.schemas import SCHEMAS
 from oddtoc.report.schemas.parts import Schema
 
-_ROOT = Path(__file__).parents[1]
 _PACKAGE = Path(oddtoc.__file__).parent
 _HEADERS = ("oddtoc.h", "oddtoc_callbacks.h", "oddtoc_shadow.h", "oddtoc_state.h")
 CALLS = (
@@ -51,18 +50,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def _pages() -> dict[str, str]:
     return {
-        "limits.md": _limits(),
         "reference/commands.md": _commands(),
         "reference/json.md": _answers(),
         "reference/headers.md": _headers(),
     }
-
-
-def _limits() -> str:
-    """The README has them, for those who read nothing else."""
-    readme = (_ROOT / "README.md").read_text(encoding="utf-8")
-    section = readme.partition("\n## Limits\n")[2].partition("\n## ")[0]
-    return f"# Limits\n\nWhat oddtoc can't do, and what has not been tried.\n{section}"
 
 
 def _commands() -> str:

@@ -1,7 +1,7 @@
 """Whether the side conditions of a mechanism hold for a function of this kernel or process, now.
 
 Which conditions a mechanism has is what the proofs leave open (`oddtoc.mechanism.needs`). Each is looked at in the
-kernel's code and in its live words. What a tracer does later can't be seen: README, "Limits".
+kernel's code and in its live words. What a tracer does later can't be seen: docs/limits.md.
 """
 
 from __future__ import annotations
