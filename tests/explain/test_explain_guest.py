@@ -141,7 +141,7 @@ def test_torn_connection(guest_factory, kernels, runs):
         stepper.stop_at(place)
         if runs:
             connection.resume()
-        connection._socket.sendall(b"$m12,")
+        connection._wire._socket.sendall(b"$m12,")
         with connection._step():
             raise TargetGoneError("torn")
     target.close()

@@ -11,7 +11,7 @@ from oddtoc.image import Image
 from oddtoc.image.flow import Flow
 from oddtoc.link.object import PatchObject
 from oddtoc.live.session import Session
-from oddtoc.target import rsp
+from oddtoc.target import rsp, wire
 from oddtoc.target.packets import packet
 from oddtoc.target.qemu import QemuTarget
 
@@ -102,7 +102,7 @@ def protocol(server, address):
     thread = threading.Thread(target=server.serve, args=(theirs,))
     thread.start()
     try:
-        with replaced.object(rsp, "_connect", return_value=ours):
+        with replaced.object(wire, "_connect", return_value=ours):
             target = QemuTarget.connect(Path("fake"), lock=False, timeout=0.1)
         with target:
             target.read_many([(address, 64), (address + 4096, 8)])

@@ -3,9 +3,9 @@
 import subprocess
 from pathlib import Path
 
-import fat
 import pytest
 
+import fat
 import kernellog
 from oddtoc.build.compile import compile_patch, tool
 from oddtoc.live import session as sessions

@@ -84,16 +84,16 @@ class _Ending:
         self.left -= len(whole)
         if not rest:
             return units
-        connection._socket.sendall(b"".join(whole))
+        connection._wire._socket.sendall(b"".join(whole))
         if self.how == "cut off":
-            wait_until_read(connection._socket)
-            connection._socket.shutdown(socket.SHUT_RDWR)
+            wait_until_read(connection._wire._socket)
+            connection._wire._socket.shutdown(socket.SHUT_RDWR)
             self.cut = True
             return []
         if self.how == "killed in the middle of the next packet":
-            connection._socket.sendall(rest[0][: max(1, len(rest[0]) // 2)])
+            connection._wire._socket.sendall(rest[0][: max(1, len(rest[0]) // 2)])
         if self.how != "killed before QEMU has read it":
-            wait_until_read(connection._socket)
+            wait_until_read(connection._wire._socket)
         os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError
 

@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oddtoc.errors import TargetError, TargetGoneError, TargetInUseError
-from oddtoc.target import rsp
+from oddtoc.target import wire
 from oddtoc.target.packets import BIGGEST_PAYLOAD, decode, packet
-from oddtoc.target.rsp import Connection, NoAnswerError
+from oddtoc.target.rsp import Connection
+from oddtoc.target.wire import NoAnswerError
 
 ANYHOW = b"+$c#63+$c#63"
 
@@ -24,7 +25,7 @@ ANYHOW = b"+$c#63+$c#63"
 def served(server=None, *, replies=b"", timeout=5.0):
     """A Connection, whose other end gets `replies` and an end, or a function that plays the server in a thread."""
     ours, theirs = socket.socketpair()
-    with patch.object(rsp, "_connect", return_value=ours):
+    with patch.object(wire, "_connect", return_value=ours):
         connection = Connection(Path("fake"), timeout)
     failures = []
 
@@ -121,7 +122,7 @@ def test_replies_arrive_whole_however_they_are_cut(payloads, data):
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=6)))
     parts = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
     with served(replies=stream) as connection:
-        connection._socket = Pieces(connection._socket, parts)
+        connection._wire._socket = Pieces(connection._wire._socket, parts)
         assert connection.exchange([b"?"] * len(payloads)) == payloads
 
 
@@ -182,7 +183,7 @@ def test_a_packet_without_end_is_given_up_with_bounded_memory():
     with served(flood(b"$" + b"0" * 65536)) as connection:
         with pytest.raises(TargetError, match="without end"):
             connection.exchange([b"?"])
-        assert len(connection._received) <= BIGGEST_PAYLOAD + rsp._CHUNK
+        assert len(connection._wire._received) <= BIGGEST_PAYLOAD + wire._CHUNK
 
 
 @pytest.mark.parametrize("data", [packet(b"T05"), b"+"], ids=["stop packets", "acknowledgements"])

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from oddtoc.errors import TargetError, TargetInUseError
 from oddtoc.target.memory import LIST_MEMORY, Memory, read_memory
 from oddtoc.target.registers import Layout, read_layout
-from oddtoc.target.rsp import Connection, NoAnswerError
+from oddtoc.target.rsp import Connection
+from oddtoc.target.wire import NoAnswerError
 
 _SMALLEST_PACKET, _LARGEST_PACKET = 256, 1 << 16
 _LONGEST_DOCUMENT = 1 << 18

@@ -7,25 +7,21 @@ that reaches it while the guest runs stops the guest.
 
 from __future__ import annotations
 
-import math
-import select
-import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
-from oddtoc.errors import TargetError, TargetGoneError, TargetInUseError
-from oddtoc.target.packets import BIGGEST_PAYLOAD, decode, packet
+from oddtoc.errors import TargetError
+from oddtoc.target.packets import packet
+from oddtoc.target.wire import Wire
 
 _Reply = TypeVar("_Reply")
 _MOST_PACKETS = 1 << 12
 """Packets that may come for one reply: stop packets before a handshake's, or printed text before the OK."""
-_CHUNK = 1 << 16
 _WINDOW = 64
 """Requests on their way at once. With more, their replies fill the socket: QEMU waits for us and we for QEMU."""
-_CONNECT_TIMEOUT = 1.5
 _CLOSE_TIMEOUT = 1.0
 _INTERRUPT = b"\x03"
 _NO_ACKNOWLEDGEMENTS = b"QStartNoAckMode"
@@ -36,10 +32,6 @@ _RESUME_ANYHOW = (b"+" + _RESUME) * 2
 one that stands still, and the first copy ends a broken packet."""
 _DETACH_ANYHOW = b"+$qC#b4$D#44"
 """The same, and every breakpoint goes. Only one copy detaches: QEMU 7.2 falls over a second one."""
-
-
-class NoAnswerError(TargetGoneError):
-    """Nothing came in time."""
 
 
 class Connection:
@@ -61,21 +53,16 @@ class Connection:
     """
 
     def __init__(self, endpoint: Path | tuple[str, int], timeout: float) -> None:
-        self.name = str(endpoint) if isinstance(endpoint, Path) else f"{endpoint[0]}:{endpoint[1]}"
-        self._timeout = timeout
-        self._last_moment = math.inf
         self._in_step = True
         self._may_stand_still = True
         self._stopping = False
         self.has_breakpoints = False
         self._resume_anyhow = _RESUME_ANYHOW
-        self._socket = _connect(endpoint, min(timeout, _CONNECT_TIMEOUT), self.name)
-        self._received = bytearray()
-        self._notifications: list[bytes] = []
+        self._wire = Wire(endpoint, timeout, _RESUME_ANYHOW)
 
     def __del__(self) -> None:
         # an interrupt by the user may come before anybody holds this
-        if getattr(self, "_received", None) is not None:
+        if getattr(self, "_wire", None) is not None:
             self.close()
 
     def close(self) -> None:
@@ -90,7 +77,7 @@ class Connection:
                 self.resume()
         finally:
             self._may_stand_still = False
-            self._socket.close()
+            self._wire.close()
 
     def looks_after_process(self, leaving: bytes) -> None:
         """Take the server for a gdbserver from now on: its process runs on when it is let go, and may run now.
@@ -119,7 +106,7 @@ class Connection:
         try:
             # one that was told the last time and not acknowledged would keep the others back
             self.exchange([_ACKNOWLEDGED])
-            self._notifications = []
+            self._wire.notifications = []
             replies = self.exchange(attach)
             refused = any(reply[:1] == b"E" for reply in replies)
             yield replies
@@ -127,7 +114,7 @@ class Connection:
             try:
                 if refused:
                     self._may_stand_still = False
-                    self._send(b"+", self._deadline())
+                    self._wire.send(b"+", self._wire.deadline())
                     self.close()
                 else:
                     self.exchange(detach)
@@ -136,14 +123,14 @@ class Connection:
                 self.close()
                 raise
 
-    @contextmanager
-    def within(self, seconds: float) -> Iterator[None]:
+    @property
+    def name(self) -> str:
+        """Of the endpoint."""
+        return self._wire.name
+
+    def within(self, seconds: float) -> AbstractContextManager[None]:
         """A time limit for all that is sent and received in a block."""
-        before, self._last_moment = self._last_moment, min(self._last_moment, time.monotonic() + seconds)
-        try:
-            yield
-        finally:
-            self._last_moment = before
+        return self._wire.within(seconds)
 
     def stop(self) -> None:
         """Stop the running target, without waiting: what is exchanged next finds it standing still.
@@ -153,7 +140,7 @@ class Connection:
         """
         with self._step():
             self._may_stand_still = True
-            self._send(_INTERRUPT, self._deadline())
+            self._wire.send(_INTERRUPT, self._wire.deadline())
             self._stopping = True
 
     def next_stop(self, seconds: float) -> bytes | None:
@@ -169,14 +156,14 @@ class Connection:
         limit = time.monotonic() + seconds
         with self._step():
             # what can be read may be nothing but the acknowledgement of a request
-            while (reply := self._next_packet()) is None:
+            while (reply := self._wire.next_packet()) is None:
                 remaining = limit - time.monotonic()
-                if remaining <= 0 or not select.select([self._socket], [], [], remaining)[0]:
+                if remaining <= 0 or not self._wire.has_more(remaining):
                     return None
-                self._fill(self._deadline())
+                self._wire.fill(self._wire.deadline())
             self._may_stand_still = True
             if reply[:1] not in (b"T", b"S"):
-                raise self._gone(f"it has ended or says {reply[:40]!r}")
+                raise self._wire.gone(f"it has ended or says {reply[:40]!r}")
         return reply
 
     def resume(self) -> None:
@@ -187,15 +174,15 @@ class Connection:
         """
         if self.has_breakpoints and not self._in_step:
             self._may_stand_still = self.has_breakpoints = False
-            self._send(_DETACH_ANYHOW, self._deadline())
+            self._wire.send(_DETACH_ANYHOW, self._wire.deadline())
         if not self._may_stand_still:
             return
         try:
             if self._stopping and self._in_step:
                 with self._step():
-                    self._await_stop(self._deadline())
+                    self._await_stop(self._wire.deadline())
         finally:
-            self._send(_RESUME if self._in_step else self._resume_anyhow, self._deadline())
+            self._wire.send(_RESUME if self._in_step else self._resume_anyhow, self._wire.deadline())
             self._may_stand_still = False
 
     def exchange(self, requests: Sequence[bytes]) -> list[bytes]:
@@ -223,8 +210,8 @@ class Connection:
         found: list[bytes] = []
         limit = time.monotonic() + seconds
         while len(found) < count and self._is_notified(limit):
-            found += self._notifications
-            self._notifications = []
+            found += self._wire.notifications
+            self._wire.notifications = []
             replies = [b""]
             # one is told at a time, and the next when that was acknowledged
             while b"OK" not in replies:
@@ -233,14 +220,14 @@ class Connection:
         return found
 
     def _is_notified(self, limit: float) -> bool:
-        self._take_notifications(b"+")
-        while not self._notifications:
+        self._wire.take_notifications(b"+")
+        while not self._wire.notifications:
             remaining = limit - time.monotonic()
-            if remaining <= 0 or not select.select([self._socket], [], [], remaining)[0]:
+            if remaining <= 0 or not self._wire.has_more(remaining):
                 return False
             with self._step():
-                self._fill(self._deadline())
-                self._take_notifications(b"+")
+                self._wire.fill(self._wire.deadline())
+                self._wire.take_notifications(b"+")
         return True
 
     def monitor(self, commands: Sequence[str]) -> list[str]:
@@ -264,9 +251,9 @@ class Connection:
             TargetError: what came is no packet of the protocol.
         """
         with self._step():
-            deadline = self._deadline()
+            deadline = self._wire.deadline()
             # an empty packet would do for QEMU, and crash gdbserver 13
-            self._send(packet(_NO_ACKNOWLEDGEMENTS) + packet(request), deadline)
+            self._wire.send(packet(_NO_ACKNOWLEDGEMENTS) + packet(request), deadline)
             to_first = False
             for _ in range(_MOST_PACKETS):
                 reply = self._receive(deadline, noise=b"+-")
@@ -274,15 +261,15 @@ class Connection:
                 if reply[:1] not in (b"T", b"S") and not is_first:
                     return reply
                 to_first = to_first or is_first
-            raise self._endless()
+            raise self._wire.endless()
 
     def _pipeline(self, requests: Sequence[bytes], receive: Callable[[float], _Reply]) -> list[_Reply]:
         replies: list[_Reply] = []
         for start in range(0, len(requests), _WINDOW):
             window = requests[start : start + _WINDOW]
             with self._step():
-                deadline = self._deadline()
-                self._send(b"".join(packet(request) for request in window), deadline)
+                deadline = self._wire.deadline()
+                self._wire.send(b"".join(packet(request) for request in window), deadline)
                 self._await_stop(deadline)
                 replies += [receive(deadline) for _ in window]
         return replies
@@ -293,9 +280,9 @@ class Connection:
         reply = self._receive(deadline)
         self._stopping = False
         if reply[:1] in (b"W", b"X"):
-            raise self._gone("it has ended")
+            raise self._wire.gone("it has ended")
         if reply[:1] not in (b"T", b"S"):
-            raise TargetError(f"the target at {self.name} did not stop but says {reply[:40]!r}")
+            raise TargetError(f"the target at {self._wire.name} did not stop but says {reply[:40]!r}")
 
     def _printed(self, deadline: float) -> str:
         text = bytearray()
@@ -304,114 +291,22 @@ class Connection:
             if reply == b"OK":
                 return text.decode("utf-8", "replace")
             if reply[:1] != b"O":
-                raise TargetError(f"{self.name} has no monitor", advice="is it a QEMU guest?")
+                raise TargetError(f"{self._wire.name} has no monitor", advice="is it a QEMU guest?")
             try:
                 text += bytes.fromhex(reply[1:].decode("ascii"))
             except ValueError as error:
-                raise TargetError(f"{self.name} prints {reply[:40]!r}, which is not hexadecimal") from error
-        raise self._endless()
+                raise TargetError(f"{self._wire.name} prints {reply[:40]!r}, which is not hexadecimal") from error
+        raise self._wire.endless()
+
+    def _receive(self, deadline: float, noise: bytes = b"+") -> bytes:
+        """The next reply."""
+        return self._wire.receive(deadline, noise)
 
     @contextmanager
     def _step(self) -> Iterator[None]:
         """A request and its replies: whatever ends it early leaves the two sides out of step."""
         if not self._in_step:
-            raise self._gone("it was left in the middle of a request")
+            raise self._wire.gone("it was left in the middle of a request")
         self._in_step = False
         yield
         self._in_step = True
-
-    def _deadline(self) -> float:
-        return min(time.monotonic() + self._timeout, self._last_moment)
-
-    def _send(self, data: bytes, deadline: float) -> None:
-        try:
-            self._limit(deadline)
-            self._socket.sendall(data)
-        except TimeoutError:
-            raise self._silent() from None
-        except OSError as error:
-            raise self._gone(error.strerror or str(error)) from error
-
-    def _receive(self, deadline: float, noise: bytes = b"+") -> bytes:
-        """The payload of the next packet, decoded; bytes that may come before it are noise."""
-        while True:
-            payload = self._next_packet(noise)
-            if payload is not None:
-                return payload
-            if len(self._received) > BIGGEST_PAYLOAD:
-                raise self._endless()
-            self._fill(deadline)
-
-    def _next_packet(self, noise: bytes = b"+") -> bytes | None:
-        self._take_notifications(noise)
-        start = self._received.find(b"$")
-        before = self._received if start < 0 else self._received[:start]
-        if before.strip(noise):
-            raise TargetError(f"{self.name} does not speak the gdb remote protocol: it sends {bytes(before[:20])!r}")
-        end = self._received.find(b"#", start)
-        if start < 0 or end < 0 or len(self._received) < end + 3:
-            return None
-        body, checksum = bytes(self._received[start + 1 : end]), bytes(self._received[end + 1 : end + 3])
-        del self._received[: end + 3]
-        if checksum.lower() != b"%02x" % (sum(body) & 0xFF):
-            raise TargetError(f"{self.name} sends a packet with a wrong checksum")
-        return decode(body)
-
-    def _take_notifications(self, noise: bytes) -> None:
-        """What a gdbserver says unasked of threads that have stopped ("Notification Packets" in the gdb manual)."""
-        while (rest := self._received.lstrip(noise))[:1] == b"%" and 0 <= (end := rest.find(b"#")) <= len(rest) - 3:
-            self._notifications.append(decode(bytes(rest[1:end])).removeprefix(b"Stop:"))
-            self._received = rest[end + 3 :]
-
-    def _fill(self, deadline: float) -> None:
-        try:
-            self._limit(deadline)
-            data = self._socket.recv(_CHUNK)
-        except TimeoutError:
-            raise self._silent() from None
-        except OSError as error:
-            raise self._gone(error.strerror or str(error)) from error
-        if not data:
-            raise self._gone("it closed the connection")
-        self._received += data
-
-    def _limit(self, deadline: float) -> None:
-        remaining = deadline - time.monotonic()
-        if remaining <= 0:
-            raise TimeoutError
-        self._socket.settimeout(remaining)
-
-    def _silent(self) -> NoAnswerError:
-        return NoAnswerError(f"the target at {self.name} is gone: it does not answer", advice=_AFTERWARDS)
-
-    def _gone(self, why: str) -> TargetGoneError:
-        return TargetGoneError(f"the target at {self.name} is gone: {why}", advice=_AFTERWARDS)
-
-    def _endless(self) -> TargetError:
-        return TargetError(f"{self.name} sends a reply without end")
-
-
-_AFTERWARDS = "look whether it still runs, then ask oddtoc status"
-
-
-def _connect(endpoint: Path | tuple[str, int], timeout: float, name: str) -> socket.socket:
-    try:
-        if not isinstance(endpoint, Path):
-            connection = socket.create_connection(endpoint, timeout)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return connection
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connection.settimeout(timeout)
-        try:
-            connection.connect(str(endpoint))
-        except BaseException:
-            with suppress(OSError):
-                connection.sendall(_RESUME_ANYHOW)
-            connection.close()
-            raise
-    except BlockingIOError as error:
-        raise TargetInUseError(f"{name} takes no further client", advice="close the other debugger") from error
-    except (OSError, UnicodeError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise TargetError(f"nobody answers at {name}: {why}", advice="is the guest up? oddtoc guest list") from error
-    return connection

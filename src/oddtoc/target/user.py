@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from oddtoc.errors import TargetGoneError
 from oddtoc.target.rsp import Connection
 
 
@@ -17,8 +16,5 @@ class UserConnection(Connection):
 
     def _receive(self, deadline: float, noise: bytes = b"+") -> bytes:
         reply = super()._receive(deadline, noise)
-        try:
-            self._socket.sendall(b"+")
-        except OSError as error:
-            raise TargetGoneError(f"the program at {self.name} is gone: {error}") from error
+        self._wire.send(b"+", deadline)
         return reply

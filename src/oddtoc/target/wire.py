@@ -1,0 +1,184 @@
+"""The wire to a gdb server: bytes sent, packets received, each within a time limit."""
+
+from __future__ import annotations
+
+import math
+import select
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from oddtoc.errors import TargetError, TargetGoneError, TargetInUseError
+from oddtoc.target.packets import BIGGEST_PAYLOAD, decode
+
+_CHUNK = 1 << 16
+_CONNECT_TIMEOUT = 1.5
+_AFTERWARDS = "look whether it still runs, then ask oddtoc status"
+
+
+class NoAnswerError(TargetGoneError):
+    """Nothing came in time."""
+
+
+class Wire:
+    """A socket with packets on it.
+
+    Args:
+        endpoint: the path of a Unix socket, or (host, port).
+        timeout: seconds to wait for the replies to any one round trip.
+        farewell: sent when connecting ends early.
+
+    Attributes:
+        name: of the endpoint, for errors.
+        notifications: what a gdbserver has said unasked, oldest first.
+
+    Raises:
+        TargetError: nobody listens there.
+        TargetInUseError: it takes no more clients.
+    """
+
+    def __init__(self, endpoint: Path | tuple[str, int], timeout: float, farewell: bytes) -> None:
+        self.name = str(endpoint) if isinstance(endpoint, Path) else f"{endpoint[0]}:{endpoint[1]}"
+        self.notifications: list[bytes] = []
+        self._timeout = timeout
+        self._last_moment = math.inf
+        self._received = bytearray()
+        self._socket = _connect(endpoint, min(timeout, _CONNECT_TIMEOUT), self.name, farewell)
+
+    def close(self) -> None:
+        """Close the socket; safe to call twice."""
+        self._socket.close()
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """A time limit for all that is sent and received in a block."""
+        before, self._last_moment = self._last_moment, min(self._last_moment, time.monotonic() + seconds)
+        try:
+            yield
+        finally:
+            self._last_moment = before
+
+    def deadline(self) -> float:
+        """The moment (of `time.monotonic`) until which a round trip that begins now has to be done."""
+        return min(time.monotonic() + self._timeout, self._last_moment)
+
+    def send(self, data: bytes, deadline: float) -> None:
+        """Send bytes.
+
+        Raises:
+            TargetGoneError: the connection broke, or nobody took them in time.
+        """
+        try:
+            self._limit(deadline)
+            self._socket.sendall(data)
+        except TimeoutError:
+            raise self._silent() from None
+        except OSError as error:
+            raise self.gone(error.strerror or str(error)) from error
+
+    def receive(self, deadline: float, noise: bytes = b"+") -> bytes:
+        """Wait for the next packet.
+
+        Args:
+            deadline: until when.
+            noise: bytes that may come before it.
+
+        Returns:
+            Its payload, decoded.
+
+        Raises:
+            TargetGoneError: the connection broke, or there was none in time.
+            TargetError: what came is no packet, or one without end.
+        """
+        while True:
+            payload = self.next_packet(noise)
+            if payload is not None:
+                return payload
+            if len(self._received) > BIGGEST_PAYLOAD:
+                raise self.endless()
+            self.fill(deadline)
+
+    def next_packet(self, noise: bytes = b"+") -> bytes | None:
+        """As `receive`, of what has come already; None if that is no whole packet."""
+        self.take_notifications(noise)
+        start = self._received.find(b"$")
+        before = self._received if start < 0 else self._received[:start]
+        if before.strip(noise):
+            raise TargetError(f"{self.name} does not speak the gdb remote protocol: it sends {bytes(before[:20])!r}")
+        end = self._received.find(b"#", start)
+        if start < 0 or end < 0 or len(self._received) < end + 3:
+            return None
+        body, checksum = bytes(self._received[start + 1 : end]), bytes(self._received[end + 1 : end + 3])
+        del self._received[: end + 3]
+        if checksum.lower() != b"%02x" % (sum(body) & 0xFF):
+            raise TargetError(f"{self.name} sends a packet with a wrong checksum")
+        return decode(body)
+
+    def take_notifications(self, noise: bytes) -> None:
+        """What a gdbserver says unasked of threads that have stopped ("Notification Packets" in the gdb manual)."""
+        while (rest := self._received.lstrip(noise))[:1] == b"%" and 0 <= (end := rest.find(b"#")) <= len(rest) - 3:
+            self.notifications.append(decode(bytes(rest[1:end])).removeprefix(b"Stop:"))
+            self._received = rest[end + 3 :]
+
+    def has_more(self, seconds: float) -> bool:
+        """Wait for something to come; False if nothing did."""
+        return bool(select.select([self._socket], [], [], seconds)[0])
+
+    def fill(self, deadline: float) -> None:
+        """Take what comes next.
+
+        Raises:
+            TargetGoneError: the connection broke, or nothing came in time.
+        """
+        try:
+            self._limit(deadline)
+            data = self._socket.recv(_CHUNK)
+        except TimeoutError:
+            raise self._silent() from None
+        except OSError as error:
+            raise self.gone(error.strerror or str(error)) from error
+        if not data:
+            raise self.gone("it closed the connection")
+        self._received += data
+
+    def _limit(self, deadline: float) -> None:
+        remaining = deadline - time.monotonic()
+        if remaining <= 0:
+            raise TimeoutError
+        self._socket.settimeout(remaining)
+
+    def gone(self, why: str) -> TargetGoneError:
+        """The error that says so."""
+        return TargetGoneError(f"the target at {self.name} is gone: {why}", advice=_AFTERWARDS)
+
+    def endless(self) -> TargetError:
+        """The error of a server that sends more than anybody asked for."""
+        return TargetError(f"{self.name} sends a reply without end")
+
+    def _silent(self) -> NoAnswerError:
+        return NoAnswerError(f"the target at {self.name} is gone: it does not answer", advice=_AFTERWARDS)
+
+
+def _connect(endpoint: Path | tuple[str, int], timeout: float, name: str, farewell: bytes) -> socket.socket:
+    try:
+        if not isinstance(endpoint, Path):
+            connection = socket.create_connection(endpoint, timeout)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return connection
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.settimeout(timeout)
+        try:
+            connection.connect(str(endpoint))
+        except BaseException:
+            with suppress(OSError):
+                connection.sendall(farewell)
+            connection.close()
+            raise
+    except BlockingIOError as error:
+        raise TargetInUseError(f"{name} takes no further client", advice="close the other debugger") from error
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise TargetError(f"nobody answers at {name}: {why}", advice="is the guest up? oddtoc guest list") from error
+    return connection
