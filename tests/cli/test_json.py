@@ -19,8 +19,8 @@ from oddtoc.report.schemas import SCHEMAS, schema_of
 
 SAMPLES = Path(oddtoc.__file__).parent / "samples"
 NAP = Path(__file__).parents[1] / "live/patches/nap.c"
-WITHOUT_ANSWER = {"demo", "demo-process", "schema"}
-"""Commands that tell a story, or print what is JSON anyway."""
+WITHOUT_ANSWER = {"demo", "demo-process", "schema", "types"}
+"""Commands that tell a story, or print what is JSON or C anyway."""
 
 
 def commands(group, prefix=""):

@@ -11,7 +11,7 @@ import time
 import traceback
 from contextlib import contextmanager
 
-from oddtoc.target.rsp import Connection
+from oddtoc.target.wire import Wire
 
 _UNIT = re.compile(rb"\x03|\+|\$[^#]*#..", re.DOTALL)
 _HOW = ("killed", "killed in the middle of the next packet", "killed before QEMU has read it", "cut off")
@@ -20,7 +20,7 @@ _HOW = ("killed", "killed in the middle of the next packet", "killed before QEMU
 def packets(operation):
     """The packets that an operation sends when nothing ends it, in order; interrupts count as packets."""
     sent = []
-    with _sending(lambda _connection, units: sent.extend(units) or units):
+    with _sending(lambda _wire, units: sent.extend(units) or units):
         operation()
     return sent
 
@@ -77,23 +77,23 @@ class _Ending:
         self.how = how
         self.cut = False
 
-    def __call__(self, connection, units):
+    def __call__(self, wire, units):
         whole, rest = units[: self.left], units[self.left :]
         if self.cut:
             return []
         self.left -= len(whole)
         if not rest:
             return units
-        connection._wire._socket.sendall(b"".join(whole))
+        wire._socket.sendall(b"".join(whole))
         if self.how == "cut off":
-            wait_until_read(connection._wire._socket)
-            connection._wire._socket.shutdown(socket.SHUT_RDWR)
+            wait_until_read(wire._socket)
+            wire._socket.shutdown(socket.SHUT_RDWR)
             self.cut = True
             return []
         if self.how == "killed in the middle of the next packet":
-            connection._wire._socket.sendall(rest[0][: max(1, len(rest[0]) // 2)])
+            wire._socket.sendall(rest[0][: max(1, len(rest[0]) // 2)])
         if self.how != "killed before QEMU has read it":
-            wait_until_read(connection._wire._socket)
+            wait_until_read(wire._socket)
         os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError
 
@@ -110,14 +110,14 @@ def wait_until_read(connected):
 
 @contextmanager
 def _sending(choose):
-    """Every connection asks which units of what it sends are to be sent."""
-    send = Connection._send
+    """Every wire asks which units of what it sends are to be sent."""
+    send = Wire.send
 
-    def counted(connection, data, deadline):
-        send(connection, b"".join(choose(connection, _UNIT.findall(data))), deadline)
+    def counted(wire, data, deadline):
+        send(wire, b"".join(choose(wire, _UNIT.findall(data))), deadline)
 
-    Connection._send = counted
+    Wire.send = counted
     try:
         yield
     finally:
-        Connection._send = send
+        Wire.send = send
