@@ -9,7 +9,7 @@ import pytest
 from oddtoc.build.compile import compile_patch
 from oddtoc.check.files import check_files
 from oddtoc.check.finding import RULES, Severity
-from oddtoc.check.patch import check_patch
+from oddtoc.check.patch import FileChecked, check_patch
 from oddtoc.image.elf import Image
 
 HEAD = "#include <oddtoc.h>\nstatic int mine(void) { return 0; }\n"
@@ -25,7 +25,7 @@ def findings(image, tmp_path):
     def get(text, **options):
         source = tmp_path / "patch.c"
         source.write_text(text)
-        return check_patch(compile_patch(source, tmp_path / "patch.o", **options), image)
+        return check_patch(compile_patch(source, tmp_path / "patch.o", **options), FileChecked(image))
 
     return get
 

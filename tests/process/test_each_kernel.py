@@ -39,8 +39,8 @@ def from_outside(words, target):
 
 def test_from_outside(user_process, built):
     path = built("thing").path
-    for words in (f"check {path}", f"explain {path} thing_value"):
-        assert "is a process" in from_outside(words, user_process.target)
+    assert "is a process" in from_outside(f"explain {path} thing_value", user_process.target)
+    assert "0 errors" in from_outside(f"check {path}", user_process.target)
     assert "stood still for" in from_outside(f"apply {path}", user_process.target)
     assert user_process.ask() == PATCHED
     assert "thing: applied" in from_outside("status", user_process.target)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from oddtoc.check.finding import Finding, Severity
-from oddtoc.check.patch import check_patch
+from oddtoc.check.patch import FileChecked, check_patch
 from oddtoc.errors import SymbolError
 from oddtoc.image.elf import Image
 from oddtoc.link.object import KERNEL, MODULE_SUFFIX, PatchObject
@@ -36,7 +36,7 @@ def check_files(patch: PatchObject, paths: Sequence[Path]) -> list[Finding]:
             reason = f"is in {first.image}, which is not among the images"
             found.append(Finding("unknown-function", Severity.ERROR, first.function, reason))
             continue
-        found += check_patch(part, image, name=first.image, resolve=_resolver(image, images))
+        found += check_patch(part, FileChecked(image, _resolver(image, images)), name=first.image)
         if first.image != KERNEL:
             found += _about_init(part, image)
     return sorted(dict.fromkeys(found), key=lambda finding: list(Severity).index(finding.severity))

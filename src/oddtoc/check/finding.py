@@ -8,17 +8,17 @@ from typing import Any
 
 RULES = {
     "other-kernel": "The patch was made for one kernel, and this is another.",
-    "unknown-function": "What is to be replaced is not in the kernel, or there more than once.",
-    "unknown-symbol": "A name that the patch uses is not in the kernel, or there more than once.",
+    "unknown-function": "What is to be replaced is not there, or there more than once.",
+    "unknown-symbol": "A name that the patch uses is not there, or there more than once.",
     "no-site": "The function has no word that a branch can be put on.",
     "init-code": "The function only ran at boot, and its memory was given back.",
     "tables-not-found": "The kernel would not find the patch's entries for WARN, BUG or user-space faults.",
     "never-leaves": "The function never returns, or some thread is always in it: the patch would wait for ever.",
     "thread-start": "Threads begin in the function, called by assembly that does not reload r2.",
-    "sibling-call": "Code of the patch ends in a call of the kernel: it returns from there to the caller itself.",
-    "own-toc": "A call of the kernel that only a payload on the kernel's own TOC can make.",
+    "sibling-call": "Code of the patch ends in a call to outside: that returns to the caller itself.",
+    "own-toc": "A call to outside that only a payload on the TOC of what it changes can make.",
     "new-data": "The patch has writable data of its own: it begins with the values of the file.",
-    "pinned": "Addresses of the patch's own parts may be kept by the kernel: its memory is never given back.",
+    "pinned": "Addresses of the patch's own parts may be kept by others: its memory is never given back.",
 }
 """Id of a rule -> what it is about."""
 

@@ -1,13 +1,15 @@
-"""What there is to say about a patch object and the kernel that it is for, told from their files."""
+"""What there is to say about a patch object and what it is for: a kernel, a module, or an object of a process."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
 
 from oddtoc import isa
 from oddtoc.check.finding import Finding, Severity
 from oddtoc.errors import NoSiteError, OddtocError, SymbolError
 from oddtoc.image.elf import Image
+from oddtoc.image.entry import Entry
 from oddtoc.image.symbols import Symbol
 from oddtoc.kernel.place import branch_place
 from oddtoc.kernel.threadstart import started_by
@@ -31,26 +33,75 @@ _ALWAYS_ON_A_STACK = frozenset(
 """The scheduler, idle loops, and threads that never end: some thread sleeps in each of these at any time."""
 
 
-def check_patch(
-    patch: PatchObject, image: Image, *, name: str = KERNEL, resolve: Callable[[str], object] | None = None
-) -> list[Finding]:
+class Checked(Protocol):
+    """What a patch changes, as much of it as is looked at: a file, or something that runs (`oddtoc.live.running`)."""
+
+    @property
+    def image(self) -> Image:
+        """Its code and symbols."""
+
+    def function(self, name: str, which: str | None = None) -> Symbol:
+        """The function of that name. Raises SymbolError; NoSiteError for one that callers do not come by."""
+
+    def entries(self, symbols: Iterable[Symbol]) -> list[Entry]:
+        """The entries of functions. Raises NoSiteError."""
+
+    def branch_place(self, symbol: Symbol, entry: Entry, *, compiled: bool = False) -> int:
+        """The word that takes the branch. Raises NoSiteError."""
+
+    def resolve(self, name: str) -> object:
+        """What a name in a patch stands for. Raises OddtocError if that is nothing, or not clear."""
+
+    def starter(self, symbol: Symbol) -> str | None:
+        """Who makes threads that begin in a function."""
+
+
+class FileChecked:
+    """A kernel or module as its file has it.
+
+    Args:
+        image: the file.
+        resolve: what names stand for there; those of the image if not given.
+    """
+
+    def __init__(self, image: Image, resolve: Callable[[str], object] | None = None) -> None:
+        self.image = image
+        self.resolve = resolve or image.symbols.one
+
+    def function(self, name: str, which: str | None = None) -> Symbol:
+        """As `Checked.function`."""
+        return self.image.symbols.one(name, which, functions_only=True)
+
+    def entries(self, symbols: Iterable[Symbol]) -> list[Entry]:
+        """As `Checked.entries`, by the words of the file."""
+        return [self.image.entry(symbol) for symbol in symbols]
+
+    def branch_place(self, symbol: Symbol, entry: Entry, *, compiled: bool = False) -> int:
+        """As `Checked.branch_place`."""
+        return branch_place(self.image, symbol, entry, compiled=compiled)
+
+    def starter(self, symbol: Symbol) -> str | None:
+        """As `Checked.starter`."""
+        return started_by(self.image, symbol)
+
+
+def check_patch(patch: PatchObject, checked: Checked, *, name: str = KERNEL) -> list[Finding]:
     """All findings about a patch, the worst first.
 
     Args:
         patch: the patch object.
-        image: what it changes: a kernel, or a module where it is loaded.
+        checked: what it changes.
         name: of that, as the patch has it.
-        resolve: what names stand for there; those of the image if not given.
     """
     found = [
-        *_about_kernel(patch, image),
+        *_about_kernel(patch, checked.image),
         *(
             finding
             for r in (*patch.replacements, *patch.hooks)
-            for finding in _about_replacement(patch, image, name, r)
+            for finding in _about_replacement(patch, checked, name, r)
         ),
         *_about_tables(patch),
-        *_about_names(patch, resolve or image.symbols.one),
+        *_about_names(patch, checked.resolve),
         *(finding for section in patch.loaded if section.executable for finding in _about_code(patch, section)),
         *_about_data(patch),
     ]
@@ -63,36 +114,40 @@ def _about_kernel(patch: PatchObject, image: Image) -> Iterator[Finding]:
         yield Finding("other-kernel", Severity.ERROR, image.path.name, reason)
 
 
-def _about_replacement(patch: PatchObject, image: Image, where: str, replacement: Replacement) -> Iterator[Finding]:
-    name = replacement.function
+def _about_replacement(patch: PatchObject, checked: Checked, where: str, replacement: Replacement) -> Iterator[Finding]:
+    name, image = replacement.function, checked.image
     if replacement.image != where:
         reason = f"is in {replacement.image}, which this is not"
         yield Finding("unknown-function", Severity.ERROR, name, reason)
         return
     try:
-        symbol = image.symbols.one(name, replacement.which or None, functions_only=True)
+        symbol = checked.function(name, replacement.which or None)
     except SymbolError as error:
         yield Finding("unknown-function", Severity.ERROR, name, error.message)
+        return
+    except NoSiteError as error:
+        yield Finding("no-site", Severity.ERROR, name, error.message)
         return
     begin = image.symbols.find("__init_begin")
     if begin and symbol.address >= begin[0].address:
         yield Finding("init-code", Severity.ERROR, name, f"is at {symbol.address:#x}, in memory that boot gave back")
         return
     try:
-        branch_place(image, symbol, image.entry(symbol), compiled=patch.kernel is not None)
+        (entry,) = checked.entries([symbol])
+        checked.branch_place(symbol, entry, compiled=patch.kernel is not None)
     except NoSiteError as error:
         yield Finding("no-site", Severity.ERROR, name, error.message)
-    yield from _about_threads(image, symbol)
+    yield from _about_threads(checked, where, symbol)
 
 
-def _about_threads(image: Image, symbol: Symbol) -> Iterator[Finding]:
-    if symbol.name in _ALWAYS_ON_A_STACK:
+def _about_threads(checked: Checked, where: str, symbol: Symbol) -> Iterator[Finding]:
+    if where == KERNEL and symbol.name in _ALWAYS_ON_A_STACK:
         yield Finding("never-leaves", Severity.WARNING, symbol.name, "has some thread in it at any time")
-    elif not _returns(image, symbol):
+    elif not _returns(checked.image, symbol):
         yield Finding(
             "never-leaves", Severity.WARNING, symbol.name, "has no instruction that returns or goes elsewhere"
         )
-    if starter := started_by(image, symbol):
+    if starter := checked.starter(symbol):
         reason = f"is where threads begin (see {starter}): guarded/slot and odd-toc/cr4 can't carry it"
         yield Finding("thread-start", Severity.NOTE, symbol.name, reason)
 

@@ -135,8 +135,8 @@ def images_of(patch: PatchObject) -> list[str]:
 
 
 def findings(subject: Subject, patch: PatchObject) -> list[Finding]:
-    """What there is to say about a patch for a kernel or one of its modules."""
-    return check_patch(patch, subject.image, name=images_of(patch)[0], resolve=subject.resolve)
+    """What there is to say about a patch for something that runs."""
+    return check_patch(patch, subject, name=images_of(patch)[0])
 
 
 def _check_findings(subject: Subject, patch: PatchObject) -> None:

@@ -47,8 +47,8 @@ class Session(Attached):
         return plan_apply(self.running, self.journal(), patch, mechanism=mechanism, which=which, replace=replace)
 
     def check(self, patch: PatchObject) -> list[Finding]:
-        """What there is to say about a patch for this kernel or its modules. See `check_patch`."""
-        return [found for part in patch.parts for found in findings(self.kernel.subject(images_of(part)), part)]
+        """What there is to say about a patch for what runs here. See `check_patch`."""
+        return [found for part in patch.parts for found in findings(self.running.subject(images_of(part)), part)]
 
     def prepare(self, patch: PatchObject, *, timeout: float = DEFAULT_TIMEOUT) -> None:
         """Have the kernel give memory near the module that a patch changes, if it has not yet. It keeps it for ever.
