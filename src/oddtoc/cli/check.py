@@ -42,7 +42,7 @@ def check(
     from oddtoc.report import findings
 
     if bool(image) == (target is not None):
-        raise UsageError("which kernel?", advice="give its image with --image, or where it runs with --target")
+        raise UsageError("held against what?", advice="give the image with --image, or where it runs with --target")
     parsed = PatchObject.open(patch)
     if target is not None:
         with Session.open(target, vmlinux=vmlinux, modules=modules, remote=remote) as session:
