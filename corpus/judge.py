@@ -16,7 +16,7 @@ from oddtoc.build.newer import take_newer
 from oddtoc.build.part import build_in_part
 from oddtoc.build.refusal import RefusedError
 from oddtoc.build.tree import KernelTree
-from oddtoc.errors import BusyError, OddtocError
+from oddtoc.errors import BusyError, OddtocError, RoomError
 from oddtoc.image.elf import Image
 from oddtoc.live.parts import apply_parts
 from oddtoc.live.session import Session
@@ -113,7 +113,7 @@ def _tried(verdict: Verdict, fix: Fix, guests: Guests, started: float) -> Verdic
     """The verdict on a file that a patch could be made of, when that has been applied and taken back."""
     built = time.monotonic() - started
     module = verdict.module
-    outcome, reason = ("built", "") if module in NEVER else _try(fix, guests.of(module), module)
+    outcome, reason = ("built", "") if module in NEVER else _try_with_room(fix, guests, module)
     if outcome != "applied":
         verdict = replace(verdict, outcome=outcome, reason=reason)
     return replace(
@@ -123,6 +123,18 @@ def _tried(verdict: Verdict, fix: Fix, guests: Guests, started: float) -> Verdic
         compared=sum(len(unit.fidelity.unit.functions) for unit in fix.units),
         seconds=(built, time.monotonic() - started),
     )
+
+
+def _try_with_room(fix: Fix, guests: Guests, module: str) -> tuple[str, str]:
+    """As `_try`; in a guest of its own where earlier patches have left no room."""
+    try:
+        return _try(fix, guests.of(module), module)
+    except RoomError:
+        guests.stop()
+    try:
+        return _try(fix, guests.of(module), module)
+    except RoomError as error:
+        return "refused", f"room: {error.message}"
 
 
 def _output(folder: Path, file: str) -> Path:
@@ -151,6 +163,7 @@ def _build(file: str, sources: Sources, folder: Path) -> tuple[Fix, tuple[str, .
 
 
 def _try(fix: Fix, guest: Guest, module: str) -> tuple[str, str]:
+    """What comes of a patch in a guest, and why. Raises RoomError where it does not fit."""
     target = f"guest:{guest.name}"
     before = guest.run(COMPLAINTS).stdout
     try:
@@ -162,6 +175,8 @@ def _try(fix: Fix, guest: Guest, module: str) -> tuple[str, str]:
             with Session.open(target) as session:
                 session.revert(fix.patch.name)
                 session.gc()
+    except RoomError:
+        raise
     except BusyError as error:
         return "not now", error.message
     except OddtocError as error:
