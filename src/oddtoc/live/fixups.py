@@ -91,7 +91,7 @@ def _is_replaced(subject: Subject, name: str, mask: int, value: int) -> bool:
         begin, end = (start + 48 * number + distance for distance in entry[2:4])
         is_same = (entry[0] & _ALL_BITS, entry[1] & _ALL_BITS) == (mask, value)
         # code and alternative alike would tell nothing
-        if is_same and end < init and set(_words(subject.proper.read(begin, end - begin))) != {isa.NOP}:
+        if is_same and end < init and set(subject.proper.words(begin, (end - begin) // 4).tolist()) != {isa.NOP}:
             places.append((begin, end - begin))
     live = subject.read_many(places[:_MOST_READ])
     found = {memory != subject.proper.read(*place) for place, memory in zip(places, live, strict=False)}
@@ -100,11 +100,6 @@ def _is_replaced(subject: Subject, name: str, mask: int, value: int) -> bool:
             f"the kernel's own code for the features {mask:#x} of {name} does not tell whether it has them"
         )
     return found.pop()
-
-
-def _words(data: bytes) -> list[int]:
-    words: list[int] = np.frombuffer(data, "<u4").tolist()
-    return words
 
 
 def _decided(subject: Subject, name: str) -> int:

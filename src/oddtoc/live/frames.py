@@ -10,7 +10,7 @@ doublewords, start and size of the code, its .eh_frame_hdr, and an address in th
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from oddtoc.errors import PatchError
@@ -104,13 +104,13 @@ def plan_finder(
     return Finder(tuple(records), {FINDER: Span(start, start + size)}, ((slots.start, content, TABLES), *parts))
 
 
-def forgotten(running: Running, collection: Collection, journal: Journal) -> list[Write]:
+def forgotten(running: Running, collection: Collection, journal: Callable[[], Journal]) -> list[Write]:
     """What clears the slots of code that is about to be given back.
 
     Args:
         running: what runs.
         collection: what is given back.
-        journal: of the target.
+        journal: reads that of the target, which only patches with unwind information need.
     """
     registered = any(FINDER in entry.record.spans for entry in collection.free)
     asked = running.asked_for_frames if registered else None
@@ -118,7 +118,7 @@ def forgotten(running: Running, collection: Collection, journal: Journal) -> lis
         return []
     slots = _slots(asked)
     (content,) = asked.read_many([(slots.start, slots.size)])
-    return [(slots.start, renewed(_SLOT, content, collection.staying(journal), [], _WHO))]
+    return [(slots.start, renewed(_SLOT, content, collection.staying(journal()), [], _WHO))]
 
 
 def _slots(asked: Subject) -> Span:

@@ -11,9 +11,8 @@ import time
 from collections.abc import Callable, Collection, Mapping
 
 from oddtoc.errors import PatchError, TargetError
-from oddtoc.kernel.modulelist import plain_name
 from oddtoc.link.object import KERNEL, PatchObject
-from oddtoc.live.parts import Applied, apply_parts
+from oddtoc.live.parts import Applied, apply_parts, module_of
 from oddtoc.live.plan import images_of
 from oddtoc.live.session import Session
 from oddtoc.mechanism.catalog import AUTO
@@ -59,7 +58,7 @@ def watch(
         raise PatchError(f"{patch.name} changes the kernel proper, which is there", advice="use oddtoc apply")
     kernel = session.kernel
     loaded = kernel.modules.all()
-    missing = {name: part for part in patch.parts if (name := _module_of(part)) and name not in loaded}
+    missing = {name: part for part in patch.parts if (name := module_of(part)) and name not in loaded}
     applied = Applied()
     if len(missing) < len(patch.parts):
         applied = apply_parts(session, patch, mechanism=mechanism, which=which, timeout=timeout)
@@ -81,12 +80,6 @@ def watch(
                 if not missing:
                     return Applied(applied.done)
                 stepper.step(cpu)
-
-
-def _module_of(part: PatchObject) -> str:
-    """The module that a part of a patch changes, as the kernel writes it; empty for the kernel proper."""
-    image = images_of(part)[0]
-    return "" if image == KERNEL else plain_name(image)
 
 
 def _wait_for(

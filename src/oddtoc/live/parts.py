@@ -75,7 +75,7 @@ def split_parts(running: Running, patch: PatchObject) -> tuple[list[PatchObject]
     if len(parts) == 1 or not isinstance(running, RunningKernel):
         return parts, []
     loaded = running.modules.all()
-    waiting = [part for part in parts if _module(part) not in (None, *loaded)]
+    waiting = [part for part in parts if module_of(part) not in ("", *loaded)]
     here = [part for part in parts if part not in waiting]
     return (here, waiting) if here else (parts, [])
 
@@ -104,6 +104,7 @@ def together(
     return done
 
 
-def _module(part: PatchObject) -> str | None:
+def module_of(part: PatchObject) -> str:
+    """The module that a part of a patch changes, as the kernel writes it; empty for the kernel proper."""
     image = images_of(part)[0]
-    return plain_name(image) if image.endswith(MODULE_SUFFIX) else None
+    return plain_name(image) if image.endswith(MODULE_SUFFIX) else ""

@@ -135,9 +135,10 @@ class Session(Attached):
         ended = self.end_temporary(timeout=timeout)
         if ended and name in ended.name.split():
             return ended
-        for part in self._further_parts(name):
-            self.revert(part, timeout=timeout, immediate=immediate)
         journal = self.journal()
+        for part in _further_parts(journal, name):
+            self.revert(part, timeout=timeout, immediate=immediate)
+            journal = self.journal()
         commit = self._revert_commit(journal, name)
         status = journal.find(name)
         self.settle(timeout=timeout)
@@ -153,11 +154,6 @@ class Session(Attached):
             timeout=timeout,
         )
         return self._outcome(name, pause, first, immediate)
-
-    def _further_parts(self, name: str) -> list[str]:
-        """The parts of a patch behind the first one that are in force, the last one first."""
-        names = [status.record.name for status in self.journal().patches if status.present]
-        return [other for other in reversed(names) if other.startswith(f"{name}{PART_MARK}")]
 
     def end_temporary(self, *, timeout: float = DEFAULT_TIMEOUT) -> Outcome | None:
         """Take back what was to last as long as one command: nobody else has this target, so that command has ended.
@@ -227,7 +223,7 @@ class Session(Attached):
         if self._slots():
             self.threads.release()
         collection = self.plan_gc(look, temporary_only=temporary_only)
-        for write in [*forgotten(self.running, collection, self.journal()), *collection.writes]:
+        for write in [*forgotten(self.running, collection, self.journal), *collection.writes]:
             self.target.write_many([write])
         contents = self.journal().contents
         for write in tidying_writes(contents.gaps, contents.end):
@@ -251,3 +247,9 @@ class Session(Attached):
 
     def _outcome(self, name: str, pause: Pause | None, first: int, immediate: bool = False) -> Outcome:
         return Outcome.of(name, pause, self.target.pauses[first:], immediate=immediate)
+
+
+def _further_parts(journal: Journal, name: str) -> list[str]:
+    """The parts of a patch behind the first one that are in force, the last one first."""
+    names = [status.record.name for status in journal.patches if status.present]
+    return [other for other in reversed(names) if other.startswith(f"{name}{PART_MARK}")]

@@ -46,7 +46,6 @@ class LocalProcess(ProcessTarget):
             )
         self.pid = pid
         self._memory = -1
-        self._holding = False
         try:
             self.check_free()
             self._keep_others_out()
@@ -80,12 +79,10 @@ class LocalProcess(ProcessTarget):
     @contextmanager
     def _held(self) -> Iterator[HeldByPtrace]:
         tracees: dict[int, Tracee] = {}
-        self._holding = True
         try:
             hold_all(self.pid, tracees)
             yield HeldByPtrace(self.pid, tracees, self)
         finally:
-            self._holding = False
             for tracee in tracees.values():
                 tracee.let_go()
 
@@ -150,7 +147,7 @@ class LocalProcess(ProcessTarget):
     @contextmanager
     def _traced(self) -> Iterator[None]:
         """Its first thread traced, and standing still for that; in a stop all are."""
-        if self._holding:
+        if self._inside:
             yield
             return
         first = Tracee(self.pid)

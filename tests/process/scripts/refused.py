@@ -14,6 +14,7 @@ while status(sleeper, "TracerPid") == "0":
     time.sleep(0.1)
 traced = said(sleeper.pid)
 server.kill()
+server.wait()
 os.setuid(65534)
 os.environ["HOME"] = os.environ["XDG_RUNTIME_DIR"] = "/tmp/nobody"
 Path("/tmp/nobody").mkdir(mode=0o700)
