@@ -14,6 +14,7 @@ from oddtoc.isa import BRANCH_REACH
 from oddtoc.link.stubs import ISLAND_SIZE
 from oddtoc.live.session import Session
 from oddtoc.report.patches import plan_text, status_text
+from oddtoc.trace.tracer import Tracer
 
 THREE = ("shared-toc", "guarded/slot", "odd-toc/cr4")
 CARRIED = (*THREE, "odd-toc/slot", "return-site/cr4", "return-site/slot", "guarded/cr4")
@@ -133,6 +134,14 @@ def test_without_room_for_an_island_it_is_refused(user_process, built):
         session.apply(session.plan(built("wait")))
         session.revert("wait")
     assert user.ask() == PLAIN
+
+
+def test_a_trace_says_that_it_has_no_islands(user_process):
+    user = crowd(user_process)
+    with Session.open(user.target) as session:
+        with pytest.raises(RoomError, match="within a branch of thing_leaf, and traces have no islands"):
+            Tracer(session, ["libthing.so.1:thing_leaf"])
+        assert user.ask() == PLAIN
 
 
 def test_islands_are_told(user_process, built):

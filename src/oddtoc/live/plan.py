@@ -21,7 +21,7 @@ from oddtoc.live.commit import Commit
 from oddtoc.live.conditions import Site, check_conditions
 from oddtoc.live.data import data_records
 from oddtoc.live.fixups import settle_fixups
-from oddtoc.live.frames import plan_finder
+from oddtoc.live.frames import check_catching, plan_finder
 from oddtoc.live.functions import Function, find_functions
 from oddtoc.live.journal import Condition, Journal, PatchStatus
 from oddtoc.live.names import Names
@@ -207,6 +207,7 @@ def _plan_with(
         helpers=subject.rooms.helpers.start,
     )
     payload = link(settle_fixups(subject, patch), redirects, layout, ground, Names(subject, which))
+    check_catching(subject, patch, mechanism, layout.frames)
     inside = next((function.entry.global_entry for function in functions.values()), subject.toc)
     finder = plan_finder(running, journal, patch, inside, spans, layout.frames)
     replaced = (function_record(subject, functions[r.function], mechanism, payload) for r in patch.replacements)

@@ -21,6 +21,7 @@ _MAGIC = b"\x7fELF"
 _LIBC = "libc.so.6"
 _READ_AND_RUN = "r-xp"
 _ASKED = "_dl_find_object"
+_RAISES = "_Unwind_RaiseException"
 _UNWINDERS = ("libgcc_s.so", "libunwind", "libc++abi")
 
 
@@ -109,9 +110,19 @@ class RunningProcess:
 
     @property
     def unwinder(self) -> str | None:
-        """The name of a library that unwinds stacks; None without one."""
+        """The name of a library that unwinds stacks, or of a program that has an unwinder in it; None without one."""
         names = (base_name(path) for path in self.paths)
-        return next((name for name in names if name.startswith(_UNWINDERS)), None)
+        return next((name for name in names if name.startswith(_UNWINDERS)), self._unwinds_itself)
+
+    @cached_property
+    def _unwinds_itself(self) -> str | None:
+        """The program's name, if an unwinder was linked into it (the Itanium C++ ABI's, in a static program)."""
+        try:
+            program = self.object_of(self._program)
+        except (ImageError, MismatchError, SymbolError):
+            return None
+        found = [symbol.address for table in program.tables for symbol in table.find(_RAISES)]
+        return program.name if any(address in program.code for address in found) else None
 
     def place(self, address: int) -> str:
         """An address in words, by the symbols of the objects that are known already."""
