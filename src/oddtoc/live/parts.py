@@ -13,8 +13,10 @@ from typing import Any
 from oddtoc.kernel.modulelist import plain_name
 from oddtoc.kernel.running import RunningKernel
 from oddtoc.link.object import MODULE_SUFFIX, PatchObject
+from oddtoc.live.commit import Commit
+from oddtoc.live.moduleroom import lacks_room
 from oddtoc.live.outcome import Outcome
-from oddtoc.live.plan import Plan
+from oddtoc.live.plan import Plan, joint_commit
 from oddtoc.live.running import Running
 from oddtoc.live.session import DEFAULT_TIMEOUT, Session
 from oddtoc.mechanism.catalog import AUTO
@@ -31,6 +33,48 @@ class Applied:
 
     done: list[tuple[Plan, Outcome]] = field(default_factory=list)
     waiting: list[PatchObject] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What applying a patch of one or more parts would write.
+
+    Attributes:
+        plans: of the parts that would come in the one stop.
+        commit: what changes in that; None if nothing has to.
+        behind: parts that can't be planned before the kernel has given room for them.
+        waiting: the parts whose modules are not loaded.
+    """
+
+    plans: list[Plan]
+    commit: Commit | None
+    behind: list[PatchObject]
+    waiting: list[PatchObject]
+
+
+def rehearse(
+    session: Session,
+    patch: PatchObject,
+    *,
+    mechanism: str = AUTO,
+    which: Mapping[str, str] | None = None,
+    replace: bool = False,
+) -> Rehearsal:
+    """Plan all parts of a patch that there is something for, and write nothing.
+
+    Args:
+        session: with the target.
+        patch: the patch object.
+        mechanism, which, replace: as in `Session.plan`.
+
+    Raises:
+        OddtocError: what planning a part raises.
+    """
+    parts, waiting = split_parts(session.running, patch)
+    behind = [part for part in parts[1:] if lacks_room(session.running, part)]
+    here = [part for part in parts if part not in behind]
+    plans = plan_parts(session, here, mechanism=mechanism, which=which, replace=replace)
+    return Rehearsal(plans, joint_commit(session.journal(), plans), behind, waiting)
 
 
 def apply_parts(
