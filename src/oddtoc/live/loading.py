@@ -13,7 +13,6 @@ from collections.abc import Callable, Collection, Mapping
 from oddtoc.errors import PatchError, TargetError
 from oddtoc.link.object import KERNEL, PatchObject
 from oddtoc.live.parts import Applied, apply_parts, module_of
-from oddtoc.live.plan import images_of
 from oddtoc.live.session import Session
 from oddtoc.mechanism.catalog import AUTO
 from oddtoc.target.interrupts import GaveUpError
@@ -54,7 +53,7 @@ def watch(
         GaveUpError: nobody wants it any longer.
         OddtocError: what plan and apply raise; the module goes on without the patch.
     """
-    if all(images_of(part)[0] == KERNEL for part in patch.parts):
+    if all(part.images[0] == KERNEL for part in patch.parts):
         raise PatchError(f"{patch.name} changes the kernel proper, which is there", advice="use oddtoc apply")
     kernel = session.kernel
     loaded = kernel.modules.all()
