@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 from oddtoc.errors import FaultError, ImageError, MismatchError, PatchError, SymbolError, TargetError
@@ -19,6 +19,7 @@ from oddtoc.target.process import ProcessTarget
 _AT_PHDR = 3
 _MAGIC = b"\x7fELF"
 _LIBC = "libc.so.6"
+_READ_AND_RUN = "r-xp"
 _ASKED = "_dl_find_object"
 _UNWINDERS = ("libgcc_s.so", "libunwind", "libc++abi")
 
@@ -59,8 +60,21 @@ class RunningProcess:
 
     @property
     def payloads(self) -> tuple[Span, ...]:
-        """The room for payloads that there is."""
-        return tuple(area.span for area in self._areas if area.owner)
+        """The room for payloads that there is, islands behind the text of objects included."""
+        arenas = (area.span for area in self._areas if area.owner)
+        return (*arenas, *(span for one in self._far_from_arenas() for span in one.padding))
+
+    def _far_from_arenas(self) -> Iterator[LoadedObject]:
+        """Objects that have islands, if they are patched."""
+        for area in self._areas:
+            path = self._path_at(area.owner) if area.owner else ""
+            if path in self.paths and not area.reaches(self._code_of(path)):
+                yield self.object_of(path)
+
+    def code_mappings(self, start: int) -> list[Mapping]:
+        """The mappings of the object at an address that code runs in and nothing is written to."""
+        path = self._path_at(start)
+        return [m for m in self.mappings if m.path == path and m.permissions == _READ_AND_RUN]
 
     @property
     def paths(self) -> list[str]:

@@ -39,6 +39,7 @@ _FUNCTION_PARTS: Final[dict[str, Schema]] = {
     "entry": address("its global entry"),
     "branch_at": address("the word that becomes the branch"),
     "branch_to": address("where the branch goes: the trampoline or the replacement"),
+    "island": nullable(address("the island by which it goes there, where a branch does not reach")),
     "changes": listing("the words of the function that change", _CHANGE),
 }
 _FUNCTION: Final = record("a function", **_FUNCTION_PARTS)
