@@ -264,9 +264,9 @@ def revert(
 
     with _session(target, vmlinux, modules, remote) as session:
         if dry_run:
-            record, commit = session.journal().find(name).record, session.plan_revert(name)
-            shown = patches.revert_json if output is Format.JSON else patches.revert_text
-            typer.echo(shown(record, commit))
+            commit, turns = session.plan_revert(name), session.turns_of_revert(name)
+            shown = patches.revert_json(name, commit) if output is Format.JSON else None
+            typer.echo(shown or patches.revert_text(name, commit, turns))
             return
         outcome = session.revert(name, timeout=timeout, immediate=immediate)
     typer.echo(patches.reverted_json(outcome) if output is Format.JSON else patches.reverted_text(outcome, target))

@@ -54,8 +54,13 @@ class Turn:
 
 def turn(journal: Journal, record: Record, whens: tuple[str, str, str]) -> Turn:
     """The callbacks of a record that is in the journal. See `Turn`."""
+    return Turn(record, whens, hooks_of(journal, record))
+
+
+def hooks_of(journal: Journal, record: Record) -> tuple[FunctionRecord, ...]:
+    """What is hooked so that the callbacks of a record run; another record has that for what changes a module."""
     needed = (entry.record.hooks for entry in journal.contents.entries if entry.record.serial in record.needs)
-    return Turn(record, whens, record.hooks or next((hooks for hooks in needed if hooks), ()))
+    return record.hooks or next((hooks for hooks in needed if hooks), ())
 
 
 class Callbacks:

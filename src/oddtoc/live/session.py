@@ -10,7 +10,7 @@ from oddtoc.check.finding import Finding
 from oddtoc.errors import ChangedError
 from oddtoc.link.object import PatchObject
 from oddtoc.live.attached import Attached
-from oddtoc.live.callbacks import Callbacks, around, turn, unhook
+from oddtoc.live.callbacks import Callbacks, Turn, around, turn, unhook
 from oddtoc.live.collect import Collection, Look, collect
 from oddtoc.live.commit import Commit, carry_out
 from oddtoc.live.fit import findings
@@ -213,6 +213,11 @@ class Session(Attached):
     def plan_revert(self, name: str) -> Commit:
         """What reverting a patch would write."""
         return self._revert_commit(self.journal(), name)
+
+    def turns_of_revert(self, name: str) -> list[Turn]:
+        """The callbacks that reverting a patch would have run."""
+        journal = self.journal()
+        return [turn(journal, one.record, _DEPARTURE) for one in leaving_with(journal, name) if one.present]
 
     def _revert_commit(self, journal: Journal, name: str) -> Commit:
         leaving = leaving_with(journal, name)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from oddtoc.link.object import PatchObject
+from oddtoc.live.callbacks import Turn
 from oddtoc.live.commit import Commit
 from oddtoc.live.journal import Condition, PatchStatus
 from oddtoc.live.parts import Applied, Rehearsal
@@ -173,18 +174,26 @@ def reverted_json(outcome: Outcome) -> str:
     return _json({"patch": outcome.name, "stacks_checked": not outcome.immediate, "pause": _pause(outcome)})
 
 
-def revert_text(record: Record, commit: Commit) -> str:
-    """Every word that a revert would write."""
-    lines = [f"reverting {record.name} would write, in one stop:", *changes_text(commit.functions)]
+def revert_text(name: str, commit: Commit, turns: Sequence[Turn] = ()) -> str:
+    """Every word that a revert would write.
+
+    Args:
+        name: of the patch.
+        commit: what changes.
+        turns: the callbacks of its parts.
+    """
+    lines = [f"reverting {name} would write, in one stop:", *changes_text(commit.functions)]
     if not commit.functions:
         lines.append("  no word of code: later patches cover all of it")
     lines.append("  and the record's state: reverted")
-    return "\n".join([*lines, *_callbacks(record, ("pre_unpatch", "post_unpatch"), record.hooks)])
+    for turn in turns:
+        lines += _callbacks(turn.record, turn.whens, turn.hooks)
+    return "\n".join(lines)
 
 
-def revert_json(record: Record, commit: Commit) -> str:
+def revert_json(name: str, commit: Commit) -> str:
     """The same as JSON."""
-    return _json({"patch": record.name, "functions": [_function(function) for function in commit.functions]})
+    return _json({"patch": name, "functions": [_function(function) for function in commit.functions]})
 
 
 def status_text(patches: Sequence[PatchStatus], target: str) -> str:
