@@ -23,6 +23,7 @@ WAYS_OUT = {
     "section": "the kernel would not look into a patch for this table; change the source so that it is not needed",
     "static-local": "which variable of the running kernel it is can't be told; give it a name of its own",
     "symbol": "name all files that the fix consists of in one diff",
+    "elsewhere": "a module can use what is new in the kernel proper, or in a module that it needs; let it be there",
     "boot-only": "a patch would be empty: bring the effect about with a callback (oddtoc_callbacks.h)",
     "no-effect": "the change leaves the compiled code as it is",
 }

@@ -183,17 +183,15 @@ def apply(
 ) -> None:
     """Apply a patch to a running kernel."""
     from oddtoc.link.object import PatchObject
-    from oddtoc.live.parts import apply_parts, split_parts
+    from oddtoc.live.parts import apply_parts, rehearse
     from oddtoc.report import patches
 
     parsed = PatchObject.open(patch, name)
     options: dict[str, Any] = {"mechanism": mechanism, "which": choices(which), "replace": replace}
     with _session(target, vmlinux, modules, remote) as session:
         if dry_run:
-            here, waiting = split_parts(session.running, parsed)
-            plan = session.plan(here[0], **options)
             shown = patches.plan_json if output is Format.JSON else patches.plan_text
-            typer.echo(shown(plan, here[1:], waiting))
+            typer.echo(shown(rehearse(session, parsed, **options)))
             return
         applied = apply_parts(session, parsed, timeout=timeout, immediate=immediate, **options)
     typer.echo(patches.applied_json(applied) if output is Format.JSON else patches.applied_text(applied, target))
@@ -266,9 +264,9 @@ def revert(
 
     with _session(target, vmlinux, modules, remote) as session:
         if dry_run:
-            record, commit = session.journal().find(name).record, session.plan_revert(name)
-            shown = patches.revert_json if output is Format.JSON else patches.revert_text
-            typer.echo(shown(record, commit))
+            commit, turns = session.plan_revert(name), session.turns_of_revert(name)
+            shown = patches.revert_json(name, commit) if output is Format.JSON else None
+            typer.echo(shown or patches.revert_text(name, commit, turns))
             return
         outcome = session.revert(name, timeout=timeout, immediate=immediate)
     typer.echo(patches.reverted_json(outcome) if output is Format.JSON else patches.reverted_text(outcome, target))

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 from oddtoc.errors import OddtocError
 from oddtoc.live.journal import Journal
+from oddtoc.live.needs import still_needed
 from oddtoc.live.record import ISLANDS, Record
 from oddtoc.live.store import JournalEntry, State, Write, state_write
 from oddtoc.places import Span
@@ -82,6 +83,11 @@ def collect(journal: Journal, rooms: Sequence[Span], look: Look, *, temporary_on
     for entry, obstacle in _in_use(free, look):
         free.remove(entry)
         kept.append((entry.record, f"it is still in use: {obstacle.message}"))
+    entries = journal.contents.entries
+    needed = still_needed(entries, {entry.address for entry in entries} - {entry.address for entry in free})
+    for entry in [entry for entry in free if entry.record.serial in needed]:
+        free.remove(entry)
+        kept.append((entry.record, f"{needed[entry.record.serial].name} uses what is new in it"))
     return Collection(tuple(free), tuple(kept))
 
 

@@ -86,6 +86,8 @@ class Record:
             loading from the next.
         temporary: it is there for as long as one command runs. Whoever finds it later, with that command dead, takes it
             back.
+        fresh: what is new in it and other parts of the patch may use: name, address and st_other of each.
+        needs: serials of the records that it uses something of (oddtoc.live.needs).
     """
 
     name: str
@@ -102,6 +104,8 @@ class Record:
     module: str = ""
     module_at: int = 0
     temporary: bool = False
+    fresh: tuple[tuple[str, int, int], ...] = ()
+    needs: tuple[int, ...] = ()
 
     @property
     def replaced(self) -> tuple[FunctionRecord, ...]:
@@ -151,6 +155,8 @@ def decode(body: bytes, place: int) -> Record:
             module=_text(plain.get("module", "")),
             module_at=_address(plain.get("module_at", 0)),
             temporary=_flag(plain.get("temporary", False)),
+            fresh=tuple((_text(name), _address(at), _word(other)) for name, at, other in _list(plain.get("fresh", []))),
+            needs=tuple(map(_address, _list(plain.get("needs", [])))),
         )
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise RecordError(f"the journal entry at {place:#x} is damaged: {error}", address=place) from error

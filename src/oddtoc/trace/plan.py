@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from oddtoc import isa
 from oddtoc.errors import RelocationError, RoomError
 from oddtoc.kernel.offsets import find_offsets
-from oddtoc.live.arrival import commit_arrival
+from oddtoc.live.arrival import Arriving, commit_arrival
 from oddtoc.live.journal import Journal
 from oddtoc.live.plan import Plan
 from oddtoc.live.record import SLOTS, STUBS, Change, FunctionRecord, Record
@@ -85,7 +85,7 @@ def plan_trace(
         entry,
         tuple(entry_writes(journal.contents, place, entry)),
         ((code.start, code.content, "text"), (data.start, bytes(data.size), "data")),
-        commit_arrival(journal, record, place, [], entry),
+        commit_arrival(journal, [Arriving(record, place, entry)], []),
         journal.contents,
     )
     return TracePlan(plan, choice, data)

@@ -157,19 +157,23 @@ APPLIED: Final = record(
     parts=listing("further parts of the patch that are in force", record("a part", **_PART)),
     waiting=_WAITING,
 )
-_PLAN: Final = record(
-    "with --dry-run: what would be written",
-    patch=_PATCH,
-    mechanism=_MECHANISM,
-    payload=listing(
+_PLAN_PART: Final[dict[str, Schema]] = {
+    "patch": _PATCH,
+    "mechanism": _MECHANISM,
+    "payload": listing(
         "parts of the payload",
         record("a part", what=text("what it is"), address=address("where"), bytes=text("its bytes, in hexadecimal")),
     ),
-    record=record("the record", address=address("where"), bytes=text("its bytes, in hexadecimal")),
-    already_applied=flag("then nothing would be written"),
-    replaces=texts("patches in whose place it would be"),
-    functions=_FUNCTIONS,
-    behind=texts("further parts of the patch, to be planned when this one is in force"),
+    "record": record("the record", address=address("where"), bytes=text("its bytes, in hexadecimal")),
+    "already_applied": flag("then nothing would be written"),
+    "replaces": texts("patches in whose place it would be"),
+    "functions": _FUNCTIONS,
+}
+_PLAN: Final = record(
+    "with --dry-run: what would be written",
+    **_PLAN_PART,
+    parts=listing("further parts of the patch that come in the same stop", record("a part", **_PLAN_PART)),
+    behind=texts("further parts that can't be planned before the kernel has given room for them"),
     waiting=_WAITING,
 )
 APPLY: Final = either("what an apply did, or would do", APPLIED, _PLAN)
@@ -185,6 +189,7 @@ STATUS: Final = listing(
         temporary=flag("whether it is a trace, whose command has ended"),
         module=nullable(text("the module that it changes; null for the kernel proper, and in a process")),
         pinned=nullable(text("why its memory is never given back")),
+        needs=texts("the parts of the same patch in which is what it uses: they are reverted with it or after it"),
         replaced_all=flag("whether it took the place of all that was applied"),
         states=mapping("number of each state that it declares", count("the version")),
         callbacks=mapping("when", address("the callback")),
