@@ -92,6 +92,10 @@ BUILD: Final = record(
         "written_in_place": texts(
             "only for patches from a fix of the source: variables whose new first values are written in place"
         ),
+        "confined": mapping(
+            "only for patches from a fix of the source: structures of which --confined says that no object is there",
+            text("the function that their objects exist in"),
+        ),
         "headers": record(
             "only for patches from a fix of the source: what became of newer headers",
             taken=_HEADER_CHANGES,
