@@ -25,6 +25,16 @@ TOLD: Final = {
     "net/core/filter.c": ("lwt_seg6local_prog_ops",),
     # seg6_genl_family points to it; genl_get_cmd() hands the pointer on for one message
     "net/ipv6/seg6.c": ("seg6_genl_policy",),
+    # .setattr alone, which notify_change() asks for by inode->i_op, each time; no IOP flag remembers that
+    "fs/proc/base.c": (
+        *("proc_def_inode_operations", "proc_pid_link_inode_operations", "proc_map_files_link_inode_operations"),
+        *("proc_map_files_inode_operations", "proc_attr_dir_inode_operations", "proc_tgid_base_inode_operations"),
+        *("proc_tid_comm_inode_operations", "proc_tid_base_inode_operations", "proc_task_inode_operations"),
+        "proc_apparmor_attr_dir_inode_ops",
+    ),
+    "fs/proc/fd.c": ("proc_fd_inode_operations",),
+    "fs/proc/namespaces.c": ("proc_ns_link_inode_operations", "proc_ns_dir_inode_operations"),
+    "fs/proc/proc_net.c": ("proc_net_inode_operations",),
     # .peek; a Qdisc has copies of enqueue and dequeue alone (qdisc_alloc)
     "net/sched/sch_fq_codel.c": ("fq_codel_qdisc_ops",),
 }

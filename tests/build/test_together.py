@@ -8,7 +8,7 @@ from oddtoc.build.anew import split_layouts
 from oddtoc.build.fix import build_fix
 from oddtoc.build.headers import MergedHeaders
 from oddtoc.build.newer import take_newer
-from oddtoc.build.overlay import apply_diff
+from oddtoc.build.overlay import apply_diff, take_files
 from oddtoc.build.refusal import Refusal, RefusedError
 from oddtoc.build.tree import KernelTree
 from oddtoc.errors import UsageError
@@ -60,6 +60,35 @@ def test_an_inline_function_that_asks_for_a_new_flag_stays_old_where_the_fix_doe
     assert ("signal_pending", True) in {(change.name, change.is_mentioned) for change in overlay.left}
     found = refusals("pid_namespace")
     assert found == {("constant", "include/linux/sched/signal.h", "PF_NO_NOTIFY_SIGNAL")}
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        (
+            "include/linux/sched/signal.h",
+            "\tif (unlikely(test_tsk",
+            "\tif (p->exit_state)\n\t\treturn 0;\n\tif (unlikely(test_tsk",
+        ),
+        (
+            "kernel/time/posix-cpu-timers.c",
+            "\tsmp_rmb();\n\tWARN_ON",
+            "\tsmp_rmb();\n\tWARN_ON(current->flags);\n\tWARN_ON",
+        ),
+    ],
+    ids=["it changes in more", "the file accesses what it asks"],
+)
+def test_it_does_not_where_it_may_be_a_part_of_the_fix(tree, image, tmp_path, file, old, new):
+    newer = apply_diff(tree.source, FIXES / "posix_cpu_timers.patch").root
+    text = (newer / file).read_text()
+    assert text.count(old) == 1
+    place = tmp_path / file
+    place.parent.mkdir(parents=True)
+    place.write_text(text.replace(old, new))
+    newer = take_files(newer, tmp_path, [file]).root
+    with pytest.raises(RefusedError) as caught:
+        take_newer(tree, newer, ["kernel/time/posix-cpu-timers.c"], image)
+    assert {(refusal.id, refusal.subject) for refusal in caught.value.refusals} == {("constant", "PF_NO_NOTIFY_SIGNAL")}
 
 
 def test_functions_of_one_name_in_two_modules_are_two(refusals):

@@ -30,6 +30,7 @@ _FOLDERS = ("include", "arch/powerpc", "block", "fs", "ipc", "kernel", "lib", "m
 """Where headers of the kernel proper are."""
 _EXPORTED = re.compile(r"EXPORT\w*\s*\(([^;{}]*)")
 """The words of a macro that exports: rather too many."""
+_WORD = re.compile(r"\w+|[^\w\s]")
 
 
 def shared_refusals(
@@ -125,8 +126,9 @@ def carriers_to_keep(tree: KernelTree, new: Path, overlay: Overlay, refusals: Co
     """Inline functions and macros that stay old, as they do in all other files: a constant was refused for them alone.
 
     A file that calls `signal_pending()` need not have the version that asks for a new flag, where it does not set that
-    itself. If it does, the constant is refused again. Where lines that differ in the two, in the file and in the inline
-    function, access the same members, they may be one change, and nothing is kept.
+    itself. If it does, the constant is refused again. Nothing is kept where the inline function changes in more than
+    what it asks of the constant, or where lines that differ in it and in the file access the same members: they may be
+    one change.
 
     Args:
         tree: the running kernel's source.
@@ -144,7 +146,15 @@ def carriers_to_keep(tree: KernelTree, new: Path, overlay: Overlay, refusals: Co
         item.names[0]
         for _, before, item in overlay.merged.carriers(constants)
         if accessed.isdisjoint(accessed_members(_differing(before.text, item.text)))
+        and all(not constants.isdisjoint(run) for run in _new_words(before.text, item.text))
     }
+
+
+def _new_words(old: str, new: str) -> Iterator[list[str]]:
+    """Each run of words in which a text differs from an older one, as it is now."""
+    before, after = (_WORD.findall(without_comments(text)) for text in (old, new))
+    matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
+    yield from (after[c:d] for kind, _, _, c, d in matcher.get_opcodes() if kind != "equal")
 
 
 def _differing(old: str, new: str) -> str:
