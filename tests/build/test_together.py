@@ -14,7 +14,7 @@ from oddtoc.build.tree import KernelTree
 from oddtoc.errors import UsageError
 from oddtoc.report.fixes import fix_text
 
-FIXES = Path(__file__).parent / "fixes" / "newer"
+FIXES = Path(__file__).parent / "fixes" / "together"
 UNITS = ["kernel/signal.c", "kernel/exit.c"]
 MODULES = {
     **{f"fs/hfs/{name}.c": "hfs" for name in ("attr", "bfind", "bnode", "brec", "super")},
