@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
-import multiprocessing.util
+import shutil
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -15,13 +15,13 @@ from typing import Any
 from corpus.files import changed_files
 from corpus.guests import Guests
 from corpus.judge import Sources, Verdict, judge
+from corpus.workers import Workers
 from oddtoc.build.tree import prepare_tree
 from oddtoc.debian import cache_folder, fetch_kernel
 from oddtoc.debian.sources import fetch_source, source_versions
 from oddtoc.image.elf import Image
 
 SERIES = "6.1"
-_STATE: dict[str, Any] = {}
 
 
 def main() -> None:
@@ -44,14 +44,15 @@ def main() -> None:
     # neighbours share a guest
     todo = sorted((file for file in asked if file not in known), key=lambda file: files[file])[: options.limit]
     sources = Sources(tree, new, files, Image.open(kernel.vmlinux), kernel.modules)
-    with multiprocessing.Pool(options.jobs, _start, (sources, todo)) as pool, log.open("a") as out:
-        for verdict in pool.imap_unordered(_judge, todo):
-            out.write(json.dumps(verdict.plain()) + "\n")
-            out.flush()
-            known[verdict.file] = verdict.plain()
-            print(f"{verdict.outcome:9} {verdict.file} {verdict.reason}", flush=True)
-        pool.close()
-        pool.join()
+    try:
+        with Workers(lambda: Bench(sources, todo), options.jobs) as workers, log.open("a") as out:
+            for verdict in workers.judged(todo):
+                out.write(json.dumps(verdict.plain()) + "\n")
+                out.flush()
+                known[verdict.file] = verdict.plain()
+                print(f"{verdict.outcome:9} {verdict.file} {verdict.reason}", flush=True)
+    except KeyboardInterrupt:
+        sys.exit("interrupted: the guests are stopped, and the next run goes on behind the last file above")
     print(f"for a page: oddtoc report {log} -o corpus.html")
     versions = f"{kernel.version} to {version}"
     for of_modules, what in ((False, "files of the kernel proper"), (True, "files of modules")):
@@ -87,18 +88,27 @@ def _read(log: Path) -> Iterator[dict[str, Any]]:
         yield from map(json.loads, log.read_text().splitlines())
 
 
-def _start(sources: Sources, todo: list[str]) -> None:
-    guests = Guests(fetch_kernel(SERIES), (sources.files[file] for file in todo))
-    # a worker ends without unwinding, so its guest is stopped from here
-    multiprocessing.util.Finalize(None, guests.stop, exitpriority=10)
-    _STATE.update(sources=sources, guests=guests, folder=tempfile.mkdtemp())
+class Bench:
+    """Judges files in a guest of its own.
 
+    Args:
+        sources: where they come from.
+        todo: all that are going to be judged.
+    """
 
-def _judge(file: str) -> Verdict:
-    try:
-        return judge(file, _STATE["sources"], _STATE["guests"], Path(_STATE["folder"]))
-    except Exception as error:
-        return Verdict(file, "failed", f"{type(error).__name__}: {error}"[:300])
+    def __init__(self, sources: Sources, todo: list[str]) -> None:
+        self._sources = sources
+        self._guests = Guests(fetch_kernel(SERIES), (sources.files[file] for file in todo))
+        self._folder = Path(tempfile.mkdtemp())
+
+    def judge(self, file: str) -> Verdict:
+        """What became of a file."""
+        return judge(file, self._sources, self._guests, self._folder)
+
+    def stop(self) -> None:
+        """End its guest, and what it has built."""
+        self._guests.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

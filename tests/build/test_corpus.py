@@ -40,7 +40,8 @@ BUILT = {
 """Fix -> the functions that it changes, and what it takes of its headers."""
 REFUSED = {
     "rq_qos": {("layout", "block/blk-rq-qos.c", "request_queue", "rq_qos_mutex")},
-    "proc_fd": {("layout", "fs/proc/fd.c", "proc_op", "proc_get_link")},
+    # whose functions are called through the member, too
+    "proc_fd": {("layout", "fs/proc/base.c", "proc_op", "proc_get_link")},
     # signal_pending(), which asks for the new flag, is compiled into the rest of the kernel
     "pid_namespace": {("constant", "include/linux/sched/signal.h", "PF_NO_NOTIFY_SIGNAL", "")},
     "trace_stack": {("prototype", "kernel/trace/ftrace.c", "ftrace_regex_open", "")},
@@ -64,6 +65,7 @@ def build(tree, image, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         # to ask kbuild for all of them takes a minute
         units = ["kernel/trace/ftrace.c", "kernel/signal.c", "block/bio.c", "net/core/dev.c", "mm/mmap.c"]
+        units += ["fs/proc/base.c"]
         patch.setattr(KernelTree, "built_units", lambda _: units)
         yield get
 

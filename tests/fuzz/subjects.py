@@ -135,8 +135,8 @@ def answers_of(endpoint, address):
             heard[b"qRcmd," + command.encode().hex().encode()] = list(map(packet, replies))
         return printed
 
-    def listen_to_hello(connection, request):
-        reply = hello(connection, request)
+    def listen_to_hello(connection, request, mark):
+        reply = hello(connection, request, mark)
         heard[request] = [packet(reply)]
         return reply
 

@@ -103,6 +103,14 @@ def test_every_task_is_found(machine, watched, explored):
     assert set(contexts) <= set(tasks.tasks)
 
 
+def test_what_was_read_once_serves_two_questions(watched):
+    with watched.target.stopped() as stopped:
+        _, memory = stopped.look(watched.finder.requests())
+        first = watched.finder.settle(memory, stopped.read_many)
+        assert len(first.tasks) > 8
+        assert watched.finder.settle(memory, stopped.read_many) == first
+
+
 def switches(machine):
     """(pid, how often it gave up its processor, how often it lost it) of every task."""
     lines = machine.run(COUNT_SWITCHES).stdout.decode().splitlines()

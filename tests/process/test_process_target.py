@@ -1,5 +1,6 @@
 """A process behind a real gdbserver: stopped, looked at, written to, let go."""
 
+import struct
 import subprocess
 import sys
 import time
@@ -8,10 +9,13 @@ import pytest
 
 from oddtoc.errors import FaultError, TargetError, TargetGoneError, TargetInUseError, UsageError
 from oddtoc.image.elf import Image
+from oddtoc.process.call import find_call
+from oddtoc.process.maps import parse_maps
 from oddtoc.target.connect import connect, parse_target
 from oddtoc.target.gdbserver import GdbserverProcess
 
 THREADS = 8
+GETPID = 20
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +119,24 @@ def test_no_signal_is_lost_and_none_is_left(target, process_guest):
             assert process_guest.run("tail -n 1 /tmp/busy") == "300 of 300\n"
             sender = process_guest.start("while :; do touch /tmp/send; sleep 0.3; done")
     process_guest.run(f"kill {sender}")
+
+
+def test_a_thread_is_lent_while_all_others_run_and_gets_all_of_its_signals(process_guest, busy):
+    pid = process_guest.start("exec busy", "/tmp/lent")
+    counters = Image.open(busy).symbols.one("counters").address
+    with GdbserverProcess.connect(process_guest.endpoint, pid) as target:
+        call = find_call(parse_maps(target.read_file(f"/proc/{pid}/maps").decode()), target.read_many)
+        process_guest.run("touch /tmp/send")
+        before = target.read(base(target) + counters, 8 * THREADS)
+        lent = [target.lend({"pc": call, "r0": GETPID}).registers["r3"] for _ in range(20)]
+        after = target.read(base(target) + counters, 8 * THREADS)
+    assert lent == [pid] * 20
+    counts = [struct.unpack(f"<{THREADS}Q", counted) for counted in (before, after)]
+    assert all(new > old for old, new in zip(*counts, strict=True))
+    process_guest.run("while [ -e /tmp/send ]; do sleep 0.1; done")
+    assert process_guest.run("tail -n 1 /tmp/lent") == "300 of 300\n"
+    assert is_free(process_guest, pid)
+    process_guest.run(f"kill -9 {pid}")
 
 
 def test_who_is_killed_between_stops_leaves_a_running_process(process_guest, pid):

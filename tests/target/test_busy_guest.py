@@ -40,9 +40,9 @@ def test_saved_places_of_every_vcpu_are_those_that_the_monitor_shows(busy, qmp_o
                 assert cpu.in_entry_code == (not msr & MSR_RI)
                 assert cpu.positions[:2] == ((pc, srr0 & ~3) if cpu.in_entry_code else (pc,))
                 in_entry_code[cpu.id] = in_entry_code.get(cpu.id, 0) + cpu.in_entry_code
+            assert target.pauses[-1].round_trips == 1 + any(cpu.in_entry_code for cpu in cpus)
             if round_number >= 100 and min(in_entry_code.values()) >= 5:
                 break
-        assert {pause.round_trips for pause in target.pauses[1:]} == {1, 2}
 
 
 def test_a_thousand_stops_disturb_nobody(busy):

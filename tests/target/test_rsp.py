@@ -189,7 +189,7 @@ def test_a_packet_without_end_is_given_up_with_bounded_memory():
 @pytest.mark.parametrize("data", [packet(b"T05"), b"+"], ids=["stop packets", "acknowledgements"])
 def test_packets_without_end_are_given_up(data):
     with served(flood(data * 1000)) as connection, pytest.raises(TargetError, match="without end"):
-        connection.hello(b"qSupported")
+        connection.hello(b"qSupported", b"PacketSize=")
 
 
 def test_printing_without_end_is_given_up():
@@ -200,7 +200,7 @@ def test_printing_without_end_is_given_up():
 @pytest.mark.parametrize("server", [until_it_closes, drip], ids=["silent", "a byte now and then"])
 @pytest.mark.parametrize("call", ["hello", "exchange", "monitor", "resume"])
 def test_every_wait_ends(server, call):
-    arguments = {"hello": [b"qSupported"], "exchange": [[b"?"]], "monitor": [["help"]], "resume": []}[call]
+    arguments = {"hello": [b"qSupported", b"P"], "exchange": [[b"?"]], "monitor": [["help"]], "resume": []}[call]
     with served(server, timeout=0.2) as connection, pytest.raises(NoAnswerError):
         if call == "resume":
             connection.stop()
@@ -312,7 +312,7 @@ def test_out_of_step_it_refuses_requests_but_lets_the_target_run(error):
     with served(lambda theirs: said.append(read_all(theirs)), timeout=1) as connection:
         with patch.object(connection, "_receive", side_effect=error("no")), pytest.raises(error):
             connection.exchange([b"?"])
-        for call, arguments in (("exchange", [[b"?"]]), ("stop", []), ("monitor", [["help"]]), ("hello", [b"q"])):
+        for call, arguments in (("exchange", [[b"?"]]), ("stop", []), ("monitor", [["help"]]), ("hello", [b"q", b"P"])):
             with pytest.raises(TargetGoneError, match="middle of a request"):
                 getattr(connection, call)(*arguments)
         connection.resume()
@@ -326,9 +326,18 @@ def test_a_target_that_does_not_stop(reply, kind):
         connection.exchange([b"?"])
 
 
-def test_stop_packets_before_the_first_reply_are_passed_over():
-    with served(replies=packet(b"T02thread:01;") + b"+" + packet(b"PacketSize=1000")) as connection:
-        assert connection.hello(b"qSupported") == b"PacketSize=1000"
+BEFORE = {
+    "a stop packet": packet(b"T02thread:01;") + b"+",
+    "replies to somebody who has gone": packet(b"OK") + packet(b"E01") + packet(b"7f454c46") + packet(b""),
+    "half a reply": packet(b"7f454c46")[:6] + packet(b"OK"),
+    "half of what was said unasked": b"%Stop:T0506:" + packet(b"OK"),
+}
+
+
+@pytest.mark.parametrize("before", BEFORE.values(), ids=BEFORE)
+def test_what_comes_before_the_first_reply_is_passed_over(before):
+    with served(replies=before + packet(b"PacketSize=1000")) as connection:
+        assert connection.hello(b"qSupported", b"PacketSize=") == b"PacketSize=1000"
 
 
 def stop_of(number):

@@ -17,7 +17,7 @@ from typing import Any
 
 from oddtoc.build.canonical import Meanings
 from oddtoc.build.compare import Comparison
-from oddtoc.build.compile import INCLUDE, KERNEL_FLAGS, compile_object, compile_patch, tool
+from oddtoc.build.compile import INCLUDE, KERNEL_FLAGS, compile_object, compile_patch, defines_for, tool
 from oddtoc.build.extract import Extractor
 from oddtoc.build.layouts import unlike_kernel
 from oddtoc.build.names import Found, KernelNames
@@ -131,7 +131,7 @@ def compile_with_headers(
     file, subject = _prove_source(tree, Subjects(tree, image, modules), source, accept_difference)
     words = [word for word in tree.commands([file])[file] if word not in _SITES and not word.startswith(_SITES_PREFIX)]
     near = ["-iquote", str((tree.source / file).parent), f"-I{INCLUDE}"]
-    command = [*words, *_OWN_FLAGS, *near]
+    command = [*words, *_OWN_FLAGS, *defines_for(subject.name), *near]
     _check_layouts(image, source, command, tree.build)
     with tempfile.TemporaryDirectory(prefix="oddtoc-build-") as folder:
         compiled = Path(folder, "unit.o")

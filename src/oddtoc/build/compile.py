@@ -138,6 +138,7 @@ def compile_patch(
         image = _image_of(source, flags)
         in_kernel = image == KERNEL or image.endswith(MODULE_SUFFIX)
         own = KERNEL_FLAGS if in_kernel else PROCESS_FLAGS if unwind else WITHOUT_UNWIND
+        own = (*own, *defines_for(image))
         _run([tool("gcc"), *own, *model, f"-I{INCLUDE}", *flags, "-c", str(source), "-o", str(code)], source)
         trampolines = _assemble(Path(folder))
         merged = Path(folder, "patch.o")
@@ -152,6 +153,11 @@ def compile_patch(
             only.write_bytes(build_id)
             _add_section(merged, KERNEL_SECTION, only)
         return _finish(merged, output, name, source)
+
+
+def defines_for(image: str) -> tuple[str, ...]:
+    """Flags that tell a source what it is for. See oddtoc_callbacks.h."""
+    return ("-DODDTOC_OF_MODULE",) if image.endswith(MODULE_SUFFIX) else ()
 
 
 def compile_object(command: Sequence[str], source: Path, output: Path, *, cwd: Path | None = None) -> None:

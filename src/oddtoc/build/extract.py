@@ -72,6 +72,7 @@ class Extractor:
         self.toc: dict[tuple[NewSymbol, int] | bytes, int] = {}
         self.strings: dict[bytes, int] = {}
         self.others: list[Extractor] = []
+        self.elsewhere: Callable[[str], NewSymbol | str | None] = lambda _name: None
         self.pending: list[Callable[[], None]] = []
         self.found = Extracted()
 
@@ -87,6 +88,10 @@ class Extractor:
         while self.pending:
             self.pending.pop()()
         return busy
+
+    def has_global(self, name: str) -> bool:
+        """Whether this unit has a function or variable of that name that other files can name."""
+        return any(symbol.name == name and symbol.binding for symbol in (*self.unit.functions, *self.unit.objects))
 
     def bring(self, name: str) -> NewSymbol | None:
         """A new function or variable of this unit, for another unit that the same fix changes."""
@@ -189,9 +194,13 @@ class Extractor:
         found = self.names.outside(name)
         if found is None:
             brought = next((new for other in self.others if (new := other.bring(name)) is not None), None)
-            if brought is not None:
-                return brought, addend
-            self.refuse("symbol", name, "is not in the running kernel")
+            fresh = brought or self.elsewhere(name)
+            if isinstance(fresh, NewSymbol):
+                return fresh, addend
+            if fresh is None:
+                self.refuse("symbol", name, "is not in the running kernel")
+            else:
+                self.refuse("elsewhere", name, fresh)
             return None
         if found.unique:
             return self.target.outside(name), addend

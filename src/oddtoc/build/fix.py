@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
+from oddtoc.build.anew import check_confined, split_layouts
 from oddtoc.build.boot import lost_at_boot
 from oddtoc.build.compare import Comparison, compare_units
-from oddtoc.build.data import check_told, write_in_place
-from oddtoc.build.extract import Extractor
+from oddtoc.build.data import check_told
 from oddtoc.build.headers import HeaderChange
 from oddtoc.build.layouts import LayoutChange, changed_layouts
 from oddtoc.build.names import KernelNames
-from oddtoc.build.objectfile import NewSymbol, ObjectFile
-from oddtoc.build.onstack import only_on_stacks
 from oddtoc.build.overlay import Overlay
 from oddtoc.build.parts import merge_parts
+from oddtoc.build.pieces import Piece, extract, in_order
 from oddtoc.build.reach import MOST_UNITS, units_of, units_reached
 from oddtoc.build.refusal import Refusal, RefusedError
 from oddtoc.build.subjects import Proper, Subjects
@@ -27,14 +27,12 @@ from oddtoc.build.unit import Flavour, compile_unit
 from oddtoc.errors import NoSiteError
 from oddtoc.image.elf import Image
 from oddtoc.kernel.place import branch_place
-from oddtoc.link.decode import ADDR64
 from oddtoc.link.fidelity import Fidelity, compare
-from oddtoc.link.object import KERNEL, KERNEL_SECTION, REPLACE_SECTION, PatchObject
+from oddtoc.link.object import KERNEL, PatchObject
 from oddtoc.link.unitobject import UnitObject
 
 _SAME = "is the same before and after the change"
 _AT_BOOT = "only ran at boot, and everything that still runs is the same before and after the change"
-_RECORD_SIZE, _FUNCTION, _WHICH, _POINTER = 264, 64, 192, 256
 
 
 @dataclass
@@ -91,6 +89,7 @@ class Fix:
         taken, left: what differs in newer headers, and the files took or left.
         written: variables whose new first values are written in place.
         left_out: what of the fix is not in it (oddtoc.build.part).
+        confined: structure -> the function that its objects were told to exist in.
     """
 
     patch: PatchObject
@@ -101,6 +100,7 @@ class Fix:
     left: list[HeaderChange]
     written: list[str] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
+    confined: dict[str, str] = field(default_factory=dict)
 
 
 def build_fix(
@@ -114,6 +114,7 @@ def build_fix(
     accept_difference: bool = False,
     most_units: int = MOST_UNITS,
     write_data: Collection[str] = (),
+    confined: Mapping[str, str] = MappingProxyType({}),
 ) -> Fix:
     """Make a patch object of a changed source tree.
 
@@ -127,9 +128,11 @@ def build_fix(
         accept_difference: go on although functions run that this source and compiler do not make.
         most_units: how many files a changed header may reach.
         write_data: variables whose new first values are written in place: somebody knows that nothing has copied them.
+        confined: structure -> function: somebody knows that its objects exist only while that runs. The function is
+            replaced even if it is the same, so that nobody is in it, and the structure may be laid out anew.
 
     Raises:
-        RefusedError: no patch can be made of it; `refusals` says why, one by one.
+        UsageError: what was told is not so. RefusedError: no patch can be made of it; `refusals` says why, one by one.
         BuildError: something does not compile.
     """
     files = _concerned(tree, overlay, most_units)
@@ -137,16 +140,20 @@ def build_fix(
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         compiled = list(pool.map(lambda file: _compile(tree, overlay, file), files))
     units = [
-        _judge(file, *objects, subjects.of(file)) for file, objects in zip(files, compiled, strict=True) if objects
+        _judge(file, *objects, subjects.of(file), confined.values())
+        for file, objects in zip(files, compiled, strict=True)
+        if objects
     ]
     for unit in units:
-        _free_stacks(unit, tree.source, tree.source / unit.file, overlay.root / unit.file)
+        versions = tree.source / unit.file, overlay.root / unit.file
+        unit.refusals, unit.on_stacks = split_layouts(unit.refusals, tree.source, *versions, confined)
         sources = {unit.file, *(file for file in overlay.units if file not in files)}
         old, new = ([root / file for file in sorted(sources)] for root in (tree.source, overlay.root))
         unit.lost = lost_at_boot(unit.comparison.init_code, old, new, overlay.taken)
         unit.refusals += [Refusal("init-code", unit.file, name, unit.subject.ran_once) for name in unit.lost]
     if not units:
         raise RefusedError([Refusal("no-effect", files[0] if files else overlay.changed[0], "the object", _SAME)])
+    check_confined(tree, confined, {name: unit.file for unit in units for name in unit.comparison.changed})
     check_told(write_data, {name for unit in units for name in unit.comparison.changed_data})
     refusals = [r for unit in units for r in unit.refusals if not (accept_difference and r.id == "fidelity")]
     refusals = [r for r in refusals if not (r.id == "data-changed" and r.subject in write_data)]
@@ -155,26 +162,20 @@ def build_fix(
         raise RefusedError([Refusal("boot-only", r.file, r.subject, _AT_BOOT) for r in refusals])
     if not refusals and not write_data and not any(unit.comparison.changed for unit in running):
         refusals = [Refusal("no-effect", units[0].file, "the object", _SAME)]
-    made = [_Part(subject, running) for subject in subjects.all() if any(u.subject is subject for u in running)]
-    functions = {part.subject.name: part.extract(write_data) for part in made}
-    refusals += [refusal for part in made for refusal in part.refusals]
+    made = [
+        Piece(subject, [unit for unit in running if unit.subject is subject])
+        for subject in subjects.all()
+        if any(unit.subject is subject for unit in running)
+    ]
+    extract(made, write_data)
+    refusals += [refusal for piece in made for refusal in piece.refusals]
     if refusals:
         raise RefusedError(refusals)
-    for part in made:
-        _write_records(part.target, functions[part.subject.name], part.subject)
-    targets = {part.subject.name: part.target for part in made if functions[part.subject.name] or part.written}
+    targets = {piece.subject.name: piece.finished() for piece in in_order(made) if piece.has_anything}
     patch = merge_parts(targets, output, name=name, kernel=image)
-    asked = sum(extractor.found.asked_keys for part in made for extractor in part.extractors)
-    written = [name for part in made for name in part.written]
-    return Fix(patch, units, overlay.ignored, asked, overlay.taken, overlay.left, written)
-
-
-def _free_stacks(unit: UnitFix, root: Path, old: Path, new: Path) -> None:
-    """Let structures be laid out anew whose objects nobody has when the functions are replaced."""
-    for refusal in list(unit.refusals):
-        if refusal.id == "layout" and only_on_stacks(refusal.subject, root, old, new):
-            unit.refusals.remove(refusal)
-            unit.on_stacks.append(refusal.subject)
+    asked = sum(extractor.found.asked_keys for piece in made for extractor in piece.extractors)
+    written = [name for piece in made for name in piece.written]
+    return Fix(patch, units, overlay.ignored, asked, overlay.taken, overlay.left, written, confined=dict(confined))
 
 
 def _still_runs(unit: UnitFix) -> bool:
@@ -188,56 +189,6 @@ def _concerned(tree: KernelTree, overlay: Overlay, most: int) -> list[str]:
     if overlay.headers:
         files += units_reached(tree, overlay.headers, files, most=most)
     return list(dict.fromkeys(files))
-
-
-class _Part:
-    """What a fix makes of the kernel proper, or of one module.
-
-    Args:
-        subject: which.
-        units: all of the fix; one that has changed nothing may have a new function for another.
-    """
-
-    def __init__(self, subject: Proper, units: Sequence[UnitFix]) -> None:
-        self.subject = subject
-        self.target = ObjectFile()
-        self.extractors = [
-            Extractor(unit.file, unit.new, unit.comparison, unit.names, self.target)
-            for unit in units
-            if unit.subject is subject
-        ]
-
-    def extract(self, write_data: Collection[str]) -> list[tuple[str, NewSymbol, int]]:
-        """Name, new function and old address of everything that is replaced.
-
-        Args:
-            write_data: variables to be written in place.
-        """
-        for extractor in self.extractors:
-            extractor.others = [other for other in self.extractors if other is not extractor]
-            extractor.start()
-            for name in extractor.comparison.changed_data:
-                if name in write_data:
-                    write_in_place(extractor, name, is_module=self.subject.name != KERNEL)
-        steps: list[Callable[[], bool]] = [extractor.go_on for extractor in self.extractors]
-        while any([step() for step in steps]):
-            pass
-        found = [
-            (name, symbol, extractor.names.function(name))
-            for extractor in self.extractors
-            for name, symbol in extractor.found.functions.items()
-        ]
-        return [(name, symbol, running.address) for name, symbol, running in found if running is not None]
-
-    @property
-    def written(self) -> list[str]:
-        """The variables that are written in place."""
-        return [name for extractor in self.extractors for name in extractor.found.written]
-
-    @property
-    def refusals(self) -> list[Refusal]:
-        """What is in the way."""
-        return [refusal for extractor in self.extractors for refusal in extractor.found.refusals]
 
 
 def _compile(tree: KernelTree, overlay: Overlay, file: str) -> tuple[Path, Path, Path, Path] | None:
@@ -255,13 +206,22 @@ def _differ(old: Path, new: Path) -> bool:
     return not comparison.nothing or any(True for _ in changed_layouts(old, new))
 
 
-def _judge(file: str, running: Path, before: Path, after: Path, shipped: Path, subject: Proper) -> UnitFix:
+def _judge(
+    file: str,
+    running: Path,
+    before: Path,
+    after: Path,
+    shipped: Path,
+    subject: Proper,
+    replaced: Collection[str],
+) -> UnitFix:
     fidelity = compare(UnitObject(running), subject.image)
     old, new = UnitObject(before), UnitObject(after)
     comparison = compare_units(old, new)
     there = subject.still_there(fidelity)
     comparison.changed += [name for name in comparison.init_code if name in there]
     comparison.init_code = [name for name in comparison.init_code if name not in there]
+    comparison.changed += [name for name in replaced if name in fidelity.addresses and name not in comparison.changed]
     unit = UnitFix(file, fidelity, comparison, UnitObject(shipped), subject.names(fidelity, old), subject)
     layouts = {change.name: change for change in (*subject.unlike(before, after), *changed_layouts(before, after))}
     unit.refusals = [*_objections(unit), *(_layout_refusal(file, change) for change in layouts.values())]
@@ -296,15 +256,3 @@ def _objections(unit: UnitFix) -> Iterator[Refusal]:
 
 def _layout_refusal(file: str, change: LayoutChange) -> Refusal:
     return Refusal("layout", file, change.name, change.difference, change.member)
-
-
-def _write_records(target: ObjectFile, functions: Sequence[tuple[str, NewSymbol, int]], subject: Proper) -> None:
-    """Say what replaces what, and for which kernel or module."""
-    records = target.section(REPLACE_SECTION, 0, 8)
-    for name, symbol, address in functions:
-        record = bytearray(_RECORD_SIZE)
-        for start, text in ((0, subject.name), (_FUNCTION, name), (_WHICH, subject.which(name, address))):
-            record[start : start + len(text)] = text.encode()
-        start = records.append(bytes(record), 8)
-        records.relocations.append((start + _POINTER, ADDR64, symbol, 0))
-    target.section(KERNEL_SECTION, 0, 1).append(subject.image.build_id or b"")

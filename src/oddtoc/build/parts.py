@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from oddtoc.build.compile import SUPPORT, merge_patch
-from oddtoc.build.objectfile import ObjectFile
+from oddtoc.build.objectfile import NewSection, ObjectFile
 from oddtoc.build.tables import BUGS, FAULTS
 from oddtoc.image.elf import Image
-from oddtoc.link.object import KERNEL, KERNEL_SECTION, PatchObject
+from oddtoc.link.object import DATA_SECTION, KERNEL, KERNEL_SECTION, REPLACE_SECTION, PatchObject
 
 _TABLES = SUPPORT / "tables.c"
 
@@ -33,7 +33,10 @@ def merge_parts(
         BuildError: a tool is missing or fails.
     """
     parts = dict(targets)
-    has_tables = any(section.name in (BUGS, FAULTS) for part in parts.values() for section in part.sections)
+    # of a part that only has what others use nothing would be in force: then the tables' finder is
+    is_empty = KERNEL in parts and not any(_changes_something(section) for section in parts[KERNEL].sections)
+    tables = any(section.name in (BUGS, FAULTS) for part in parts.values() for section in part.sections)
+    has_tables = tables or is_empty
     if has_tables and KERNEL not in parts:
         finder = ObjectFile()
         finder.section(KERNEL_SECTION, 0, 1).append(kernel.build_id or b"")
@@ -48,3 +51,7 @@ def merge_parts(
             merge_patch(code[subject], further[subject], subject)
         support = [_TABLES] if has_tables else []
         return merge_patch(code[first], output, first, name=name, support=support, parts=further)
+
+
+def _changes_something(section: NewSection) -> bool:
+    return section.name in (REPLACE_SECTION, DATA_SECTION) and section.size > 0

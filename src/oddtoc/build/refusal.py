@@ -14,7 +14,8 @@ WAYS_OUT = {
     "init-code": "it ran at boot and is gone; bring its effect about with a callback (oddtoc_callbacks.h)",
     "no-site": "replace its callers instead: write the patch by hand, or change the callers in the diff too",
     "data-changed": "where nothing has copied the old value, have the new one written in place: --write-data NAME",
-    "layout": "objects of the old layout exist; keep it and add members with shadow variables (oddtoc_shadow.h)",
+    "layout": "objects of the old layout exist; keep it and add members with shadow variables (oddtoc_shadow.h); "
+    "where all of them are gone when a function returns, say so: --confined STRUCTURE=FUNCTION",
     "types": "take the headers of that very kernel (--old), or vmlinux.h, which is made of what the kernel itself says",
     "header": "the newer headers can't be had for this file alone; name all files that the fix consists of",
     "reach": "leave the header out of the diff, where the C files can do without, or give --most-units",
@@ -23,6 +24,7 @@ WAYS_OUT = {
     "section": "the kernel would not look into a patch for this table; change the source so that it is not needed",
     "static-local": "which variable of the running kernel it is can't be told; give it a name of its own",
     "symbol": "name all files that the fix consists of in one diff",
+    "elsewhere": "a module can use what is new in the kernel proper, or in a module that it needs; let it be there",
     "boot-only": "a patch would be empty: bring the effect about with a callback (oddtoc_callbacks.h)",
     "no-effect": "the change leaves the compiled code as it is",
 }

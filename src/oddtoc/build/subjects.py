@@ -38,6 +38,10 @@ class Proper:
     def __init__(self, kernel: Image) -> None:
         self.image = self.kernel = kernel
 
+    def stays_for(self, other: Proper) -> bool:
+        """Whether it is there for as long as something else is, so that this may use what is new in it."""
+        return other.name != self.name
+
     def names(self, fidelity: Fidelity, old: UnitObject) -> KernelNames:
         """What names of a file stand for."""
         return KernelNames(self.image, fidelity, old)
@@ -106,6 +110,10 @@ class Module(Proper):
     def spot(self, name: str, address: int) -> Spot:
         """A place in it that does not depend on where it is loaded."""
         return Spot(name, *where(self.image, address))
+
+    def stays_for(self, other: Proper) -> bool:
+        """Whether it is there for as long as something else is, so that this may use what is new in it."""
+        return isinstance(other, Module) and self.name in {image.path.name for image in other.needed}
 
     @cached_property
     def needed(self) -> list[Image]:

@@ -14,6 +14,7 @@ from oddtoc.image.symbols import Symbol
 from oddtoc.kernel.place import branch_place
 from oddtoc.kernel.threadstart import started_by
 from oddtoc.link.escape import why_pinned
+from oddtoc.link.fresh import fresh_name, fresh_of, needed_parts, read_fresh
 from oddtoc.link.object import PatchObject, Replacement, Section
 from oddtoc.link.original import original_of
 from oddtoc.link.relocations import RECIPES
@@ -177,9 +178,14 @@ def _about_tables(patch: PatchObject) -> Iterator[Finding]:
 
 def _about_names(patch: PatchObject, resolve: Callable[[str], object]) -> Iterator[Finding]:
     used = {r.symbol for section in patch.loaded for r in section.relocations}
+    of_parts = {fresh_name(s.name, image) for image, part in needed_parts(patch).items() for s, *_ in fresh_of(part)}
     for index in sorted(used):
         symbol = patch.symbols[index]
         if symbol.defined or symbol.weak or symbol.name in _SHARED_NAMES or original_of(symbol.name) is not None:
+            continue
+        if read_fresh(symbol.name) is not None:
+            if symbol.name not in of_parts:
+                yield Finding("unknown-symbol", Severity.ERROR, symbol.name, "is in no part of the patch")
             continue
         try:
             resolve(symbol.name)

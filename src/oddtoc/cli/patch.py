@@ -69,6 +69,14 @@ def build(
             help="Write this variable's new first value in place: nothing has copied it. May be given several times.",
         ),
     ] = None,
+    confined: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--confined",
+            metavar="STRUCTURE=FUNCTION",
+            help="Objects of this structure exist only while that function runs, so it may change. Several times.",
+        ),
+    ] = None,
     in_part: Annotated[
         bool,
         typer.Option(
@@ -86,6 +94,7 @@ def build(
             "accept_difference": accept_difference,
             "most_units": most_units,
             "write_data": write_data or [],
+            "confined": _pairs(confined or []),
             "in_part": in_part,
         }
         _build_fix(diff, kernel or "6.1", old, new, sources or [], output, options, form)
@@ -102,6 +111,14 @@ def build(
     else:
         patch = _build_source(kernel, source, target, old, accept_difference, model, form)
     typer.echo(patches.built_json(patch, target) if form is Format.JSON else patches.built_text(patch, target))
+
+
+def _pairs(told: list[str]) -> dict[str, str]:
+    """Structure -> function."""
+    for one in told:
+        if not all(name.isidentifier() for name in one.partition("=")[::2]):
+            raise UsageError(f"{one} is not STRUCTURE=FUNCTION", advice="such as: request=handle_request")
+    return {one.partition("=")[0]: one.partition("=")[2] for one in told}
 
 
 def _build_source(
@@ -183,17 +200,15 @@ def apply(
 ) -> None:
     """Apply a patch to a running kernel."""
     from oddtoc.link.object import PatchObject
-    from oddtoc.live.parts import apply_parts, split_parts
+    from oddtoc.live.parts import apply_parts, rehearse
     from oddtoc.report import patches
 
     parsed = PatchObject.open(patch, name)
     options: dict[str, Any] = {"mechanism": mechanism, "which": choices(which), "replace": replace}
     with _session(target, vmlinux, modules, remote) as session:
         if dry_run:
-            here, waiting = split_parts(session.running, parsed)
-            plan = session.plan(here[0], **options)
             shown = patches.plan_json if output is Format.JSON else patches.plan_text
-            typer.echo(shown(plan, here[1:], waiting))
+            typer.echo(shown(rehearse(session, parsed, **options)))
             return
         applied = apply_parts(session, parsed, timeout=timeout, immediate=immediate, **options)
     typer.echo(patches.applied_json(applied) if output is Format.JSON else patches.applied_text(applied, target))
@@ -266,9 +281,9 @@ def revert(
 
     with _session(target, vmlinux, modules, remote) as session:
         if dry_run:
-            record, commit = session.journal().find(name).record, session.plan_revert(name)
-            shown = patches.revert_json if output is Format.JSON else patches.revert_text
-            typer.echo(shown(record, commit))
+            commit, turns = session.plan_revert(name), session.turns_of_revert(name)
+            shown = patches.revert_json(name, commit) if output is Format.JSON else None
+            typer.echo(shown or patches.revert_text(name, commit, turns))
             return
         outcome = session.revert(name, timeout=timeout, immediate=immediate)
     typer.echo(patches.reverted_json(outcome) if output is Format.JSON else patches.reverted_text(outcome, target))

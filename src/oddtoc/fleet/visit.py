@@ -20,8 +20,7 @@ from oddtoc.kernel.running import RunningKernel
 from oddtoc.link.object import PatchObject
 from oddtoc.live.journal import Condition, PatchStatus
 from oddtoc.live.parts import Applied as Parts
-from oddtoc.live.parts import apply_parts
-from oddtoc.live.plan import Plan
+from oddtoc.live.parts import Rehearsal, apply_parts, rehearse
 from oddtoc.live.record import FunctionRecord
 from oddtoc.live.session import DEFAULT_TIMEOUT, Session
 from oddtoc.mechanism.catalog import AUTO, by_name
@@ -192,8 +191,8 @@ class Rehearse:
 
     def _plan(self, session: Session) -> Answer:
         with self.shipment.unpacked() as patch:
-            plan = _planned(session, patch, self.manner)
-        return Answer(planned=tuple(plan.commit.functions) if plan.commit else ())
+            commit = _planned(session, patch, self.manner).commit
+        return Answer(planned=tuple(commit.functions) if commit else ())
 
 
 @dataclass(frozen=True)
@@ -253,8 +252,8 @@ def _put(session: Session, patch: PatchObject, manner: Manner) -> Parts:
     )
 
 
-def _planned(session: Session, patch: PatchObject, manner: Manner) -> Plan:
-    return session.plan(patch, mechanism=manner.mechanism, which=manner.which, replace=manner.replace)
+def _planned(session: Session, patch: PatchObject, manner: Manner) -> Rehearsal:
+    return rehearse(session, patch, mechanism=manner.mechanism, which=manner.which, replace=manner.replace)
 
 
 def _visited(target: FleetTarget, manner: Manner, act: Callable[[Session], Answer]) -> Answer:

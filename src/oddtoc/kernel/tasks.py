@@ -121,6 +121,7 @@ class TaskFinder:
         self._online = (symbols.one("__cpu_online_mask").address, -(-count // 64) * 8)
         self._names: dict[int, tuple[str, int | None]] = {}
         self._known: list[int] = []
+        self._asked: tuple[int, ...] = ()
         idle_now = read_many([(slot, 8) for slot in self._idle_slots])
         self._frontier = [(self._first, True)]
         self._frontier += [(a, False) for a in map(_number, idle_now) if a not in (0, self._first)]
@@ -168,13 +169,14 @@ class TaskFinder:
         cpus = [(paca + o.current, 8) for paca in self._pacas if paca]
         idle = [(slot, 8) for slot in self._idle_slots]
         queues = [(head, 8) for head in self._heads]
-        return [self._online, *cpus, *idle, *queues, *(r for a in self._known for r in self._fields_of(a))]
+        self._asked = tuple(self._known)
+        return [self._online, *cpus, *idle, *queues, *(r for a in self._asked for r in self._fields_of(a))]
 
     def settle(self, memory: Sequence[bytes], read_many: ReadMany) -> Tasks:
         """All tasks of a kernel that stands still.
 
         Args:
-            memory: what was read for `requests`, in the same stop.
+            memory: what was read for the last `requests`, in the same stop; it may be settled more than once.
             read_many: reads more of it, in the same stop.
 
         Raises:
@@ -185,7 +187,7 @@ class TaskFinder:
         counts = [1, len(pacas), len(self._idle_slots), len(self._heads)]
         values = iter(map(_number, memory[: sum(counts)]))
         (online,), currents, idle, waiting = (list(islice(values, count)) for count in counts)
-        links = self._told(self._known, memory[sum(counts) :])
+        links = self._told(self._asked, memory[sum(counts) :])
         cpus = [
             CpuState(number, paca, current)
             for number, (paca, current) in enumerate(zip(self._pacas, _spread(self._pacas, currents), strict=True))

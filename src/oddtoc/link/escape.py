@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from oddtoc import isa
+from oddtoc.link.fresh import read_fresh
 from oddtoc.link.object import ObjectSymbol, PatchObject, Relocation, Section
 from oddtoc.link.original import original_of
 from oddtoc.link.relocations import RECIPES, Base
@@ -130,7 +131,7 @@ def _is_call(relocation: Relocation) -> bool:
 
 def _is_own(patch: PatchObject, symbol: ObjectSymbol) -> bool:
     if not symbol.defined:
-        return original_of(symbol.name) is not None
+        return original_of(symbol.name) is not None or read_fresh(symbol.name) is not None
     return symbol.section is not None and symbol.section in patch.sections
 
 

@@ -12,6 +12,7 @@ from oddtoc.errors import PatchError
 from oddtoc.link.object import PatchObject, Section
 
 CALLBACKS = ("pre_patch", "post_patch", "pre_unpatch", "post_unpatch")
+CALLBACK_SECTION = ".oddtoc.callback"
 
 _CALLBACK = struct.Struct("<24s8x")
 _FUNCTION_OFFSET = 24
@@ -41,7 +42,7 @@ def callbacks_of(patch: PatchObject) -> dict[str, tuple[int, int]]:
         PatchError: the section is malformed, or two want to run at the same time.
     """
     callbacks: dict[str, tuple[int, int]] = {}
-    for section, record, offset in _records(patch, ".oddtoc.callback", _CALLBACK):
+    for section, record, offset in _records(patch, CALLBACK_SECTION, _CALLBACK):
         when = record[:_FUNCTION_OFFSET].split(b"\0", 1)[0].decode("ascii", "replace")
         if when not in CALLBACKS:
             raise PatchError(f"{patch.name} has a callback for {when!r}", advice=f"known: {', '.join(CALLBACKS)}")

@@ -112,6 +112,12 @@ class PatchObject:
         return next((section.data for section in self.sections.values() if section.name == KERNEL_SECTION), None)
 
     @property
+    def images(self) -> list[str]:
+        """What it changes, as often as it names it; empty for one of another kind."""
+        named = [replacement.image for replacement in (*self.replacements, *self.hooks)]
+        return named or [KERNEL] * self.has_data
+
+    @property
     def has_data(self) -> bool:
         """Whether it writes variables in place (oddtoc.link.data)."""
         return any(section.name == DATA_SECTION for section in self.sections.values())

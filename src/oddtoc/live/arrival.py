@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from oddtoc.errors import StateError
 from oddtoc.link.notes import states_of
@@ -91,20 +92,34 @@ def check_states(journal: Journal, patch: PatchObject, *, replace: bool) -> None
                 )
 
 
-def commit_arrival(
-    journal: Journal, record: Record, place: int, leaving: Sequence[PatchStatus], entry: bytes = b""
-) -> Commit:
-    """What puts a patch on top, and takes others back, in one stop.
+@dataclass(frozen=True)
+class Arriving:
+    """A record that a commit is about.
+
+    Attributes:
+        record: of a patch, or of what has its callbacks run.
+        place: where its entry stands.
+        entry: its entry as it is going to stand there; empty if it stands there already.
+        state: what that becomes.
+    """
+
+    record: Record
+    place: int
+    entry: bytes = b""
+    state: State = State.APPLIED
+
+
+def commit_arrival(journal: Journal, arriving: Sequence[Arriving], leaving: Sequence[PatchStatus]) -> Commit:
+    """What puts patches on top, and takes others back, in one stop.
 
     Args:
         journal: what is in force.
-        record: of the patch.
-        place: where its entry stands.
-        leaving: the patches whose place it takes.
-        entry: its entry as it is going to stand there; empty if it stands there already.
+        arriving: the patches, or parts of one.
+        leaving: the patches whose place they take.
     """
-    states = [state_write(place, State.APPLIED)]
+    states = [state_write(one.place, one.state) for one in arriving]
     # the first state ends them already if the patch replaces all (`Record.replaces`)
     states += [state_write(status.entry.address, State.REVERTED) for status in leaving]
-    own = (place, entry[: HEADER.size]) if entry else None
-    return Commit(moves(journal, leaving, record.functions), states, accepted=False, entry=own)
+    own = [(one.place, one.entry[: HEADER.size]) for one in arriving if one.entry]
+    functions = [function for one in arriving for function in one.record.functions]
+    return Commit(moves(journal, leaving, functions), states, accepted=False, entries=own)

@@ -12,8 +12,8 @@ from __future__ import annotations
 import secrets
 import struct
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from types import TracebackType
 
 from oddtoc.errors import BusyError, ChangedError, FaultError, StateError
@@ -32,16 +32,48 @@ _BETWEEN_LOOKS = 0.03
 """Seconds."""
 
 
+@dataclass(frozen=True)
+class Turn:
+    """The callbacks of one record around a commit.
+
+    Attributes:
+        record: of a patch, or of a part of one.
+        whens: which runs before; after; and instead of the latter if there is no commit after all.
+        hooks: what is hooked for that: the record's own, or those of another that it needs.
+    """
+
+    record: Record
+    whens: tuple[str, str, str]
+    hooks: tuple[FunctionRecord, ...]
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether the record has any that run before or after."""
+        return bool(dict(self.record.callbacks).keys() & set(self.whens[:2]))
+
+
+def turn(journal: Journal, record: Record, whens: tuple[str, str, str]) -> Turn:
+    """The callbacks of a record that is in the journal. See `Turn`."""
+    return Turn(record, whens, hooks_of(journal, record))
+
+
+def hooks_of(journal: Journal, record: Record) -> tuple[FunctionRecord, ...]:
+    """What is hooked so that the callbacks of a record run; another record has that for what changes a module."""
+    needed = (entry.record.hooks for entry in journal.contents.entries if entry.record.serial in record.needs)
+    return record.hooks or next((hooks for hooks in needed if hooks), ())
+
+
 class Callbacks:
-    """The callbacks of one patch. A context manager: the hook is in place inside, if there is anything to run.
+    """The callbacks of what a commit is about. A context manager: a hook is in place inside, if there are any to run.
+
+    One hook serves all: they are the same code, which looks into one mailbox.
 
     Args:
         target: the target.
         running: what runs there.
         threads: its threads.
         journal: reads what is in force.
-        record: of the patch.
-        whens: which may run; no hook is needed where the patch has none of the first two.
+        turns: what may run; those of one record are done before the next one's.
         timeout: seconds to wait for threads to leave the function that is hooked, and for each callback.
     """
 
@@ -51,22 +83,19 @@ class Callbacks:
         running: Running,
         threads: Threads,
         journal: Callable[[], Journal],
-        record: Record,
-        whens: tuple[str, str, str],
+        turns: Sequence[Turn],
         timeout: float,
     ) -> None:
         self._target = target
         self._running = running
         self._threads = threads
-        self._name = record.name
-        addresses = dict(record.callbacks)
-        self._addresses = addresses if addresses.keys() & set(whens[:2]) else {}
+        self.turns = [one for one in turns if one.is_needed]
         self._hooks: tuple[FunctionRecord, ...] = ()
-        if self._addresses:
+        if self.turns:
             self._journal = journal()
-            self._hooks = moves(self._journal, (), record.hooks)
+            self._hooks = moves(self._journal, (), self.turns[0].hooks)
         self._timeout = timeout
-        self._stuck = False
+        self.stuck = False
 
     def __enter__(self) -> Callbacks:
         if self._hooks:
@@ -77,12 +106,16 @@ class Callbacks:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self._hooks and not self._stuck:
+        if self._hooks and not self.stuck:
             back = [_reversed(hook) for hook in self._hooks]
             unhook(self._target, self._threads, back, timeout=self._timeout)
 
-    def run(self, when: str) -> int:
+    def run(self, turn: Turn, when: str) -> int:
         """Have one callback run, and wait for it.
+
+        Args:
+            turn: whose.
+            when: which.
 
         Returns:
             What it returned, as an int of C; 0 if the patch has none.
@@ -91,11 +124,11 @@ class Callbacks:
             BusyError: nobody came by to run it; it did not run, and will not.
             StateError: it has not returned; it still runs.
         """
-        address = self._addresses.get(when)
+        address, name = dict(turn.record.callbacks).get(when), turn.record.name
         if address is None:
             return 0
         if not isinstance(self._running, RunningKernel):
-            raise StateError(f"{self._name} has callbacks, which only kernels run")
+            raise StateError(f"{name} has callbacks, which only kernels run")
         mailbox = self._running.mailbox
         token = secrets.randbits(63) | 1
         self._target.write_many([(mailbox, _REQUEST.pack(address, token))])
@@ -105,22 +138,20 @@ class Callbacks:
             _, _, done, result = _MAILBOX.unpack(self._target.read(mailbox, _MAILBOX.size))
             if done == token:
                 return int(result + (1 << 31)) % (1 << 32) - (1 << 31)
-        raise self._too_late(when, mailbox)
+        raise self._too_late(name, when, mailbox)
 
-    def _too_late(self, when: str, mailbox: int) -> BusyError | StateError:
+    def _too_late(self, name: str, when: str, mailbox: int) -> BusyError | StateError:
         with self._target.stopped() as stopped:
             request, *_ = _MAILBOX.unpack(stopped.read_many([(mailbox, _MAILBOX.size)])[0])
             if request:
                 stopped.write_many([(mailbox, bytes(8))])
         if request:
             return BusyError(
-                f"no thread came by to run the {when} callback of {self._name}; it did not run",
+                f"no thread came by to run the {when} callback of {name}; it did not run",
                 advice="is vm.compaction_proactiveness 0? kcompactd then sleeps; or give it longer with --timeout",
             )
-        self._stuck = True
-        return StateError(
-            f"the {when} callback of {self._name} has not returned after {self._timeout:g} s; it still runs"
-        )
+        self.stuck = True
+        return StateError(f"the {when} callback of {name} has not returned after {self._timeout:g} s; it still runs")
 
 
 def unhook(target: Target, threads: Threads, hooks: list[FunctionRecord], *, timeout: float) -> None:
@@ -140,19 +171,11 @@ def unhook(target: Target, threads: Threads, hooks: list[FunctionRecord], *, tim
     carry_out(target, Commit(hooks, (), accepted=True), timeout=timeout, watch=watch)
 
 
-def around(
-    callbacks: Callbacks,
-    name: str,
-    whens: tuple[str, str, str],
-    commit: Callable[[], Pause],
-    abandon: Callable[[], None],
-) -> Pause:
+def around(callbacks: Callbacks, commit: Callable[[], Pause], abandon: Callable[[], None]) -> Pause:
     """A commit with the callbacks before and after it.
 
     Args:
-        callbacks: of the patch.
-        name: of the patch.
-        whens: which callback runs before; after; and instead of the latter if there is no commit after all.
+        callbacks: of what it is about.
         commit: changes the words.
         abandon: what is left to do if they don't change.
 
@@ -160,25 +183,34 @@ def around(
         StateError: the callback before said no, or does not return.
         OddtocError: what the commit raises.
     """
-    before, after, instead = whens
     committed = False
     try:
         with callbacks:
-            said = callbacks.run(before)
-            if said and before == "pre_patch":
-                raise StateError(f"the pre_patch callback of {name} said {said}: the patch is not applied")
+            begun: list[Turn] = []
             try:
+                for one in callbacks.turns:
+                    _run_before(callbacks, one)
+                    begun.append(one)
                 pause = commit()
-            except (BusyError, ChangedError, FaultError):
-                callbacks.run(instead)
+            except (BusyError, ChangedError, FaultError, StateError):
+                for one in reversed(begun if not callbacks.stuck else ()):
+                    callbacks.run(one, one.whens[2])
                 raise
             committed = True
-            callbacks.run(after)
+            for one in callbacks.turns:
+                callbacks.run(one, one.whens[1])
         return pause
     except (BusyError, ChangedError, FaultError, StateError):
         if not committed:
             abandon()
         raise
+
+
+def _run_before(callbacks: Callbacks, turn: Turn) -> None:
+    when, name = turn.whens[0], turn.record.name
+    said = callbacks.run(turn, when)
+    if said and when == "pre_patch":
+        raise StateError(f"the pre_patch callback of {name} said {said}: the patch is not applied")
 
 
 def _reversed(hook: FunctionRecord) -> FunctionRecord:

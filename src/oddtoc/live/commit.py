@@ -26,14 +26,14 @@ class Commit:
         functions: whose words change, each from the old word, which stands there now, to the new one.
         states: written behind the words: the states of records.
         accepted: whether a word may already be what it is to become.
-        entry: address and bytes of what has to stand in the journal: the header of the record that was written for this
-            commit; None for a record that was there before.
+        entries: address and bytes of what has to stand in the journal: the headers of the records that were written for
+            this commit; none of those that were there before.
     """
 
     functions: Sequence[FunctionRecord]
     states: Sequence[Write]
     accepted: bool
-    entry: Write | None = None
+    entries: Sequence[Write] = ()
 
 
 def carry_out(target: Target, commit: Commit, *, timeout: float, watch: Watch | None = None) -> Pause:
@@ -58,13 +58,13 @@ def carry_out(target: Target, commit: Commit, *, timeout: float, watch: Watch | 
     delay = _FIRST_DELAY
     blocks = [_block(function.changes) for function in commit.functions]
     places = [*((block.start, block.size) for block in blocks), *((place, len(data)) for place, data in commit.states)]
-    own = [(commit.entry[0], len(commit.entry[1]))] if commit.entry else []
+    own = [(place, len(header)) for place, header in commit.entries]
     while True:
         with uninterrupted(), target.stopped() as stopped:
             more = watch.requests() if watch else []
             cpus, memory = stopped.look([*places, *own, *more])
             live, rest = memory[: len(places)], memory[len(places) + len(own) :]
-            _check_entry(commit, memory[len(places) :])
+            _check_entries(commit, memory[len(places) :])
             obstacle = _obstacle(cpus, commit.functions)
             if watch and obstacle is None:
                 obstacle = watch.obstacle(stopped, cpus, rest)
@@ -113,14 +113,15 @@ def _wanted(commit: Commit, blocks: Sequence[Span], live: Sequence[bytes]) -> li
     return [*((block.start, _changed(function, block, memory)) for function, block, memory in words), *commit.states]
 
 
-def _check_entry(commit: Commit, memory: Sequence[bytes]) -> None:
+def _check_entries(commit: Commit, memory: Sequence[bytes]) -> None:
     """Another oddtoc that comes in between takes the record for that of a killed run: it ends it, or gives it back."""
-    if commit.entry and memory[0] != commit.entry[1]:
-        raise ChangedError(
-            "another oddtoc has been at the records of this target meanwhile; nothing was written",
-            address=commit.entry[0],
-            advice="try again when it has finished",
-        )
+    for (place, header), found in zip(commit.entries, memory, strict=False):
+        if found != header:
+            raise ChangedError(
+                "another oddtoc has been at the records of this target meanwhile; nothing was written",
+                address=place,
+                advice="try again when it has finished",
+            )
 
 
 def _write(stopped: Held, wanted: Sequence[Write], before: Sequence[Write]) -> None:

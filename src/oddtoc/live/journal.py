@@ -13,7 +13,8 @@ from enum import Enum
 from functools import cached_property
 
 from oddtoc.errors import StateError
-from oddtoc.kernel.running import ReadMany
+from oddtoc.image.live import ReadMany
+from oddtoc.live.ahead import overlaid
 from oddtoc.live.record import SLOTS, STUBS, Change, FunctionRecord, Record
 from oddtoc.live.store import JournalEntry, State, Write, read_journal, state_write
 from oddtoc.places import Span
@@ -90,6 +91,7 @@ class Journal:
         is_here: whether the module of that name, whose `struct module` is at an address, is there (see `Running`).
 
     Attributes:
+        read_many: as given.
         contents: what stands there.
         live: the live words that records speak of, by address.
         patches: every patch that may be in force, oldest first.
@@ -102,6 +104,8 @@ class Journal:
         self, room: Span, read_many: ReadMany, is_here: Callable[[str, int], bool] = lambda _module, _address: True
     ) -> None:
         self.room = room
+        self.read_many = read_many
+        self._is_here = is_here
         self.contents = read_journal(room, lambda address, size: read_many([(address, size)])[0])
         recorded = _not_replaced([entry for entry in self.contents.entries if entry.state is not State.REVERTED])
         spoken_of = {(entry.record.module, entry.record.module_at) for entry in self.contents.entries}
@@ -115,6 +119,10 @@ class Journal:
         self.live = {a: int.from_bytes(m, "little") for a, m in zip(addresses, memory, strict=True)}
         self.patches = self._judge(recorded)
         self._hooks = hooks
+
+    def after(self, writes: Sequence[Write]) -> Journal:
+        """What the journal is going to be when something more is written, by this oddtoc alone."""
+        return Journal(self.room, overlaid(self.read_many, writes), self._is_here) if writes else self
 
     def is_gone(self, record: Record) -> bool:
         """Whether what a patch has changed was removed: its memory may be anybody's by now."""

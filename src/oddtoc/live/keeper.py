@@ -6,12 +6,14 @@ As decorators of the session's methods, so that no way of calling them goes arou
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 from oddtoc.errors import OddtocError, SignatureError
 from oddtoc.link.object import PatchObject
+from oddtoc.live.moves import leaving_with
 from oddtoc.live.record import FunctionRecord, Record
 from oddtoc.trust.log import Operation, logged
 from oddtoc.trust.policy import Policy, current_policy
@@ -105,17 +107,22 @@ def logged_room(
 
 
 def logged_apply(
-    apply: Callable[Concatenate[Session, Plan, _P], Outcome],
-) -> Callable[Concatenate[Session, Plan, _P], Outcome]:
-    """For a method that applies a plan."""
+    apply: Callable[Concatenate[Session, Sequence[Plan], _P], list[Outcome]],
+) -> Callable[Concatenate[Session, Sequence[Plan], _P], list[Outcome]]:
+    """For a method that applies plans: each is an operation of its own."""
 
     @wraps(apply)
-    def keep(session: Session, plan: Plan, /, *args: _P.args, **options: _P.kwargs) -> Outcome:
-        keeper, record = session.keeper, plan.record
-        with logged(keeper.policy, "apply", keeper.target, record.name) as operation:
-            operation.details["sha256"] = record.sha256
-            operation.begin(signer=keeper.signer(record.sha256), where=_where(record.functions))
-            return _noted(operation, apply(session, plan, *args, **options))
+    def keep(session: Session, plans: Sequence[Plan], /, *args: _P.args, **options: _P.kwargs) -> list[Outcome]:
+        keeper = session.keeper
+        with ExitStack() as stack:
+            operations = []
+            for record in (plan.record for plan in plans):
+                operation = stack.enter_context(logged(keeper.policy, "apply", keeper.target, record.name))
+                operation.details["sha256"] = record.sha256
+                operation.begin(signer=keeper.signer(record.sha256), where=_where(record.functions))
+                operations.append(operation)
+            outcomes = apply(session, plans, *args, **options)
+            return [_noted(*one) for one in zip(operations, outcomes, strict=True)]
 
     return keep
 
@@ -123,14 +130,24 @@ def logged_apply(
 def logged_revert(
     revert: Callable[Concatenate[Session, str, _P], Outcome],
 ) -> Callable[Concatenate[Session, str, _P], Outcome]:
-    """For a method that takes a patch back, by name."""
+    """For a method that takes a patch back, by name, and its further parts: each is an operation of its own."""
 
     @wraps(revert)
     def keep(session: Session, name: str, /, *args: _P.args, **options: _P.kwargs) -> Outcome:
-        with logged(session.keeper.policy, "revert", session.keeper.target, name) as operation:
-            record = session.journal().find(name).record
-            operation.begin(sha256=record.sha256, where=_where(record.functions))
-            return _noted(operation, revert(session, name, *args, **options))
+        keeper = session.keeper
+        with ExitStack() as stack:
+            operation = stack.enter_context(logged(keeper.policy, "revert", keeper.target, name))
+            operations = [operation]
+            *parts, status = leaving_with(session.journal(), name)
+            operation.begin(sha256=status.record.sha256, where=_where(status.record.functions))
+            for record in (part.record for part in parts):
+                operation = stack.enter_context(logged(keeper.policy, "revert", keeper.target, record.name))
+                operation.begin(sha256=record.sha256, where=_where(record.functions))
+                operations.append(operation)
+            outcome = revert(session, name, *args, **options)
+            for operation in operations:
+                _noted(operation, outcome)
+            return outcome
 
     return keep
 

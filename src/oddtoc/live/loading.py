@@ -8,12 +8,12 @@ The guest stands still there until the patch is applied: nobody has been in the 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from oddtoc.errors import PatchError, TargetError
+from oddtoc.link.notes import callbacks_of
 from oddtoc.link.object import KERNEL, PatchObject
 from oddtoc.live.parts import Applied, apply_parts, module_of
-from oddtoc.live.plan import images_of
 from oddtoc.live.session import Session
 from oddtoc.mechanism.catalog import AUTO
 from oddtoc.target.interrupts import GaveUpError
@@ -49,12 +49,12 @@ def watch(
         What was planned, and what came of it.
 
     Raises:
-        PatchError: the patch changes no module.
+        PatchError: the patch changes no module, or it has callbacks for one that is not loaded.
         TargetError: a module was not loaded in time. Those parts of the patch that are in force stay.
         GaveUpError: nobody wants it any longer.
         OddtocError: what plan and apply raise; the module goes on without the patch.
     """
-    if all(images_of(part)[0] == KERNEL for part in patch.parts):
+    if all(part.images[0] == KERNEL for part in patch.parts):
         raise PatchError(f"{patch.name} changes the kernel proper, which is there", advice="use oddtoc apply")
     kernel = session.kernel
     loaded = kernel.modules.all()
@@ -64,6 +64,7 @@ def watch(
         applied = apply_parts(session, patch, mechanism=mechanism, which=which, timeout=timeout)
     if not missing:
         return applied
+    _check_callbacks(missing.values())
     session.settle(timeout=timeout)
     if not kernel.arenas:
         session.make_room(next(iter(missing.values())), timeout=timeout)
@@ -80,6 +81,16 @@ def watch(
                 if not missing:
                     return Applied(applied.done)
                 stepper.step(cpu)
+
+
+def _check_callbacks(parts: Iterable[PatchObject]) -> None:
+    """A thread that is loading a module can't be stopped and let others run, which callbacks need."""
+    for part in parts:
+        if callbacks_of(part):
+            raise PatchError(
+                f"{part.name} has callbacks, which can't run before the code of the module does",
+                advice="load the module first, then oddtoc apply; init code of the module has run then",
+            )
 
 
 def _wait_for(

@@ -14,9 +14,9 @@ from oddtoc.kernel.arena import FIRST
 from oddtoc.kernel.module import LoadedModule
 from oddtoc.kernel.running import RunningKernel
 from oddtoc.link.object import PatchObject
-from oddtoc.live.callbacks import Callbacks
+from oddtoc.live.callbacks import Callbacks, Turn
 from oddtoc.live.journal import Journal
-from oddtoc.live.plan import images_of, plan_apply
+from oddtoc.live.plan import plan_apply
 from oddtoc.live.running import Running, Target, Threads
 from oddtoc.live.store import State, state_write
 from oddtoc.live.writing import check_empty, write_intent
@@ -31,7 +31,7 @@ def lacks_room(running: Running, patch: PatchObject) -> bool:
     if not isinstance(running, RunningKernel):
         return False
     try:
-        subject = running.subject(images_of(patch))
+        subject = running.subject(patch.images)
     except OddtocError:
         # planning it says why, and that is logged
         return False
@@ -77,8 +77,9 @@ def make_room(
     target.write_many(plan.settling)
     write_intent(target, plan, kernel.journal)
     try:
-        with Callbacks(target, kernel, threads, journal, plan.record, (_WHEN, "", ""), timeout) as callbacks:
-            said = callbacks.run(_WHEN)
+        allocating = Turn(plan.record, (_WHEN, "", ""), plan.record.hooks)
+        with Callbacks(target, kernel, threads, journal, [allocating], timeout) as callbacks:
+            said = callbacks.run(allocating, _WHEN)
     finally:
         target.write_many([state_write(plan.journal_address, State.REVERTED)])
     if said:

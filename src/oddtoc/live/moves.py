@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from oddtoc.link.object import PART_MARK
 from oddtoc.live.journal import Condition, Journal, PatchStatus
 from oddtoc.live.record import Change, FunctionRecord
 
@@ -32,6 +33,18 @@ def moves(
         words |= {c.address: replace(c, old=_or(journal.current(c.address), c.old)) for c in function.changes}
         found[function.entry] = replace(function, changes=_in_order(words.values()))
     return tuple(f for f in found.values() if any(change.old != change.new for change in f.changes))
+
+
+def leaving_with(journal: Journal, name: str) -> list[PatchStatus]:
+    """What a revert takes back: the parts of a patch that are in force, the last one first, and behind them itself.
+
+    Raises:
+        StateError: no such patch is applied.
+    """
+    status = journal.find(name)
+    mark = f"{name}{PART_MARK}"
+    parts = [other for other in journal.patches if other.present and other.record.name.startswith(mark)]
+    return [*reversed(parts), status]
 
 
 def _leaving(journal: Journal, leaving: Sequence[PatchStatus]) -> Iterable[FunctionRecord]:

@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from oddtoc.check.finding import RULES, Finding, Severity
-from oddtoc.check.patch import check_patch
-from oddtoc.errors import MechanismError, MismatchError, OddtocError, PatchError, RelocationError, RoomError
+from oddtoc.errors import MechanismError, OddtocError, PatchError, RelocationError, RoomError
 from oddtoc.link.escape import why_pinned
-from oddtoc.link.layout import Area, Layout, Redirect, lay_out
-from oddtoc.link.notes import callbacks_of, states_of
-from oddtoc.link.object import KERNEL, PatchObject
+from oddtoc.link.fresh import fresh_of
+from oddtoc.link.layout import Layout, Redirect, lay_out
+from oddtoc.link.notes import CALLBACK_SECTION, callbacks_of, states_of
+from oddtoc.link.object import PatchObject
 from oddtoc.link.payload import Ground, link
-from oddtoc.live.arrival import applied_before, check_same, check_states, commit_arrival
+from oddtoc.live.areas import place_areas
+from oddtoc.live.arrival import Arriving, applied_before, check_same, check_states, commit_arrival
 from oddtoc.live.commit import Commit
 from oddtoc.live.conditions import Site, check_conditions
 from oddtoc.live.data import data_records
+from oddtoc.live.fit import check_findings, check_first, check_kernel
 from oddtoc.live.fixups import settle_fixups
-from oddtoc.live.frames import plan_finder
+from oddtoc.live.frames import check_catching, plan_finder
 from oddtoc.live.functions import Function, find_functions
 from oddtoc.live.journal import Condition, Journal, PatchStatus
 from oddtoc.live.names import Names
+from oddtoc.live.needs import Needs, needs_of
 from oddtoc.live.record import Change, Record
 from oddtoc.live.running import Running, Subject
 from oddtoc.live.store import Contents, State, Write, entry_bytes, entry_writes, place_for
 from oddtoc.live.tables import has_tables, registration, tables_of
 from oddtoc.live.words import function_record
 from oddtoc.mechanism.catalog import AUTO, AUTOMATIC, Mechanism, by_name
-from oddtoc.places import Rooms, Span, allocate
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,9 @@ class Plan:
         commit: what changes in one stop; None if nothing has to.
         replaced: names of the patches whose place it takes.
         contents: of the journal that it was made for.
+        leaving: the entries of these patches, by address.
+        carrier: has its callbacks run, where it can't do that itself (oddtoc.live.carrier).
+        state: what its record's becomes in the commit.
     """
 
     subject: Subject
@@ -62,6 +67,21 @@ class Plan:
     commit: Commit | None
     contents: Contents
     replaced: tuple[str, ...] = ()
+    leaving: tuple[int, ...] = ()
+    carrier: Plan | None = None
+    state: State = State.APPLIED
+
+    @property
+    def arriving(self) -> list[Arriving]:
+        """What its commit is about."""
+        own = Arriving(self.record, self.journal_address, self.journal_entry, self.state)
+        return [*(self.carrier.arriving if self.carrier else ()), own]
+
+    @property
+    def writes(self) -> list[Write]:
+        """What is written while the target runs, settling left out."""
+        segments = ((address, data) for address, data, _ in self.segments)
+        return [*(self.carrier.writes if self.carrier else ()), *self.journal_writes, *segments]
 
     @property
     def changes(self) -> list[Change]:
@@ -77,6 +97,7 @@ def plan_apply(
     mechanism: str = AUTO,
     which: Mapping[str, str] | None = None,
     replace: bool = False,
+    beside: Sequence[Plan] = (),
 ) -> Plan:
     """Decide everything about an apply, from the live words, without writing.
 
@@ -87,6 +108,7 @@ def plan_apply(
         mechanism: a mechanism's name, or `auto`: the cheapest whose conditions hold.
         which: for names that stand more than once in the kernel, the file, address or version that is meant.
         replace: it takes the place of all patches that are applied, in the same stop.
+        beside: plans of other parts of the patch, which come in the same stop.
 
     Returns:
         The plan. If this patch is applied already, there is nothing to commit in it; if a killed run left it
@@ -98,69 +120,43 @@ def plan_apply(
     """
     candidates = list(AUTOMATIC) if mechanism == AUTO else [by_name(mechanism)]
     which = which or {}
-    subject = running.subject(images_of(patch))
-    _check_kernel(subject, patch)
+    journal = journal.after([write for plan in beside for write in plan.writes])
+    records = [plan.record for plan in beside]
+    subject = running.subject(patch.images)
+    check_kernel(subject, patch)
     functions = find_functions(subject, journal, patch, which)
-    _check_findings(subject, patch)
-    _check_first(journal, patch)
+    check_findings(subject, patch)
+    check_first(journal, patch, records)
+    needs = needs_of(journal, patch, records)
     check_states(journal, patch, replace=replace)
     if (status := applied_before(journal, patch, replace=replace)) is not None:
         check_same(status, mechanism, [functions[r.function].symbol.address for r in patch.replacements])
         return _plan_again(subject, journal, status, replace=replace)
     if not replace:
         journal.check_whole()
+    leaving = journal.patches if replace else []
+    carrier = _carrier(running, journal, patch, subject)
+    if carrier:
+        journal = journal.after(carrier.writes)
+        needs = needs.and_of(carrier.record)
     refusals: list[OddtocError] = []
     for candidate in candidates:
         try:
-            return _plan_with(running, subject, journal, patch, functions, candidate, which, replace=replace)
+            plan = _plan_with(
+                running, subject, journal, patch, functions, candidate, which, needs, leaving, replace=replace
+            )
+            plan = dataclasses.replace(plan, carrier=carrier, settling=() if beside else plan.settling)
+            return dataclasses.replace(plan, commit=commit_arrival(journal, plan.arriving, leaving))
         except (MechanismError, RelocationError, RoomError) as error:
             refusals.append(error)
     raise refusals[0]
-
-
-def _check_kernel(subject: Subject, patch: PatchObject) -> None:
-    """Whether a patch that is for one kernel is for this one."""
-    if patch.kernel is not None and patch.kernel != subject.image.build_id:
-        here = subject.image.build_id.hex() if subject.image.build_id else "none"
-        raise MismatchError(
-            f"{patch.name} was made for the kernel with the build id {patch.kernel.hex()}; here is {here}",
-            advice="build it again from the diff, for the kernel that runs",
-        )
-
-
-def images_of(patch: PatchObject) -> list[str]:
-    """The images that a patch names."""
-    named = [replacement.image for replacement in (*patch.replacements, *patch.hooks)]
-    return named or [KERNEL] * patch.has_data
-
-
-def findings(subject: Subject, patch: PatchObject) -> list[Finding]:
-    """What there is to say about a patch for something that runs."""
-    return check_patch(patch, subject, name=images_of(patch)[0])
-
-
-def _check_findings(subject: Subject, patch: PatchObject) -> None:
-    """Stop at errors that nothing else here would meet; they are about kernels."""
-    if subject.in_process:
-        return
-    for finding in findings(subject, patch):
-        if finding.severity is Severity.ERROR and finding.id in ("init-code", "tables-not-found"):
-            raise PatchError(f"{finding.place} {finding.reason}", function=finding.place, advice=RULES[finding.id])
-
-
-def _check_first(journal: Journal, patch: PatchObject) -> None:
-    """Whether the part of the patch that finds the tables of this one is in force."""
-    if patch.first is not None and has_tables(patch):
-        name = patch.first.name
-        if not any(status.record.name == name and status.present for status in journal.patches):
-            raise PatchError(f"{patch.name} can't be applied before {name}, which finds its tables")
 
 
 def _plan_again(subject: Subject, journal: Journal, status: PatchStatus, *, replace: bool) -> Plan:
     """A plan for a patch that is in force, at least partly."""
     older = journal.patches[: journal.patches.index(status)] if status.record.replaces else []
     others = [other for other in journal.patches if other is not status] if replace else older
-    commit = commit_arrival(journal, status.record, status.entry.address, others)
+    commit = commit_arrival(journal, [Arriving(status.record, status.entry.address)], others)
     done = {c for _, c in status.functions} <= {Condition.APPLIED, Condition.COVERED} and not others
     return Plan(
         subject,
@@ -174,6 +170,7 @@ def _plan_again(subject: Subject, journal: Journal, status: PatchStatus, *, repl
         None if done else commit,
         journal.contents,
         tuple(other.record.name for other in others if other.present),
+        tuple(other.entry.address for other in others),
     )
 
 
@@ -185,6 +182,8 @@ def _plan_with(
     functions: Mapping[str, Function],
     mechanism: Mechanism,
     which: Mapping[str, str],
+    needs: Needs,
+    leaving: Sequence[PatchStatus],
     *,
     replace: bool,
 ) -> Plan:
@@ -196,8 +195,10 @@ def _plan_with(
     redirects = [
         Redirect(r, f.entry, mechanism, subject.image.word(f.behind), subject.toc_is_a_number) for r, f in found
     ]
-    layout = lay_out(patch, redirects, own_toc=mechanism.own_toc, is_foreign=subject.is_foreign)
-    spans = _allocate(subject.rooms, journal, layout)
+    names = Names(subject, which, needs)
+    near = subject.rooms.near
+    layout = lay_out(patch, redirects, own_toc=mechanism.own_toc, is_foreign=names.is_foreign, near=near)
+    spans = place_areas(subject, journal.spans, layout, functions.values())
     ground = Ground(
         toc=subject.toc,
         toc_slot=subject.toc_slot,
@@ -205,7 +206,8 @@ def _plan_with(
         own_toc=mechanism.own_toc,
         helpers=subject.rooms.helpers.start,
     )
-    payload = link(settle_fixups(subject, patch), redirects, layout, ground, Names(subject, which))
+    payload = link(settle_fixups(subject, patch), redirects, layout, ground, names)
+    check_catching(subject, patch, mechanism, layout.frames)
     inside = next((function.entry.global_entry for function in functions.values()), subject.toc)
     finder = plan_finder(running, journal, patch, inside, spans, layout.frames)
     replaced = (function_record(subject, functions[r.function], mechanism, payload) for r in patch.replacements)
@@ -223,9 +225,10 @@ def _plan_with(
         hooks=tuple(function_record(subject, functions[r.function], mechanism, payload) for r in patch.hooks),
         module=subject.module.name if subject.module else "",
         module_at=subject.loaded_at,
+        fresh=tuple((s.name, _address(layout, ground, (n, at)), s.other) for s, n, at in fresh_of(patch)),
+        needs=needs.serials,
     )
     segments = ((start, data, area.value) for area, (start, data) in payload.segments.items())
-    leaving = journal.patches if replace else []
     entry = entry_bytes(record, State.INTENT)
     place = place_for(journal.contents, journal.room, len(entry))
     return Plan(
@@ -237,10 +240,40 @@ def _plan_with(
         entry,
         tuple(entry_writes(journal.contents, place, entry)),
         (*_tables(subject, journal, patch, layout, ground), *finder.segments, *segments),
-        commit_arrival(journal, record, place, leaving, entry),
+        None,
         journal.contents,
         tuple(status.record.name for status in leaving if status.present),
+        tuple(status.entry.address for status in leaving),
     )
+
+
+def joint_commit(journal: Journal, plans: Sequence[Plan]) -> Commit | None:
+    """What changes in the one stop of several plans; None if nothing has to.
+
+    Args:
+        journal: what is in force.
+        plans: of the parts of one patch, each made beside those before it.
+    """
+    coming = [plan for plan in plans if plan.commit is not None]
+    if len(coming) < 2:
+        return coming[0].commit if coming else None
+    leaving = {address for plan in coming for address in plan.leaving}
+    statuses = [status for status in journal.patches if status.entry.address in leaving]
+    return commit_arrival(journal, [one for plan in coming for one in plan.arriving], statuses)
+
+
+def _carrier(running: Running, journal: Journal, patch: PatchObject, subject: Subject) -> Plan | None:
+    """What has the callbacks of a patch run that changes a module: the function where they can is the kernel's.
+
+    Every patch for a module carries an object that hooks that function, to have the kernel give room.
+    """
+    if subject.module is None or not callbacks_of(patch):
+        return None
+    if patch.room is None:
+        raise PatchError(f"{patch.name} is for a module and was built for something else", advice="build it again")
+    sections = {index: s for index, s in patch.room.sections.items() if s.name != CALLBACK_SECTION}
+    hook = dataclasses.replace(patch.room, name=f"callbacks of {patch.name}", sections=sections)
+    return dataclasses.replace(plan_apply(running, journal, hook), state=State.REVERTED)
 
 
 def _tables(
@@ -250,7 +283,7 @@ def _tables(
     if not has_tables(patch):
         return []
     room = tables_of(subject.rooms)
-    content = subject.read_many([(room.start, room.size)])[0]
+    content = journal.read_many([(room.start, room.size)])[0]
     return [registration(patch, layout, ground.areas, room, content, journal.spans)]
 
 
@@ -262,17 +295,6 @@ def _redirected(journal: Journal) -> dict[int, Mechanism]:
         for function, condition in status.functions
         if condition.in_force and not status.record.temporary and not function.is_data
     }
-
-
-def _allocate(rooms: Rooms, journal: Journal, layout: Layout) -> dict[Area, Span]:
-    """A free span for each area that the layout needs; the text area always has one, it fixes the TOC."""
-    places = {Area.TEXT: rooms.text, Area.HELPERS: rooms.helpers, Area.DATA: rooms.data}
-    spans = {}
-    for area, room in places.items():
-        size = layout.sizes[area]
-        start = allocate(room, journal.spans, size) if size else room.start
-        spans[area] = Span(start, start + size)
-    return spans
 
 
 def _address(layout: Layout, ground: Ground, place: tuple[int, int]) -> int:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from oddtoc.check.finding import Finding
-from oddtoc.link.object import PART_MARK, PatchObject
+from oddtoc.errors import ChangedError
+from oddtoc.link.object import PatchObject
 from oddtoc.live.attached import Attached
-from oddtoc.live.callbacks import Callbacks, around, unhook
+from oddtoc.live.callbacks import Callbacks, Turn, around, turn, unhook
 from oddtoc.live.collect import Collection, Look, collect
 from oddtoc.live.commit import Commit, carry_out
+from oddtoc.live.fit import findings
 from oddtoc.live.frames import forgotten
 from oddtoc.live.journal import Condition, Journal, PatchStatus
 from oddtoc.live.keeper import admitted, logged_apply, logged_revert, logged_room
 from oddtoc.live.leftover import take_back
 from oddtoc.live.moduleroom import lacks_room, make_room
-from oddtoc.live.moves import moves
+from oddtoc.live.moves import leaving_with, moves
+from oddtoc.live.needs import check_not_needed
 from oddtoc.live.outcome import Outcome as Outcome
-from oddtoc.live.plan import Plan, findings, images_of, plan_apply
+from oddtoc.live.plan import Plan, joint_commit, plan_apply
 from oddtoc.live.quiescence import Watch, check_immediate, zones_of_apply, zones_of_revert
 from oddtoc.live.record import Record
 from oddtoc.live.store import State, Write, state_write, tidying_writes
@@ -42,13 +46,15 @@ class Session(Attached):
         mechanism: str = AUTO,
         which: Mapping[str, str] | None = None,
         replace: bool = False,
+        beside: Sequence[Plan] = (),
     ) -> Plan:
         """Everything that applying a patch would write. See `plan_apply`."""
-        return plan_apply(self.running, self.journal(), patch, mechanism=mechanism, which=which, replace=replace)
+        options: dict[str, Any] = {"mechanism": mechanism, "which": which, "replace": replace, "beside": beside}
+        return plan_apply(self.running, self.journal(), patch, **options)
 
     def check(self, patch: PatchObject) -> list[Finding]:
         """What there is to say about a patch for what runs here. See `check_patch`."""
-        return [found for part in patch.parts for found in findings(self.running.subject(images_of(part)), part)]
+        return [found for part in patch.parts for found in findings(self.running.subject(part.images), part)]
 
     def prepare(self, patch: PatchObject, *, timeout: float = DEFAULT_TIMEOUT) -> None:
         """Have the kernel give memory near the module that a patch changes, if it has not yet. It keeps it for ever.
@@ -74,16 +80,23 @@ class Session(Attached):
         """
         make_room(self.target, self.kernel, self.threads, self.journal, patch, timeout=timeout)
 
-    @logged_apply
     def apply(
         self, plan: Plan, *, timeout: float = DEFAULT_TIMEOUT, immediate: bool = False, unused: bool = False
     ) -> Outcome:
-        """Carry out a plan: intent and payload while the target runs, then the commit in one stop.
+        """Carry out a plan. See `apply_together`."""
+        (outcome,) = self.apply_together([plan], timeout=timeout, immediate=immediate, unused=unused)
+        return outcome
 
-        Killed anywhere, it leaves a record that the next command goes on from.
+    @logged_apply
+    def apply_together(
+        self, plans: Sequence[Plan], *, timeout: float = DEFAULT_TIMEOUT, immediate: bool = False, unused: bool = False
+    ) -> list[Outcome]:
+        """Carry out plans: intents and payloads while the target runs, then one commit in one stop.
+
+        Killed anywhere, it leaves records that the next command goes on from.
 
         Args:
-            plan: from `plan`, made in this session.
+            plans: from `plan`, made in this session, each beside those before it.
             timeout: seconds to wait for threads to leave the functions that change.
             immediate: don't look at their stacks: a thread may then run the old code to its end, and the new one at
                 the same time.
@@ -95,27 +108,40 @@ class Session(Attached):
             MechanismError: it can't be done without looking at stacks.
         """
         first = len(self.target.pauses)
-        watch = self._watch_apply(plan, immediate) if plan.commit and not unused else None
-        if plan.commit:
+        coming = [plan for plan in plans if plan.commit is not None]
+        commit = joint_commit(self.journal(), plans)
+        watch = self._watch_apply(commit, immediate) if commit and not unused else None
+        for plan in coming:
             self.running.make_room(plan.subject)
-        if plan.journal_entry:
             check_empty(self.target, plan)
         self.settle(timeout=timeout)
-        if plan.commit is None:
-            return self._outcome(plan.record.name, None, first)
-        write_intent(self.target, plan, self.running.journal)
-        pause = self._commit(
-            plan.record,
-            _ARRIVAL if plan.journal_entry else ("", "post_patch", ""),
-            partial(carry_out, self.target, plan.commit, timeout=timeout, watch=watch),
-            abandoned=plan.commit.entry,
-            timeout=timeout,
-        )
-        return self._outcome(plan.record.name, pause, first, immediate)
+        pause = None
+        if commit is not None:
+            for plan in coming:
+                self._intend(plan, commit)
+            pause = self._commit(
+                [(p.record, _ARRIVAL if p.journal_entry else ("", "post_patch", "")) for p in coming],
+                partial(carry_out, self.target, commit, timeout=timeout, watch=watch),
+                abandoned=commit.entries,
+                timeout=timeout,
+            )
+        outcomes = [(plan, pause if plan in coming else None) for plan in plans]
+        return [self._outcome(plan.record.name, stop, first, immediate) for plan, stop in outcomes]
+
+    def _intend(self, plan: Plan, commit: Commit) -> None:
+        try:
+            write_intent(self.target, plan, self.running.journal)
+        except ChangedError:
+            self._abandon(commit.entries)
+            raise
+
+    def _abandon(self, entries: Sequence[Write]) -> None:
+        for entry in entries:
+            abandon_intent(self.target, entry)
 
     @logged_revert
     def revert(self, name: str, *, timeout: float = DEFAULT_TIMEOUT, immediate: bool = False) -> Outcome:
-        """Take a patch back, wherever it is in the stacks of its functions; its further parts before that.
+        """Take a patch back, wherever it is in the stacks of its functions, and its further parts in the same stop.
 
         Functions that a later patch covers stay as they are. Its payload stays in memory, untouched: a thread may
         still be in it (see `gc`).
@@ -127,7 +153,7 @@ class Session(Attached):
                 the same time.
 
         Raises:
-            StateError: no such patch is applied, or another one is half-way.
+            StateError: no such patch is applied, another one is half-way, or uses what is new in it.
             BusyError: a thread stood in the way all the time; the patch is still applied.
             MechanismError: it can't be done without looking at stacks.
         """
@@ -136,21 +162,16 @@ class Session(Attached):
         if ended and name in ended.name.split():
             return ended
         journal = self.journal()
-        for part in _further_parts(journal, name):
-            self.revert(part, timeout=timeout, immediate=immediate)
-            journal = self.journal()
         commit = self._revert_commit(journal, name)
-        status = journal.find(name)
+        leaving = [status for status in leaving_with(journal, name) if status.present]
         self.settle(timeout=timeout)
-        if not status.present:
+        if not leaving:
             # a killed run got as far as the words
             return self._outcome(name, None, first)
-        watch = self._watch_revert(commit, status, immediate)
+        watch = self._watch_revert(commit, leaving, immediate)
         pause = self._commit(
-            status.record,
-            _DEPARTURE if status.condition in (Condition.APPLIED, Condition.COVERED) else ("", "post_unpatch", ""),
+            [(status.record, _DEPARTURE if _is_whole(status) else ("", "post_unpatch", "")) for status in leaving],
             partial(carry_out, self.target, commit, timeout=timeout, watch=watch),
-            abandoned=None,
             timeout=timeout,
         )
         return self._outcome(name, pause, first, immediate)
@@ -177,31 +198,33 @@ class Session(Attached):
 
     def _commit(
         self,
-        record: Record,
-        whens: tuple[str, str, str],
+        records: Sequence[tuple[Record, tuple[str, str, str]]],
         commit: Callable[[], Pause],
         *,
-        abandoned: Write | None,
+        abandoned: Sequence[Write] = (),
         timeout: float,
     ) -> Pause:
-        """A commit with the callbacks of its patch around it; the entry `abandoned` ends if there is none."""
-
-        def abandon() -> None:
-            if abandoned is not None:
-                abandon_intent(self.target, abandoned)
-
-        callbacks = Callbacks(self.target, self.running, self.threads, self.journal, record, whens, timeout)
-        return around(callbacks, record.name, whens, commit, abandon)
+        """A commit with the callbacks of its patches around it; the entries `abandoned` end if there is none."""
+        journal = self.journal() if any(record.callbacks for record, _ in records) else None
+        turns = [turn(journal, record, whens) for record, whens in records] if journal else []
+        callbacks = Callbacks(self.target, self.running, self.threads, self.journal, turns, timeout)
+        return around(callbacks, commit, lambda: self._abandon(abandoned))
 
     def plan_revert(self, name: str) -> Commit:
         """What reverting a patch would write."""
         return self._revert_commit(self.journal(), name)
 
+    def turns_of_revert(self, name: str) -> list[Turn]:
+        """The callbacks that reverting a patch would have run."""
+        journal = self.journal()
+        return [turn(journal, one.record, _DEPARTURE) for one in leaving_with(journal, name) if one.present]
+
     def _revert_commit(self, journal: Journal, name: str) -> Commit:
-        status = journal.find(name)
-        journal.check_whole(name)
-        state = state_write(status.entry.address, State.REVERTED)
-        return Commit(moves(journal, [status]), [state], accepted=True)
+        leaving = leaving_with(journal, name)
+        journal.check_whole(*(status.record.name for status in leaving))
+        check_not_needed(journal, leaving)
+        states = [state_write(status.entry.address, State.REVERTED) for status in leaving]
+        return Commit(moves(journal, leaving), states, accepted=True)
 
     def plan_gc(self, look: Look | None = None, *, temporary_only: bool = False) -> Collection:
         """What `gc` would give back, and what not and why."""
@@ -230,26 +253,23 @@ class Session(Attached):
             self.target.write_many([write])
         return collection
 
-    def _watch_apply(self, plan: Plan, immediate: bool) -> Watch | None:
-        functions = plan.commit.functions if plan.commit else ()
-        if immediate:
-            check_immediate(self.running, functions)
-            return None
-        self.threads.prepare()
-        return Watch(self.threads, zones_of_apply(self.running, self.journal(), functions))
-
-    def _watch_revert(self, commit: Commit, status: PatchStatus, immediate: bool) -> Watch | None:
+    def _watch_apply(self, commit: Commit, immediate: bool) -> Watch | None:
         if immediate:
             check_immediate(self.running, commit.functions)
             return None
         self.threads.prepare()
-        return Watch(self.threads, zones_of_revert(commit.functions, [status]))
+        return Watch(self.threads, zones_of_apply(self.running, self.journal(), commit.functions))
+
+    def _watch_revert(self, commit: Commit, leaving: Sequence[PatchStatus], immediate: bool) -> Watch | None:
+        if immediate:
+            check_immediate(self.running, commit.functions)
+            return None
+        self.threads.prepare()
+        return Watch(self.threads, zones_of_revert(commit.functions, leaving))
 
     def _outcome(self, name: str, pause: Pause | None, first: int, immediate: bool = False) -> Outcome:
         return Outcome.of(name, pause, self.target.pauses[first:], immediate=immediate)
 
 
-def _further_parts(journal: Journal, name: str) -> list[str]:
-    """The parts of a patch behind the first one that are in force, the last one first."""
-    names = [status.record.name for status in journal.patches if status.present]
-    return [other for other in reversed(names) if other.startswith(f"{name}{PART_MARK}")]
+def _is_whole(status: PatchStatus) -> bool:
+    return status.condition in (Condition.APPLIED, Condition.COVERED)

@@ -19,6 +19,10 @@ def check_empty(target: Target, plan: Plan) -> None:
     Raises:
         ChangedError: somebody does.
     """
+    if not plan.journal_entry:
+        return
+    if plan.carrier:
+        check_empty(target, plan.carrier)
     requests = [(address, len(data)) for address, data, what in plan.segments if what != TABLES]
     # the header of a place that was given back is there
     requests.append((plan.journal_address + HEADER.size, len(plan.journal_entry) - HEADER.size))
@@ -42,6 +46,8 @@ def write_intent(target: Target, plan: Plan, journal: Span) -> None:
     Raises:
         ChangedError: another oddtoc, which this one's lock does not keep out, has written a record meanwhile.
     """
+    if plan.carrier:
+        write_intent(target, plan.carrier, journal)
     if plan.journal_writes:
         # in one block: only one debugger can hold a target, so nobody comes in between
         with uninterrupted(), target.exclusively() as held:

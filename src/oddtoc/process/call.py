@@ -1,7 +1,4 @@
-"""System calls that a process makes for us: one of its threads is lent for each, while all others stand still.
-
-Each is a stop of its own, so that none is long.
-"""
+"""System calls that a process makes for us: one of its threads is lent for each, while all others run."""
 
 from __future__ import annotations
 
@@ -11,11 +8,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from oddtoc.errors import RoomError, TargetError
+from oddtoc.isa import is_link, opcode
 from oddtoc.process.maps import Mapping
 from oddtoc.process.room import CODE_SIZE, DATA_SIZE, JOURNAL_SIZE, Area, ReadMany
 from oddtoc.target.process import ProcessTarget
 
 _SC = 0x44000002
+_CONDITIONAL = 16
+"""Primary opcode of bc (Power ISA 3.1, book I, 2.4)."""
 _MMAP = 90
 """arch/powerpc/kernel/syscalls/syscall.tbl"""
 _READ, _WRITE, _EXECUTE = 1, 2, 4
@@ -24,7 +24,10 @@ _SUMMARY_OVERFLOW = 1 << 28
 
 
 def find_call(mappings: Sequence[Mapping], read_many: ReadMany) -> int:
-    """The address of a system call instruction: the vdso has some.
+    """The address of a system call instruction, with a conditional branch behind it: the vdso has some.
+
+    The thread that is lent may execute the next instruction too, which behind others (that of the signal trampoline)
+    is none.
 
     Args:
         mappings: of the process.
@@ -36,7 +39,8 @@ def find_call(mappings: Sequence[Mapping], read_many: ReadMany) -> int:
     for mapping in mappings:
         if mapping.path == "[vdso]":
             words = np.frombuffer(read_many([(mapping.span.start, mapping.span.size)])[0], "<u4")
-            for place in np.flatnonzero(words == _SC).tolist():
+            is_followed = (opcode(words[1:]) == _CONDITIONAL) & ~is_link(words[1:])
+            for place in np.flatnonzero((words[:-1] == _SC) & is_followed).tolist():
                 return mapping.span.start + 4 * int(place)
     raise TargetError("the process has no vdso with a system call in it", advice="is it booted with vdso=0?")
 
@@ -63,12 +67,7 @@ def map_area(area: Area, target: ProcessTarget, call: int) -> None:
 def _map(place: int, size: int, protection: int, target: ProcessTarget, call: int) -> None:
     arguments = (place, size, protection, _PRIVATE | _ANONYMOUS | _FIXED_NOREPLACE, -1, 0)
     values = {"pc": call, "r0": _MMAP, **{f"r{3 + n}": value for n, value in enumerate(arguments)}}
-    with target.stopped() as stopped:
-        thread = stopped.first()
-        try:
-            after = stopped.run_alone(thread, values, call + 4)
-        finally:
-            stopped.restore(thread)
+    after = target.lend(values)
     result = after.registers["r3"]
     if after.registers["cr"] & _SUMMARY_OVERFLOW:
         raise RoomError(

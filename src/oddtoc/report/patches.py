@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from oddtoc.link.object import PatchObject
+from oddtoc.live.callbacks import Turn
 from oddtoc.live.commit import Commit
 from oddtoc.live.journal import Condition, PatchStatus
-from oddtoc.live.parts import Applied
+from oddtoc.live.parts import Applied, Rehearsal
 from oddtoc.live.plan import Plan
 from oddtoc.live.record import FunctionRecord, Record
 from oddtoc.live.session import Outcome
@@ -63,33 +64,40 @@ def _size(patch: PatchObject) -> int:
     return sum(len(section.data) for part in patch.parts for section in part.loaded)
 
 
-def plan_text(plan: Plan, behind: Sequence[PatchObject] = (), waiting: Sequence[PatchObject] = ()) -> str:
-    """Every word that an apply would write, in the order in which it would be written.
+def plan_text(rehearsal: Rehearsal) -> str:
+    """Every word that an apply would write, in the order in which it would be written."""
+    lines = []
+    for plan in rehearsal.plans:
+        done = f"patch {plan.record.name} is applied already: nothing would be written"
+        lines += [done] if plan.commit is None else [*_writes_text(plan), ""]
+    coming = [plan for plan in rehearsal.plans if plan.commit is not None]
+    if rehearsal.commit is not None:
+        lines += ["in one stop, if the old words are still there:", *changes_text(rehearsal.commit.functions)]
+        for plan in coming:
+            lines.append(
+                "  and the record's state: applied" if len(coming) == 1 else f"  and {plan.record.name}: applied"
+            )
+            lines += [f"  and that of {name}: reverted" for name in plan.replaced]
+    for plan in coming:
+        lines += _callbacks(plan.record, ("pre_patch", "post_patch"), _hooks(plan))
+    for part in rehearsal.behind:
+        lines.append(f"with that comes {part.name}, when the kernel has given room for it: {_functions_of(part)}")
+    return "\n".join([*lines, *_waiting_text(rehearsal.waiting)])
 
-    Args:
-        plan: of a patch, or of its first part.
-        behind: further parts, which are planned when that is in force.
-        waiting: parts whose modules are not loaded.
-    """
-    if plan.commit is None:
-        lines = [f"patch {plan.record.name} is applied already: nothing would be written"]
-    else:
-        lines = _writes_text(plan, plan.commit)
-    lines += [f"behind that, {part.name} would be planned and applied: {_functions_of(part)}" for part in behind]
-    return "\n".join([*lines, *_waiting_text(waiting)])
+
+def _hooks(plan: Plan) -> tuple[FunctionRecord, ...]:
+    return plan.record.hooks or (plan.carrier.record.hooks if plan.carrier else ())
 
 
-def _writes_text(plan: Plan, commit: Commit) -> list[str]:
-    lines = [f"patch {plan.record.name} ({plan.mechanism.name}) would write:", "", "while the target runs:"]
+def _writes_text(plan: Plan) -> list[str]:
+    lines = [*_writes_text(plan.carrier), ""] if plan.carrier else []
+    lines += [f"patch {plan.record.name} ({plan.mechanism.name}) would write:", "", "while the target runs:"]
     lines += [f"  the state of a record, {len(data)} bytes at {address:#x}" for address, data in plan.settling]
     if plan.journal_entry:
         lines += [f"  record, {len(plan.journal_entry)} bytes", *_record_dump(plan.journal_address, plan.journal_entry)]
     for address, data, what in plan.segments:
         lines += [f"  {what}, {len(data)} bytes", *_dump(address, data)]
-    lines += ["", "in one stop, if the old words are still there:", *changes_text(commit.functions)]
-    lines.append("  and the record's state: applied")
-    lines += [f"  and that of {name}: reverted" for name in plan.replaced]
-    return [*lines, *_callbacks(plan.record, ("pre_patch", "post_patch"))]
+    return lines
 
 
 def _functions_of(part: PatchObject) -> str:
@@ -100,38 +108,43 @@ def _waiting_text(waiting: Sequence[PatchObject]) -> list[str]:
     return [f"{part.name} waits: its module is not loaded (oddtoc watch waits for it)" for part in waiting]
 
 
-def plan_json(plan: Plan, behind: Sequence[PatchObject] = (), waiting: Sequence[PatchObject] = ()) -> str:
-    """The same as JSON."""
-    return _json(
-        {
-            "patch": plan.record.name,
-            "mechanism": plan.mechanism.name,
-            "payload": [
-                {"what": what, "address": hex(address), "bytes": data.hex()} for address, data, what in plan.segments
-            ],
-            "record": {"address": hex(plan.journal_address), "bytes": plan.journal_entry.hex()},
-            "already_applied": plan.commit is None,
-            "replaces": list(plan.replaced),
-            "functions": [_function(function) for function in plan.record.functions],
-            "behind": [part.name for part in behind],
-            "waiting": [part.name for part in waiting],
-        }
-    )
+def plan_json(rehearsal: Rehearsal) -> str:
+    """The same as JSON; further parts of the patch are in a list of their own."""
+    first, *further = map(_plan_record, rehearsal.plans)
+    names = {key: [part.name for part in getattr(rehearsal, key)] for key in ("behind", "waiting")}
+    return _json({**first, "parts": further, **names})
+
+
+def _plan_record(plan: Plan) -> dict[str, Any]:
+    return {
+        "patch": plan.record.name,
+        "mechanism": plan.mechanism.name,
+        "payload": [
+            {"what": what, "address": hex(address), "bytes": data.hex()} for address, data, what in plan.segments
+        ],
+        "record": {"address": hex(plan.journal_address), "bytes": plan.journal_entry.hex()},
+        "already_applied": plan.commit is None,
+        "replaces": list(plan.replaced),
+        "functions": [_function(function) for function in plan.record.functions],
+    }
 
 
 def applied_text(applied: Applied, target: str) -> str:
     """What is in force now, and what it cost the target."""
-    parts = [_part_text(plan, outcome, target) for plan, outcome in applied.done]
-    return "\n".join([*parts, *_waiting_text(applied.waiting)])
+    lines: list[str] = []
+    stops: list[str] = []
+    for plan, outcome in applied.done:
+        lines += _part_text(plan, outcome, target)
+        stops += [pause_text(outcome)] if outcome.changed else []
+    return "\n".join([*lines, *dict.fromkeys(stops), *_waiting_text(applied.waiting)])
 
 
-def _part_text(plan: Plan, outcome: Outcome, target: str) -> str:
+def _part_text(plan: Plan, outcome: Outcome, target: str) -> list[str]:
     if not outcome.changed:
-        return f"{plan.record.name} is applied to {target} already; nothing was changed"
+        return [f"{plan.record.name} is applied to {target} already; nothing was changed"]
     lines = [f"applied {plan.record.name} to {target}"]
     lines += [f"  in place of {name}" for name in plan.replaced]
-    lines += [f"  {_place(function)}" for function in plan.record.replaced]
-    return "\n".join([*lines, pause_text(outcome)])
+    return [*lines, *(f"  {_place(function)}" for function in plan.record.replaced)]
 
 
 def applied_json(applied: Applied) -> str:
@@ -161,18 +174,26 @@ def reverted_json(outcome: Outcome) -> str:
     return _json({"patch": outcome.name, "stacks_checked": not outcome.immediate, "pause": _pause(outcome)})
 
 
-def revert_text(record: Record, commit: Commit) -> str:
-    """Every word that a revert would write."""
-    lines = [f"reverting {record.name} would write, in one stop:", *changes_text(commit.functions)]
+def revert_text(name: str, commit: Commit, turns: Sequence[Turn] = ()) -> str:
+    """Every word that a revert would write.
+
+    Args:
+        name: of the patch.
+        commit: what changes.
+        turns: the callbacks of its parts.
+    """
+    lines = [f"reverting {name} would write, in one stop:", *changes_text(commit.functions)]
     if not commit.functions:
         lines.append("  no word of code: later patches cover all of it")
     lines.append("  and the record's state: reverted")
-    return "\n".join([*lines, *_callbacks(record, ("pre_unpatch", "post_unpatch"))])
+    for turn in turns:
+        lines += _callbacks(turn.record, turn.whens, turn.hooks)
+    return "\n".join(lines)
 
 
-def revert_json(record: Record, commit: Commit) -> str:
+def revert_json(name: str, commit: Commit) -> str:
     """The same as JSON."""
-    return _json({"patch": record.name, "functions": [_function(function) for function in commit.functions]})
+    return _json({"patch": name, "functions": [_function(function) for function in commit.functions]})
 
 
 def status_text(patches: Sequence[PatchStatus], target: str) -> str:
@@ -197,10 +218,12 @@ def status_text(patches: Sequence[PatchStatus], target: str) -> str:
 
 def status_json(patches: Sequence[PatchStatus]) -> str:
     """The same as JSON."""
+    names = {status.record.serial: status.record.name for status in patches}
     return _json(
         [
             {
                 "patch": status.record.name,
+                "needs": [names[serial] for serial in status.record.needs if serial in names],
                 "module": status.record.module or None,
                 "condition": status.condition.value,
                 "sha256": status.record.sha256,
@@ -244,7 +267,8 @@ def _place(function: FunctionRecord) -> str:
     """What it is and where, in a line."""
     if function.is_data:
         return f"{function.name}  written in place  {function.entry:#x}"
-    return f"{function.name}  {function.mechanism}  {function.behind:#x} -> {function.target:#x}"
+    island = f"{function.island:#x} (island) -> " if function.island else ""
+    return f"{function.name}  {function.mechanism}  {function.behind:#x} -> {island}{function.target:#x}"
 
 
 def _function(function: FunctionRecord) -> dict[str, Any]:
@@ -254,6 +278,7 @@ def _function(function: FunctionRecord) -> dict[str, Any]:
         "entry": hex(function.entry),
         "branch_at": hex(function.behind),
         "branch_to": hex(function.target),
+        "island": hex(function.island) if function.island else None,
         "changes": [
             {"address": hex(change.address), "old": hex(change.old), "new": hex(change.new), "role": change.role}
             for change in function.changes
@@ -261,13 +286,13 @@ def _function(function: FunctionRecord) -> dict[str, Any]:
     }
 
 
-def _callbacks(record: Record, whens: Sequence[str]) -> list[str]:
+def _callbacks(record: Record, whens: Sequence[str], hooks: Sequence[FunctionRecord]) -> list[str]:
     """What is written so that callbacks run."""
     found = [f"  {when} at {address:#x}" for when, address in record.callbacks if when in whens]
     if not found:
         return []
     lines = ["", "around that, through the mailbox that all patches share, the callbacks", *found]
-    return [*lines, "and for as long as they have to run:", *changes_text(record.hooks)]
+    return [*lines, "and for as long as they have to run:", *changes_text(hooks)]
 
 
 def changes_text(functions: Iterable[FunctionRecord]) -> list[str]:

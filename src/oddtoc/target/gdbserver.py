@@ -25,7 +25,7 @@ from oddtoc.target.handshake import Greeting, documents, greeting_of
 from oddtoc.target.held import HeldByGdbserver
 from oddtoc.target.process import LARGEST_LIST, ProcessTarget, StoppedProcess
 from oddtoc.target.process_stepper import ProcessStepper
-from oddtoc.target.thread import ProcessLayout, read_process_layout
+from oddtoc.target.thread import ProcessLayout, Thread, read_process_layout
 
 _ALL_STOP, _NON_STOP = b"QNonStop:0", b"QNonStop:1"
 _FEATURES = b"qSupported:multiprocess+;swbreak+"
@@ -145,6 +145,12 @@ class GdbserverProcess(ProcessTarget):
             yield session
             # the server stops those that run before it lets go
             session.stop_early(self._busiest(session.meet_threads()))
+
+    def lend(self, values: Mapping[str, int]) -> Thread:
+        """As `ProcessTarget.lend`."""
+        with self.exclusively() as session:
+            assert isinstance(session, HeldByGdbserver)
+            return session.lend(values)
 
     @contextmanager
     def stepper(self) -> Iterator[ProcessStepper]:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from oddtoc.errors import GuestError, UsageError
 from oddtoc.target import console, guardian
@@ -30,6 +31,7 @@ from oddtoc.target.guest_qemu import (
     qemu_command,
 )
 from oddtoc.target.initramfs import initramfs
+from oddtoc.target.interrupts import interrupts_held
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,40}\Z")
 _LONGEST_SOCKET_PATH = 107
@@ -176,15 +178,18 @@ def boot(
     with _new_folder(name) as folder:
         command = qemu_command(machine, folder)
         (folder / INITRAMFS).write_bytes(initramfs(busybox, modules=modules, files=files))
-        guest = Guest(
-            name, folder, machine.vmlinux, kernel_label or vmlinux.name, *_start(command, folder), smp, memory
-        )
+        guest = None
         try:
-            _store(guest)
+            # QEMU goes into the background here: who is interrupted meanwhile would leave it behind
+            with interrupts_held():
+                label = kernel_label or vmlinux.name
+                guest = Guest(name, folder, machine.vmlinux, label, *_start(command, folder), smp, memory)
+                _store(guest)
             guardian.start(folder)
             _await(guest, timeout)
         except BaseException:
-            guest.stop()
+            if guest is not None:
+                guest.stop()
             raise
     return guest
 
@@ -227,7 +232,9 @@ def _new_folder(name: str) -> Iterator[Path]:
 
 def _start(command: Sequence[str], folder: Path) -> tuple[int, int]:
     """Start QEMU; its process and start time."""
-    result = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    # Ctrl-C at a terminal would reach it, too
+    options: dict[str, Any] = {"stdin": subprocess.DEVNULL, "start_new_session": True}
+    result = subprocess.run(command, capture_output=True, text=True, check=False, **options)
     if result.returncode:
         lines = [line for line in result.stderr.splitlines() if "warning:" not in line]
         reason = lines[-1].removeprefix(f"{command[0]}: ") if lines else f"status {result.returncode}"

@@ -14,6 +14,7 @@ from oddtoc.target.rsp import Connection
 from oddtoc.target.wire import NoAnswerError
 
 _SMALLEST_PACKET, _LARGEST_PACKET = 256, 1 << 16
+_PACKET_SIZE = b"PacketSize"
 _LONGEST_DOCUMENT = 1 << 18
 _FIRST_ANSWER = 1.5
 """Seconds for the first answer. QEMU lets a second client connect and does not answer it."""
@@ -83,7 +84,7 @@ def greet(connection: Connection) -> Greeting:
         TargetError: it is no debug server of QEMU, and no gdbserver.
     """
     try:
-        reply = connection.hello(b"qSupported")
+        reply = connection.hello(b"qSupported", _PACKET_SIZE + b"=")
     except NoAnswerError:
         raise TargetInUseError(
             f"the debug server at {connection.name} does not answer: another debugger is connected",
@@ -91,7 +92,7 @@ def greet(connection: Connection) -> Greeting:
         ) from None
     fields = dict(part.partition(b"=")[::2] for part in reply.split(b";"))
     try:
-        size = int(fields[b"PacketSize"], 16)
+        size = int(fields[_PACKET_SIZE], 16)
     except (KeyError, ValueError):
         size = 0
     if size < _SMALLEST_PACKET or b"qXfer:features:read+" not in fields:

@@ -27,6 +27,11 @@ _TRAP = 5
 _MOST_SIGNALS = 64
 _PATIENCE = 0.1
 """Seconds that threads have to stop while the last runs on. One that ends instead is not told of."""
+_NO_ERROR = {"r3": 0}
+"""Otherwise the kernel may take what a thread is lent for for the system call that it was stopped in, and go back to
+that: gdbserver does not store `trap`, by which it tells (check_syscall_restart in arch/powerpc/kernel/signal.c)."""
+_LONG_PATIENCE = 5.0
+"""Seconds that one has to stop without which nothing can be done."""
 _TOP_OF_STACK = 2 << 10
 """Bytes."""
 
@@ -122,10 +127,6 @@ class HeldByGdbserver(StoppedProcess):
         """All threads with their registers."""
         return self.look([])[0]
 
-    def first(self) -> Thread:
-        """As `StoppedProcess.first`."""
-        return self._decoded(self._threads[0], _answers(self._exchange(_asking(self._threads[:1])))[0])
-
     def write_many(self, writes: Sequence[tuple[int, bytes]], *, verify: bool = True) -> None:
         """Write several (address, bytes) in order, and read them back, in one round trip like `read_many`.
 
@@ -138,19 +139,44 @@ class HeldByGdbserver(StoppedProcess):
             requests += [_read_request(address, len(data)) for address, data in parts]
         check_written(parts, self._exchange(requests))
 
-    def run_alone(self, thread: Thread, values: Mapping[str, int], until: int) -> Thread:
-        """As `StoppedProcess.run_alone`; signals that arrive for it meanwhile are delivered."""
-        try:
-            self._set(thread, changed(self._layout, thread, values), b"Z0,%x,4" % until)
-            self._run_on(thread, until)
-        finally:
-            gone, *replies = self._exchange([b"z0,%x,4" % until, *_asking([thread.id])])
-        if gone != b"OK":
-            raise TargetError(f"the breakpoint at {until:#x} can't be removed: {gone[:20]!r}", address=until)
-        return self._decoded(thread.id, _answers(replies)[0])
+    def lend(self, values: Mapping[str, int]) -> Thread:
+        """As `ProcessTarget.lend`, of a process that runs. A signal that comes for the thread is delivered."""
+        thread = self.meet_threads()[0]
+        for _ in range(_MOST_SIGNALS):
+            after = self._lend(thread, values)
+            if after.registers["pc"] != values["pc"]:
+                return after
+        raise TargetError(f"{after.label} gets signals all the time", address=values["pc"])
+
+    def _lend(self, name: str, values: Mapping[str, int]) -> Thread:
+        """As it is behind the instruction, or before it if a signal came first."""
+        waiting = self._stopped_alone(name, b"t", done=0)
+        thread = after = self._one(name)
+        if not waiting:
+            try:
+                self._set(thread, changed(self._layout, thread, {**_NO_ERROR, **values}))
+                waiting = self._stopped_alone(name, b"s", done=_TRAP)
+                after = self._one(name)
+            finally:
+                self.restore(thread)
+        action = b"C%02x" % waiting if waiting else b"c"
+        self._connection.exchange([b"vCont;%b:%b" % (action, name.encode())])
+        return after
+
+    def _stopped_alone(self, thread: str, action: bytes, done: int) -> int:
+        """Have one thread stop, or step, while the others run; the signal that stopped it instead, or 0."""
+        self._connection.exchange([b"vCont;%b:%b" % (action, thread.encode())])
+        for reply in self._connection.stops(1, _LONG_PATIENCE):
+            # of one that was cut on a serial line the signal is not known: it was hardly another
+            number = int(reply[1:3] or b"0", 16)
+            return number if number != done else 0
+        raise TargetError(f"a thread ({thread}) does not stop", advice="it waits for something; try again")
+
+    def _one(self, thread: str) -> Thread:
+        return self._decoded(thread, _answers(self._connection.exchange(_asking([thread])))[0])
 
     def restore(self, thread: Thread) -> None:
-        """Give a thread the registers back that it had before `run_alone`.
+        """Give a thread its registers back. A system call in which it was stopped begins again.
 
         Raises:
             TargetError: it does not take them.
@@ -173,18 +199,6 @@ class HeldByGdbserver(StoppedProcess):
                 stepper.end()
         finally:
             parting.end()
-
-    def _run_on(self, thread: Thread, until: int) -> None:
-        request = b"vCont;c:%b" % thread.id.encode()
-        for _ in range(_MOST_SIGNALS):
-            (reply,) = self._exchange([request])
-            if reply[:1] not in (b"T", b"S"):
-                raise TargetError(f"{thread.label} does not come to {until:#x}: {reply[:40]!r}", address=until)
-            number = int(reply[1:3], 16)
-            if number == _TRAP:
-                return
-            request = b"vCont;C%02x:%b" % (number, thread.id.encode())
-        raise TargetError(f"{thread.label} does not come to {until:#x}", address=until)
 
     def _set(self, thread: Thread, raw: bytes, *more: bytes) -> None:
         replies = self._exchange([b"Hg" + thread.id.encode(), b"G" + raw.hex().encode(), *more])

@@ -45,8 +45,8 @@ def interrupts_held(*, ends_well: bool = False) -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    others = [number for number in came if number != signal.SIGINT]
-    if others:
-        sys.exit(128 + others[0])
+        # also where an error ends the block: who sent it waits for this process to end
+        if others := [number for number in came if number != signal.SIGINT]:
+            sys.exit(128 + others[0])
     if came and not ends_well:
         raise KeyboardInterrupt

@@ -16,11 +16,9 @@ from pathlib import Path
 from oddtoc.errors import FaultError, TargetError, WriteFaultError
 from oddtoc.target.memory import check_read_back
 from oddtoc.target.process import LARGEST_LIST, MissingFileError, ProcessTarget, StoppedProcess
-from oddtoc.target.ptrace import Tracee, hold_all
+from oddtoc.target.ptrace import Tracee, held_one, hold_all
 from oddtoc.target.thread import PTRACE_LAYOUT, Thread, changed, thread_of
 
-_TRAP = (0x7FE00008).to_bytes(4, "little")
-"""`trap`, an unconditional tw."""
 _PIECE = 1 << 20
 _UNKNOWN_TRAP = {"trap": 0}
 """No system call is to be started again when the kernel looks at where the thread has been sent."""
@@ -146,15 +144,17 @@ class LocalProcess(ProcessTarget):
 
     @contextmanager
     def _traced(self) -> Iterator[None]:
-        """Its first thread traced, and standing still for that; in a stop all are."""
+        """One of its threads traced, and standing still for that; in a stop all are."""
         if self._inside:
             yield
             return
-        first = Tracee(self.pid)
-        try:
+        with held_one(self.pid):
             yield
-        finally:
-            first.let_go()
+
+    def lend(self, values: Mapping[str, int]) -> Thread:
+        """As `ProcessTarget.lend`."""
+        with held_one(self.pid) as tracee:
+            return lent(tracee, values)
 
 
 class HeldByPtrace(StoppedProcess):
@@ -183,11 +183,7 @@ class HeldByPtrace(StoppedProcess):
 
     def cpus(self) -> list[Thread]:
         """As `StoppedProcess.cpus`."""
-        return [self._thread(number) for number in self._tracees]
-
-    def first(self) -> Thread:
-        """As `StoppedProcess.first`."""
-        return self._thread(next(iter(self._tracees)))
+        return [_decoded(tracee) for tracee in self._tracees.values()]
 
     def write_many(self, writes: Sequence[tuple[int, bytes]], *, verify: bool = True) -> None:
         """As `StoppedProcess.write_many`; always read back."""
@@ -195,28 +191,19 @@ class HeldByPtrace(StoppedProcess):
         self.round_trips += 1
         self._memory.write_many(writes)
 
-    def run_alone(self, thread: Thread, values: Mapping[str, int], until: int) -> Thread:
-        """As `StoppedProcess.run_alone`; signals that come meanwhile wait."""
-        tracee = self._tracees[_number(thread)]
-        (before,) = self._memory.read_many([(until, len(_TRAP))])
-        self._memory.write_many([(until, _TRAP)])
-        try:
-            tracee.registers = changed(PTRACE_LAYOUT, thread, {**_UNKNOWN_TRAP, **values})
-            tracee.run_to_trap()
-        finally:
-            self._memory.write_many([(until, before)])
-        stopped = self._thread(tracee.number)
-        if stopped.registers["pc"] != until:
-            raise TargetError(f"{thread.label} has come to {stopped.registers['pc']:#x} and not to {until:#x}")
-        return stopped
 
-    def restore(self, thread: Thread) -> None:
-        """As `StoppedProcess.restore`. The kernel starts a system call again that it was stopped in."""
-        self._tracees[_number(thread)].registers = thread.raw
-
-    def _thread(self, number: int) -> Thread:
-        return thread_of(PTRACE_LAYOUT, f"p{self._pid:x}.{number:x}", self._tracees[number].registers)
+def lent(tracee: Tracee, values: Mapping[str, int]) -> Thread:
+    """As `ProcessTarget.lend`, of a thread that is held. A signal that comes for it meanwhile waits."""
+    before = _decoded(tracee)
+    try:
+        tracee.registers = changed(PTRACE_LAYOUT, before, {**_UNKNOWN_TRAP, **values})
+        tracee.step()
+        return _decoded(tracee)
+    finally:
+        # the kernel starts a system call again that it was stopped in
+        if tracee.held:
+            tracee.registers = before.raw
 
 
-def _number(thread: Thread) -> int:
-    return int(thread.id.rpartition(".")[2], 16)
+def _decoded(tracee: Tracee) -> Thread:
+    return thread_of(PTRACE_LAYOUT, f"p{tracee.process:x}.{tracee.number:x}", tracee.registers)

@@ -49,38 +49,11 @@ class StoppedProcess(Protocol):
     def cpus(self) -> list[Thread]:
         """All threads with their registers."""
 
-    def first(self) -> Thread:
-        """One thread with its registers, the first where it can be had."""
-
     def write_many(self, writes: Sequence[tuple[int, bytes]], *, verify: bool = True) -> None:
         """Write several (address, bytes) in order, and read them back.
 
         Raises:
             WriteFaultError: nothing is mapped there, or what is read back differs (all that could be written was).
-        """
-
-    def run_alone(self, thread: Thread, values: Mapping[str, int], until: int) -> Thread:
-        """Let one thread run with other registers until it comes to an address; all others stand still.
-
-        Put it back with `restore`.
-
-        Args:
-            thread: which one.
-            values: of the registers that are not to be its own.
-            until: where it stops.
-
-        Returns:
-            The thread as it is there.
-
-        Raises:
-            TargetError: it did not come there.
-        """
-
-    def restore(self, thread: Thread) -> None:
-        """Give a thread the registers back that it had before `run_alone`.
-
-        Raises:
-            TargetError: it does not take them.
         """
 
 
@@ -151,6 +124,23 @@ class ProcessTarget(StoppableTarget[StoppedProcess], ABC):
             f"calls of {self.name} can't be followed",
             advice="start a gdbserver beside it: gdbserver --multi 127.0.0.1:3333, and use gdb://127.0.0.1:3333#PID",
         )
+
+    @abstractmethod
+    def lend(self, values: Mapping[str, int]) -> Thread:
+        """Have one thread execute one instruction with other registers; it goes on with its own, and all others run.
+
+        A system call may be followed by one more instruction, as the processor's trace comes after one that ends in
+        the process.
+
+        Args:
+            values: of the registers that are not to be its own, `pc` among them.
+
+        Returns:
+            The thread as it was behind the instruction.
+
+        Raises:
+            TargetError: it does not do so, or does not take its own registers.
+        """
 
     def check_free(self) -> None:
         """Whether nobody traces the process.

@@ -12,7 +12,8 @@ import errno
 import os
 import signal
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from oddtoc.errors import TargetError
@@ -22,7 +23,7 @@ _GETSIGINFO, _SETSIGINFO = 0x4202, 0x4203
 _GETREGSET, _SETREGSET = 0x4204, 0x4205
 _SEIZE, _INTERRUPT = 0x4206, 0x4207
 _GETSIGMASK, _SETSIGMASK = 0x420A, 0x420B
-_CONT, _DETACH = 7, 17
+_SINGLESTEP, _DETACH = 9, 17
 """include/uapi/linux/ptrace.h"""
 _EVENT_STOP = 128
 _PRSTATUS = 1
@@ -53,11 +54,12 @@ class Tracee:
     """A thread that was seized.
 
     Attributes:
-        number: of the thread.
+        process, number: of the thread.
         held: whether it stands still.
     """
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, process: int, number: int) -> None:
+        self.process = process
         self.number = number
         self.held = False
         self._signal = 0
@@ -110,25 +112,25 @@ class Tracee:
         vector = _Iovec(ctypes.addressof(buffer), len(raw))
         _ptrace(_SETREGSET, self.number, _PRSTATUS, ctypes.addressof(vector))
 
-    def run_to_trap(self) -> None:
-        """Let it run, its signals held back, until it comes to a trap instruction.
+    def step(self) -> None:
+        """Let it execute one instruction, its signals held back; two if the first one is a system call.
 
         Raises:
-            TargetError: it ended, or never came to one.
+            TargetError: it ended, or does not.
         """
         mask = ctypes.create_string_buffer(_SIGSET_SIZE)
         _ptrace(_GETSIGMASK, self.number, _SIGSET_SIZE, ctypes.addressof(mask))
         self._set_mask(_ALL_BUT_TRAP.to_bytes(_SIGSET_SIZE, "little"))
         try:
             for _ in range(_MOST_STOPS):
-                _ptrace(_CONT, self.number)
+                _ptrace(_SINGLESTEP, self.number)
                 status = self._awaited()
                 if status is None:
                     self.held = False
                     raise TargetError(f"thread {self.number} has ended")
                 if status >> 16 == 0 and os.WSTOPSIG(status) == signal.SIGTRAP:
                     return
-            raise TargetError(f"thread {self.number} does not come to its trap")
+            raise TargetError(f"thread {self.number} does not execute an instruction")
         finally:
             if self.held:
                 self._set_mask(mask.raw)
@@ -175,6 +177,34 @@ class Tracee:
             time.sleep(_MOMENT)
 
 
+@contextmanager
+def held_one(pid: int) -> Iterator[Tracee]:
+    """One thread of a process, the first that there is, standing still for the length of a block.
+
+    Raises:
+        TargetError: it can't be traced, has ended, or does not stop.
+    """
+    tracee = _first_held(pid)
+    try:
+        yield tracee
+    finally:
+        tracee.let_go()
+
+
+def _first_held(pid: int) -> Tracee:
+    # the first thread of a process stays until all have ended
+    for number in (number for number in _threads(pid) if not _is_dead(pid, number)):
+        with suppress(ProcessLookupError):
+            tracee = Tracee(pid, number)
+            try:
+                if tracee.await_stop():
+                    return tracee
+            except BaseException:
+                tracee.let_go()
+                raise
+    raise TargetError(f"process {pid} has ended")
+
+
 def hold_all(pid: int, held: dict[int, Tracee]) -> None:
     """Make all threads of a process stand still.
 
@@ -191,7 +221,7 @@ def hold_all(pid: int, held: dict[int, Tracee]) -> None:
             return
         for number in fresh:
             with suppress(ProcessLookupError):
-                held[number] = Tracee(number)
+                held[number] = Tracee(pid, number)
         for number in fresh:
             if number in held and not held[number].await_stop():
                 del held[number]

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from oddtoc.errors import TargetError
 from oddtoc.target.packets import packet
-from oddtoc.target.wire import Wire
+from oddtoc.target.wire import CutError, NoAnswerError, Wire
 
 _Reply = TypeVar("_Reply")
 _MOST_PACKETS = 1 << 12
@@ -26,6 +26,10 @@ _CLOSE_TIMEOUT = 1.0
 _INTERRUPT = b"\x03"
 _NO_ACKNOWLEDGEMENTS = b"QStartNoAckMode"
 _ACKNOWLEDGED = b"vStopped"
+_MOST_TRIES = 4
+_ONCE_ONLY = (b"vCont", b"vAttach", b"vFile:open", b"vFile:close", b"D", b"z")
+"""Requests that do something else the second time."""
+_GOES_ON = b"qsThreadInfo"
 _RESUME = b"$c#63"
 _RESUME_ANYHOW = (b"+" + _RESUME) * 2
 """For a target that may stand still, run, or wait for the rest of a packet: `+` stops a running one and is nothing to
@@ -56,6 +60,8 @@ class Connection:
         self._in_step = True
         self._may_stand_still = True
         self._stopping = False
+        self._serves_processes = False
+        self._nudges = 0
         self.has_breakpoints = False
         self._resume_anyhow = _RESUME_ANYHOW
         self._wire = Wire(endpoint, timeout, _RESUME_ANYHOW)
@@ -86,6 +92,7 @@ class Connection:
             leaving: the request that lets it go. A second copy goes with it where the server may wait for the rest of a
                 packet; what it is not attached to is none of its business.
         """
+        self._serves_processes = True
         self.parts_with([leaving])
         self._may_stand_still = False
 
@@ -205,11 +212,22 @@ class Connection:
     def exchange(self, requests: Sequence[bytes]) -> list[bytes]:
         """Send requests, pipelined, and give a reply for each, in order: one round trip for every 64.
 
+        They are sent again if a gdbserver on a serial line loses a part of a reply, unless that does more than to ask
+        for it again.
+
         Raises:
             TargetGoneError: the connection broke, the target has ended, or replies did not come in time.
-            TargetError: the target did not stop, or what came is no packet, or one without end.
+            TargetError: the target did not stop, or what came is no packet, or one without end; CutError: a part of a
+                reply was lost.
         """
-        return self._pipeline(requests, self._receive)
+        goes_on = any(request.startswith(_GOES_ON) for request in requests[:1])
+        can_repeat = not goes_on and not any(request.startswith(_ONCE_ONLY) for request in requests)
+        for _ in range(_MOST_TRIES if can_repeat else 1):
+            replies = self._pipeline(requests, self._unless_cut)
+            whole = [reply for reply in replies if reply is not None]
+            if len(whole) == len(requests):
+                return whole
+        raise self._wire.cut()
 
     def stops(self, count: int, seconds: float) -> list[bytes]:
         """Wait for threads to stop, of a gdbserver in non-stop mode.
@@ -219,7 +237,7 @@ class Connection:
             seconds: how long.
 
         Returns:
-            Their stop packets, as far as they have come.
+            Their stop packets, as far as they have come; one of which a part was lost is empty.
 
         Raises:
             TargetGoneError: the connection broke.
@@ -229,11 +247,11 @@ class Connection:
         while len(found) < count and self._is_notified(limit):
             found += self._wire.notifications
             self._wire.notifications = []
-            replies = [b""]
+            replies: list[bytes | None] = []
             # one is told at a time, and the next when that was acknowledged
             while b"OK" not in replies:
-                replies = self.exchange([_ACKNOWLEDGED] * max(1, count - len(found)))
-                found += [reply for reply in replies if reply != b"OK"]
+                replies = self._pipeline([_ACKNOWLEDGED] * max(1, count - len(found)), self._unless_cut)
+                found += [reply or b"" for reply in replies if reply != b"OK"]
         return found
 
     def _is_notified(self, limit: float) -> bool:
@@ -256,8 +274,11 @@ class Connection:
         """
         return self._pipeline([b"qRcmd," + command.encode().hex().encode() for command in commands], self._printed)
 
-    def hello(self, request: bytes) -> bytes:
-        """Send the first request, and give its reply: stop packets that come before it are passed over.
+    def hello(self, request: bytes, mark: bytes) -> bytes:
+        """Send the first request, and give its reply: what comes before it is passed over.
+
+        That is for somebody else: stop packets, or replies to a client that has gone. The reply is known by a mark in
+        it; if none has that, the last one that was there is given.
 
         A client that was killed may have left a part of a packet, which the server puts ours behind. Another packet
         goes first: it ends a broken one, which is refused with a `-`. It asks for what is done here anyhow, not to
@@ -271,13 +292,21 @@ class Connection:
             deadline = self._wire.deadline()
             # an empty packet would do for QEMU, and crash gdbserver 13
             self._wire.send(packet(_NO_ACKNOWLEDGEMENTS) + packet(request), deadline)
-            to_first = False
+            others: list[bytes] = []
             for _ in range(_MOST_PACKETS):
-                reply = self._receive(deadline, noise=b"+-")
-                is_first = reply in (b"", b"OK") and not to_first
-                if reply[:1] not in (b"T", b"S") and not is_first:
+                try:
+                    reply = self._receive(deadline, noise=b"+-")
+                except CutError:
+                    continue
+                except NoAnswerError:
+                    # the first was for the packet that goes first
+                    if len(others) < 2:
+                        raise
+                    return others[-1]
+                if mark in reply:
                     return reply
-                to_first = to_first or is_first
+                if reply[:1] not in (b"T", b"S"):
+                    others.append(reply)
             raise self._wire.endless()
 
     def _pipeline(self, requests: Sequence[bytes], receive: Callable[[float], _Reply]) -> list[_Reply]:
@@ -289,7 +318,22 @@ class Connection:
                 self._wire.send(b"".join(packet(request) for request in window), deadline)
                 self._await_stop(deadline)
                 replies += [receive(deadline) for _ in window]
+                while self._nudges:
+                    self._nudges -= 1
+                    self._receive(deadline)
         return replies
+
+    def _unless_cut(self, deadline: float) -> bytes | None:
+        """The next reply; None for one of which a part was lost."""
+        try:
+            return self._receive(deadline, when_stuck=self._nudge if self._serves_processes else None)
+        except CutError:
+            return None
+
+    def _nudge(self) -> None:
+        """Have a gdbserver say something short behind all the replies that it still owes."""
+        self._wire.send(packet(_NO_ACKNOWLEDGEMENTS), self._wire.deadline())
+        self._nudges += 1
 
     def _await_stop(self, deadline: float) -> None:
         if not self._stopping:
@@ -315,9 +359,9 @@ class Connection:
                 raise TargetError(f"{self._wire.name} prints {reply[:40]!r}, which is not hexadecimal") from error
         raise self._wire.endless()
 
-    def _receive(self, deadline: float, noise: bytes = b"+") -> bytes:
+    def _receive(self, deadline: float, noise: bytes = b"+", when_stuck: Callable[[], None] | None = None) -> bytes:
         """The next reply."""
-        return self._wire.receive(deadline, noise)
+        return self._wire.receive(deadline, noise, when_stuck)
 
     @contextmanager
     def _step(self) -> Iterator[None]:

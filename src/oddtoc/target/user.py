@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from oddtoc.target.rsp import Connection
 
@@ -14,7 +14,7 @@ class UserConnection(Connection):
         """Send requests one by one, and give a reply for each. Raises what `Connection.exchange` raises."""
         return [reply for request in requests for reply in super(UserConnection, self).exchange([request])]
 
-    def _receive(self, deadline: float, noise: bytes = b"+") -> bytes:
-        reply = super()._receive(deadline, noise)
+    def _receive(self, deadline: float, noise: bytes = b"+", when_stuck: Callable[[], None] | None = None) -> bytes:
+        reply = super()._receive(deadline, noise, when_stuck)
         self._wire.send(b"+", deadline)
         return reply

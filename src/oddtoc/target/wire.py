@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 import select
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -15,11 +16,25 @@ from oddtoc.target.packets import BIGGEST_PAYLOAD, decode
 
 _CHUNK = 1 << 16
 _CONNECT_TIMEOUT = 1.5
+_STUCK = 0.5
+"""Seconds without a byte in the middle of a packet."""
+_CUT = "try again; a gdbserver loses what a signal cuts off on a serial line, and nothing on a network's port"
+_NOTIFIED = b"%Stop:"
+_NOTIFICATION = re.compile(rb"%(?P<text>[^#$]*)(?:(?P<end>#..)|(?=\$))", re.DOTALL)
 _AFTERWARDS = "look whether it still runs, then ask oddtoc status"
 
 
 class NoAnswerError(TargetGoneError):
     """Nothing came in time."""
+
+
+class CutError(TargetError):
+    """A packet came without its end. What comes next is whole again.
+
+    A gdbserver on a serial line sends such ones: a signal that it gets while it writes ends the write early, and the
+    threads that it holds send it one whenever they stop (n_tty_write in drivers/tty/n_tty.c of Linux takes 16 bytes at
+    a time of an hvc line; putpkt_binary_1 in gdbserver/remote-utils.cc does not send the rest).
+    """
 
 
 class Wire:
@@ -83,18 +98,21 @@ class Wire:
         except OSError as error:
             raise self.gone(error.strerror or str(error)) from error
 
-    def receive(self, deadline: float, noise: bytes = b"+") -> bytes:
+    def receive(self, deadline: float, noise: bytes = b"+", when_stuck: Callable[[], None] | None = None) -> bytes:
         """Wait for the next packet.
 
         Args:
             deadline: until when.
             noise: bytes that may come before it.
+            when_stuck: has the other side send something more. It is called once if the packet has begun and its end
+                does not come, which tells one that was cut from one that is slow.
 
         Returns:
             Its payload, decoded.
 
         Raises:
             TargetGoneError: the connection broke, or there was none in time.
+            CutError: it was cut.
             TargetError: what came is no packet, or one without end.
         """
         while True:
@@ -103,11 +121,16 @@ class Wire:
                 return payload
             if len(self._received) > BIGGEST_PAYLOAD:
                 raise self.endless()
+            if when_stuck and self._received and not self.has_more(_STUCK):
+                when_stuck()
+                when_stuck = None
             self.fill(deadline)
 
     def next_packet(self, noise: bytes = b"+") -> bytes | None:
         """As `receive`, of what has come already; None if that is no whole packet."""
         self.take_notifications(noise)
+        if self._received.lstrip(noise)[:1] == b"%":
+            return None
         start = self._received.find(b"$")
         before = self._received if start < 0 else self._received[:start]
         if before.strip(noise):
@@ -116,16 +139,26 @@ class Wire:
         if start < 0 or end < 0 or len(self._received) < end + 3:
             return None
         body, checksum = bytes(self._received[start + 1 : end]), bytes(self._received[end + 1 : end + 3])
+        is_whole = checksum.lower() == b"%02x" % (sum(body) & 0xFF)
+        # within a packet a $ is escaped
+        if b"$" in body or (not is_whole and _NOTIFIED in body):
+            next_begin = body.find(b"$") if b"$" in body else body.find(_NOTIFIED)
+            del self._received[: start + 1 + next_begin]
+            raise self.cut()
         del self._received[: end + 3]
-        if checksum.lower() != b"%02x" % (sum(body) & 0xFF):
+        if not is_whole:
             raise TargetError(f"{self.name} sends a packet with a wrong checksum")
         return decode(body)
 
     def take_notifications(self, noise: bytes) -> None:
-        """What a gdbserver says unasked of threads that have stopped ("Notification Packets" in the gdb manual)."""
-        while (rest := self._received.lstrip(noise))[:1] == b"%" and 0 <= (end := rest.find(b"#")) <= len(rest) - 3:
-            self.notifications.append(decode(bytes(rest[1:end])).removeprefix(b"Stop:"))
-            self._received = rest[end + 3 :]
+        """What a gdbserver says unasked of threads that have stopped ("Notification Packets" in the gdb manual).
+
+        One that was cut counts, and is empty.
+        """
+        while (found := _NOTIFICATION.match(self._received.lstrip(noise))) is not None:
+            text = bytes(found["text"]) if found["end"] else b""
+            self._received = self._received.lstrip(noise)[found.end() :]
+            self.notifications.append(decode(text).removeprefix(b"Stop:"))
 
     def has_more(self, seconds: float) -> bool:
         """Wait for something to come; False if nothing did."""
@@ -157,6 +190,10 @@ class Wire:
     def gone(self, why: str) -> TargetGoneError:
         """The error that says so."""
         return TargetGoneError(f"the target at {self.name} is gone: {why}", advice=_AFTERWARDS)
+
+    def cut(self) -> CutError:
+        """The error of a packet without its end."""
+        return CutError(f"{self.name} has sent only the begin of a packet", advice=_CUT)
 
     def endless(self) -> TargetError:
         """The error of a server that sends more than anybody asked for."""

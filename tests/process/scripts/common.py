@@ -11,7 +11,8 @@ from pathlib import Path
 from oddtoc.errors import OddtocError
 from oddtoc.process.call import find_call
 from oddtoc.process.maps import parse_maps
-from oddtoc.target.local import LocalProcess
+from oddtoc.target.local import LocalProcess, lent
+from oddtoc.target.ptrace import Tracee
 
 arguments = sys.argv[1:]
 

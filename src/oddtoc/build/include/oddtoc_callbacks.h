@@ -15,6 +15,9 @@
  * They run inside of the kernel, in a kernel thread that may sleep and holds no lock: kcompactd, which comes by
  * extfrag_for_order about twice a second, also in an idle kernel. That function is redirected for as long as callbacks
  * have to run, to oddtoc_hook below. oddtoc asks through a mailbox that all patches share.
+ *
+ * A patch for a module has no hook in its own code, which is too far from that function: oddtoc build, which defines
+ * ODDTOC_OF_MODULE for it, puts one into the patch that has the kernel make room (room.c).
  */
 #ifndef ODDTOC_CALLBACKS_H
 #define ODDTOC_CALLBACKS_H
@@ -33,6 +36,8 @@ _Static_assert(sizeof(struct oddtoc_callback) == 32, "the record's layout is fix
 	static const struct oddtoc_callback ODDTOC_JOIN(oddtoc_callback_, __COUNTER__)    \
 		__attribute__((section(".oddtoc.callback"), used, aligned(8))) = {        \
 			#when, (const void *)(function) }
+
+#ifndef ODDTOC_OF_MODULE
 
 struct oddtoc_mailbox {
 	unsigned long request;	/* address of the callback that is to run; taken by who runs it */
@@ -63,4 +68,5 @@ static const struct oddtoc_replacement oddtoc_hook_record
 	__attribute__((section(".oddtoc.hook"), used, aligned(8))) = {
 		"vmlinux", "extfrag_for_order", "", (const void *)oddtoc_hook };
 
+#endif
 #endif

@@ -39,6 +39,7 @@ _FUNCTION_PARTS: Final[dict[str, Schema]] = {
     "entry": address("its global entry"),
     "branch_at": address("the word that becomes the branch"),
     "branch_to": address("where the branch goes: the trampoline or the replacement"),
+    "island": nullable(address("the island by which it goes there, where a branch does not reach")),
     "changes": listing("the words of the function that change", _CHANGE),
 }
 _FUNCTION: Final = record("a function", **_FUNCTION_PARTS)
@@ -90,6 +91,10 @@ BUILD: Final = record(
         ),
         "written_in_place": texts(
             "only for patches from a fix of the source: variables whose new first values are written in place"
+        ),
+        "confined": mapping(
+            "only for patches from a fix of the source: structures of which --confined says that no object is there",
+            text("the function that their objects exist in"),
         ),
         "headers": record(
             "only for patches from a fix of the source: what became of newer headers",
@@ -156,19 +161,23 @@ APPLIED: Final = record(
     parts=listing("further parts of the patch that are in force", record("a part", **_PART)),
     waiting=_WAITING,
 )
-_PLAN: Final = record(
-    "with --dry-run: what would be written",
-    patch=_PATCH,
-    mechanism=_MECHANISM,
-    payload=listing(
+_PLAN_PART: Final[dict[str, Schema]] = {
+    "patch": _PATCH,
+    "mechanism": _MECHANISM,
+    "payload": listing(
         "parts of the payload",
         record("a part", what=text("what it is"), address=address("where"), bytes=text("its bytes, in hexadecimal")),
     ),
-    record=record("the record", address=address("where"), bytes=text("its bytes, in hexadecimal")),
-    already_applied=flag("then nothing would be written"),
-    replaces=texts("patches in whose place it would be"),
-    functions=_FUNCTIONS,
-    behind=texts("further parts of the patch, to be planned when this one is in force"),
+    "record": record("the record", address=address("where"), bytes=text("its bytes, in hexadecimal")),
+    "already_applied": flag("then nothing would be written"),
+    "replaces": texts("patches in whose place it would be"),
+    "functions": _FUNCTIONS,
+}
+_PLAN: Final = record(
+    "with --dry-run: what would be written",
+    **_PLAN_PART,
+    parts=listing("further parts of the patch that come in the same stop", record("a part", **_PLAN_PART)),
+    behind=texts("further parts that can't be planned before the kernel has given room for them"),
     waiting=_WAITING,
 )
 APPLY: Final = either("what an apply did, or would do", APPLIED, _PLAN)
@@ -184,6 +193,7 @@ STATUS: Final = listing(
         temporary=flag("whether it is a trace, whose command has ended"),
         module=nullable(text("the module that it changes; null for the kernel proper, and in a process")),
         pinned=nullable(text("why its memory is never given back")),
+        needs=texts("the parts of the same patch in which is what it uses: they are reverted with it or after it"),
         replaced_all=flag("whether it took the place of all that was applied"),
         states=mapping("number of each state that it declares", count("the version")),
         callbacks=mapping("when", address("the callback")),
