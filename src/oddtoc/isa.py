@@ -19,6 +19,7 @@ NOP: Final = 0x60000000
 """ori r0,r0,0"""
 BLR: Final = 0x4E800020
 BCTR: Final = 0x4E800420
+MTCTR_R12: Final = 0x7D8903A6
 BCTRL: Final = 0x4E800421
 MFLR_R0: Final = 0x7C0802A6
 TRAP: Final = 0x7FE00008
@@ -45,6 +46,8 @@ BRANCH_REACH: Final = 1 << 25
 
 _ADDPCIS, _ADDPCIS_FIELDS = 19 << 26 | 2 << 1, 0xFC00003E
 _PREFIX = 1
+_LOAD_AND_RESERVE = frozenset({52, 116, 20, 84, 276})
+"""Extended opcodes (Power ISA, book II, 4.6.2)."""
 _LINK = 1
 _ABSOLUTE = 2
 
@@ -94,6 +97,11 @@ def is_link(word: Words) -> npt.NDArray[np.bool_]: ...
 def is_link(word: Any) -> Any:
     """Whether a branch word sets LR."""
     return (word & _LINK) == 1
+
+
+def begins_atomic_sequence(word: int) -> bool:
+    """Whether it loads with a reservation (lbarx, lharx, lwarx, ldarx, lqarx), which a store waits for."""
+    return opcode(word) == 31 and word >> 1 & 0x3FF in _LOAD_AND_RESERVE
 
 
 def depends_on_place(word: int) -> bool:

@@ -85,7 +85,9 @@ def test_instructions_of_the_design(story):
 
     def spent(mechanism, call):
         places = [step.place for step in story(mechanism, call).steps]
-        return places.count(Place.TRAMPOLINE) + 1, places.count(Place.HELPER)
+        counted = places.count(Place.TRAMPOLINE) + 1, places.count(Place.HELPER)
+        assert story(mechanism, call).cost == counted
+        return counted
 
     assert spent("shared-toc", Call.LOCAL) == (1, 0)
     assert spent("guarded/slot", Call.GLOBAL) == (6, 0)
@@ -146,6 +148,7 @@ def test_command(oddtoc, patch):
     assert "odd TOC: marked" in result.output
     record = json.loads(oddtoc("explain", patch, "seq_putc", "--format", "json", "-m", "odd-toc/cr4").output)
     assert record["right"] is True
+    assert record["cost"] == {"in": 12, "back": 5}
     assert {step["place"] for step in record["steps"]} >= {"caller", "site", "trampoline", "replacement"}
     assert any(step["borrowed"] == [12, 24] for step in record["steps"])
 

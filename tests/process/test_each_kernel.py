@@ -7,6 +7,7 @@ import sys
 import pytest
 from machine import Machine
 from user import PATCHED, PLAIN, User
+from waiting import Waiting
 
 from oddtoc.live.session import Session
 from oddtoc.process.guest import boot_with_gdbserver
@@ -39,7 +40,9 @@ def from_outside(words, target):
 
 def test_from_outside(user_process, built):
     path = built("thing").path
-    assert "is a process" in from_outside(f"explain {path} thing_value", user_process.target)
+    waiting = Waiting(built("thing"), "thing_value", user_process.target)
+    assert user_process.ask() == PATCHED
+    assert waiting.answer()[1].splitlines()[-1].startswith("right: ")
     assert "0 errors" in from_outside(f"check {path}", user_process.target)
     assert "stood still for" in from_outside(f"apply {path}", user_process.target)
     assert user_process.ask() == PATCHED

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from oddtoc.cli.complete import mechanisms, targets
-from oddtoc.cli.options import Format, Output, Vmlinux, write_text
+from oddtoc.cli.options import Format, Output, Remote, Vmlinux, write_text
 
 if TYPE_CHECKING:
     from oddtoc.explain.story import Story
@@ -31,7 +30,7 @@ def explain(
     patch: Annotated[Path, typer.Argument(metavar="OBJECT", help="A patch object from oddtoc build.")],
     function: Annotated[str, typer.Argument(metavar="FUNCTION", help="A function that it replaces.")],
     call: Annotated[
-        CallKind | None, typer.Option("--call", help="Who calls [local; on a guest whoever comes first].")
+        CallKind | None, typer.Option("--call", help="Who calls [local; on a target whoever comes first].")
     ] = None,
     mechanism: Annotated[
         str | None,
@@ -39,7 +38,7 @@ def explain(
             "--mechanism",
             "-m",
             metavar="NAME",
-            help="How calls are redirected [guarded/slot; on a guest auto].",
+            help="How calls are redirected [guarded/slot; on a target auto].",
             autocompletion=mechanisms,
         ),
     ] = None,
@@ -49,13 +48,14 @@ def explain(
             "--target",
             "-t",
             metavar="TARGET",
-            help="Watch a call there: guest:NAME, gdb://HOST:PORT, ...",
+            help="Watch a call there: guest:NAME, gdb://HOST:PORT#PID, ...",
             autocompletion=targets,
         ),
     ] = None,
     vmlinux: Vmlinux = None,
+    remote: Remote = False,
     wait: Annotated[
-        float, typer.Option("--wait", metavar="SECONDS", help="How long to wait on a guest for a call.")
+        float, typer.Option("--wait", metavar="SECONDS", help="How long to wait on a target for a call.")
     ] = 30.0,
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Write a page to step through, instead of text.")
@@ -63,14 +63,14 @@ def explain(
     svg: Annotated[Path | None, typer.Option("--svg", metavar="FILE", help="Write a picture, instead of text.")] = None,
     output: Output = Format.TEXT,
 ) -> None:
-    """Show one patched call instruction by instruction: in the laboratory, or on a guest with --target."""
+    """Show one patched call instruction by instruction: in the laboratory, or in a running kernel or process."""
     from oddtoc.link.object import PatchObject
 
     parsed = PatchObject.open(patch)
     if target is None:
         story = _in_the_laboratory(parsed, function, call or CallKind.LOCAL, mechanism or _IN_THE_LABORATORY)
     else:
-        story = _on_a_guest(parsed, function, call, mechanism, target, vmlinux, wait)
+        story = _on_a_target(parsed, function, call, mechanism, target, vmlinux, remote, wait)
     _write(story, html, svg)
     if output is Format.JSON or not (html or svg):
         _print(story, output)
@@ -93,17 +93,18 @@ def _in_the_laboratory(patch: PatchObject, function: str, call: CallKind, mechan
     return tell(run_stage(stage, chosen.name, Call(call)))
 
 
-def _on_a_guest(
+def _on_a_target(
     patch: PatchObject,
     function: str,
     call: CallKind | None,
     mechanism: str | None,
     target: str,
     vmlinux: Path | None,
+    remote: bool,
     wait: float,
 ) -> Story:
     from oddtoc.explain.choice import map_of, replacement_of
-    from oddtoc.explain.guest import follow
+    from oddtoc.explain.follow import follow
     from oddtoc.explain.story import tell
     from oddtoc.explain.trace import Call
     from oddtoc.live.session import Session
@@ -114,22 +115,18 @@ def _on_a_guest(
     replacement = replacement_of(patch, function)
     with (
         interrupts_held() as interrupted,
-        Session.open(target, vmlinux=vmlinux) as session,
-        applied(session, patch, mechanism=mechanism) as record,
+        Session.open(target, vmlinux=vmlinux, remote=remote) as session,
     ):
-        subject = session.kernel.subject([replacement.image])
-        entry = subject.entries([subject.function(function, replacement.which or None)])[0]
-        done = next(one for one in record.functions if one.name == entry.function)
-        found = map_of(patch, replacement, entry, done.mechanism, done.behind, done.target, subject.toc)
-        typer.echo(f"waiting for a call of {function} on {target}", err=True)
-        trace = follow(session.guest, found, done.mechanism, kind, wait=wait, give_up=interrupted)
-        symbols = session.kernel.image.symbols
-
-    def name_of(address: int) -> tuple[str, int] | None:
-        symbol = symbols.at(address)
-        return (symbol.name, address - symbol.address) if symbol else None
-
-    return tell(replace(trace, where=target), name_of)
+        stepping = session.target.stepper()  # not everything can be followed
+        with applied(session, patch, mechanism=mechanism) as record:
+            subject = session.running.subject([replacement.image])
+            entry = subject.entries([subject.function(function, replacement.which or None)])[0]
+            done = next(one for one in record.functions if one.name == entry.function)
+            found = map_of(patch, replacement, entry, done, subject)
+            with stepping as stepper:
+                typer.echo(f"waiting for a call of {function} on {target}", err=True)
+                trace = follow(stepper, found, done.mechanism, kind, where=target, wait=wait, give_up=interrupted)
+        return tell(trace, session.running.name_of)
 
 
 def _print(story: Story, output: Format) -> None:

@@ -6,6 +6,8 @@ from oddtoc.errors import PatchError
 from oddtoc.explain.trace import Map
 from oddtoc.image.entry import Entry
 from oddtoc.link.object import PatchObject, Replacement
+from oddtoc.live.record import FunctionRecord
+from oddtoc.live.running import Subject
 from oddtoc.mechanism.catalog import by_name
 
 
@@ -23,22 +25,22 @@ def replacement_of(patch: PatchObject, function: str) -> Replacement:
 
 
 def map_of(
-    patch: PatchObject, replacement: Replacement, entry: Entry, mechanism: str, behind: int, target: int, toc: int
+    patch: PatchObject, replacement: Replacement, entry: Entry, redirected: FunctionRecord, subject: Subject
 ) -> Map:
     """Where the parts of a call are in a target.
 
     Args:
         patch, replacement: the object, and its record of the function.
         entry: of the function, in the target.
-        mechanism: that of the function, by name.
-        behind: address of the word that is the branch.
-        target: where that goes.
-        toc: TOC pointer of the patched object.
+        redirected: the function's record in the target.
+        subject: the image that it is a part of.
 
     Raises:
         PatchError: the object has no trampoline of that mechanism.
     """
     uses_toc = replacement.symbol.local_offset > 0
-    template = by_name(mechanism).template(entry, replacement_uses_toc=uses_toc)
-    size = len(patch.template(template).data) if template else 0
-    return Map(entry.function, entry.global_entry, entry.local_entry, behind, (target, target + size), toc)
+    template = by_name(redirected.mechanism).template(entry, replacement_uses_toc=uses_toc)
+    size = len(patch.template(f"process.{template}" if subject.in_process else template).data) if template else 0
+    start = redirected.target
+    place = redirected.behind
+    return Map(entry.function, entry.global_entry, entry.local_entry, place, (start, start + size), subject.toc)

@@ -41,11 +41,20 @@ def _caller(moment: Moment, after: State, found: Map, _: Mapping[int, str]) -> s
         if after.pc == found.local_entry == found.global_entry:
             return "a call; the function has one entry, without TOC set-up"
         if after.pc == found.global_entry:
-            return "a call of the global entry: r12 holds its address"
+            stub = " through a PLT stub, which is left out" if moment.through_stub else ""
+            return f"a call of the global entry{stub}: r12 holds its address"
         if after.pc == found.local_entry:
-            return "a local call: the caller expects r2 back unchanged"
+            return _local(moment, found)
         return "a call of another function, which will jump on to this one"
     return ""
+
+
+def _local(moment: Moment, found: Map) -> str:
+    if moment.through_stub:
+        return "a call through a PLT stub, which is left out: to the local entry, as both have one TOC pointer"
+    if isa.branch_target(moment.state.pc, moment.word) in (None, found.local_entry):
+        return "a local call: the caller expects r2 back unchanged"
+    return "a call of another function, which is left out: it has jumped on to this one"
 
 
 def _chain(moment: Moment, after: State, found: Map, _: Mapping[int, str]) -> str:
@@ -118,8 +127,10 @@ def _into_replacement(moment: Moment) -> str:
 
 
 def _replacement(moment: Moment, after: State, _: Map, meanings: Mapping[int, str]) -> str:
-    if moment.skipped:
+    if moment.skipped and isa.is_link(moment.word) and isa.opcode(moment.word) in (18, 19):
         return "functions that the replacement called are left out"
+    if moment.skipped:
+        return "the replacement is left out from here on"
     if moment.state.header[16] != after.header[16]:
         whose = meanings.get(after.header[16], "")
         return f"saves LR in the caller's frame, as every function may{f': {whose}' if whose else ''}"

@@ -54,7 +54,7 @@ class Step:
         changes: what it changed.
         before, after: the registers of `SHOWN` (`cr0` as a number below 16) and the frame header.
         borrowed: offsets of the header words that hold the trampoline's values behind the instruction.
-        odd: whether r2 is odd behind it.
+        odd: whether r2 is the patched object's TOC pointer made odd behind it.
         skipped: it called something that ran unseen.
         inferred: nobody saw it run.
     """
@@ -108,6 +108,13 @@ class Story:
     meanings: Mapping[int, str]
     verdict: Verdict
 
+    @property
+    def cost(self) -> tuple[int, int]:
+        """Instructions above those of an unpatched call, on the way in and on the way back: the branch, and trampoline
+        and return helper."""
+        places = [step.place for step in self.steps]
+        return (Place.REPLACEMENT in places) + places.count(Place.TRAMPOLINE), places.count(Place.HELPER)
+
 
 def tell(trace: Trace, name_of: NameOf = lambda _: None) -> Story:
     """Tell a trace.
@@ -148,7 +155,7 @@ def tell(trace: Trace, name_of: NameOf = lambda _: None) -> Story:
                 before,
                 after,
                 borrowed,
-                bool(after.registers["r2"] & 1),
+                after.registers["r2"] == trace.map.toc + 1,
                 moment.skipped,
                 moment.inferred,
             )

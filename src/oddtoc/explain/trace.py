@@ -55,12 +55,14 @@ class Moment:
         word: the instruction.
         skipped: it called something that ran unseen until it came back.
         inferred: nobody saw it run: it is known from what it left behind.
+        through_stub: it is a call that went through a PLT stub, unseen.
     """
 
     state: State
     word: int
     skipped: bool = False
     inferred: bool = False
+    through_stub: bool = False
 
 
 @dataclass(frozen=True)

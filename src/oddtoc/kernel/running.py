@@ -183,6 +183,11 @@ class RunningKernel(KernelCode):
         where = f" [{subject.module.name}]" if subject.module else ""
         return f"{symbol.name}+{address - symbol.address:#x}{where}" if symbol else f"{address:#x}"
 
+    def name_of(self, address: int) -> tuple[str, int] | None:
+        """As `Running.name_of`; for functions of the kernel proper."""
+        symbol = self.image.symbols.at(address)
+        return (symbol.name, address - symbol.address) if symbol else None
+
     def pieces(self, spans: Sequence[tuple[int, int]], read_many: ReadMany) -> list[list[tuple[int, int]]]:
         """Where memory of modules is in the linear map. See `oddtoc.target.memory.MemoryMapping`."""
         return self._tables.pieces(spans, read_many)

@@ -18,6 +18,7 @@ from oddtoc.kernel.modulelist import LoadedAt
 from oddtoc.link.payload import Outside
 from oddtoc.places import Rooms, Span, Zone, Zones
 from oddtoc.target.pause import Pause
+from oddtoc.target.stepping import Stepping
 
 
 class Stander(Protocol):
@@ -70,6 +71,9 @@ class Target(Protocol):
 
     def exclusively(self) -> AbstractContextManager[Any]:
         """For a block, which gets a `Held`, in which nobody else writes to it: it may run or not."""
+
+    def stepper(self) -> AbstractContextManager[Stepping]:
+        """For a block that follows one vCPU or thread, instruction by instruction."""
 
     def undoable(self, cpus: Any, writes: Sequence[tuple[int, bytes]]) -> AbstractContextManager[None]:
         """Have the writes of a block undone by whoever looks after the target, if this process dies in it."""
@@ -207,6 +211,9 @@ class Running(Protocol):
     @property
     def unwinder(self) -> str | None:
         """A library of a process that unwinds stacks; None without one, and for a kernel."""
+
+    def name_of(self, address: int) -> tuple[str, int] | None:
+        """The function that an address is in, and how far behind its start, in bytes; None where it has no name."""
 
     def subject(self, names: Sequence[str]) -> Subject:
         """The one image that a patch changes.

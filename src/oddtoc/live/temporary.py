@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
-from oddtoc.errors import StateError
+from oddtoc.errors import OddtocError, StateError, TargetGoneError
 from oddtoc.link.object import PatchObject
 from oddtoc.live.journal import Condition
 from oddtoc.live.record import Record
@@ -41,8 +41,15 @@ def applied(session: Session, patch: PatchObject, *, mechanism: str | None = Non
     session.apply(plan)
     try:
         yield plan.record
-    finally:
+    except TargetGoneError:
+        # that is what has to be told; and sometimes it was the connection alone
+        with suppress(OddtocError):
+            session.revert(patch.name)
+        raise
+    except BaseException:
         session.revert(patch.name)
+        raise
+    session.revert(patch.name)
 
 
 def _check(record: Record, condition: Condition, patch: PatchObject, mechanism: str | None) -> None:

@@ -131,6 +131,14 @@ class RunningProcess:
                 return f"{symbol.name}+{address - symbol.address:#x}"
         return f"{address:#x}"
 
+    def name_of(self, address: int) -> tuple[str, int] | None:
+        """As `Running.name_of`; for functions of all objects whose files can be had."""
+        try:
+            symbol = self.subject_at(address).at(address)
+        except (ImageError, MismatchError, PatchError, SymbolError, TargetError):
+            return None
+        return (symbol.name, address - symbol.address) if symbol else None
+
     def is_code(self, address: int, *, besides: str) -> bool:
         """Whether an address is in the code of an object other than the one of that name."""
         return any(

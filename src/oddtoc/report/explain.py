@@ -35,6 +35,7 @@ def story_as_text(story: Story) -> Text:
             lines += [Text(), Text(heading(place, story), _PLACE)]
         lines += _step_lines(step)
     lines += [Text(), *_header_lines(story), Text()]
+    lines.append(Text(cost(story)))
     right = story.verdict.right
     lines.append(Text.assemble(("right: " if right else "WRONG: ", _RIGHT if right else _WRONG), story.verdict.text))
     return Text("\n").join(lines)
@@ -57,6 +58,12 @@ def _how(story: Story) -> str:
 def headline(story: Story) -> str:
     """What was called, how, and redirected by what."""
     return f"{story.function}, called {_how(story)}, redirected by {story.mechanism}"
+
+
+def cost(story: Story) -> str:
+    """How many instructions the patch adds to the call."""
+    way_in, way_back = story.cost
+    return f"above an unpatched call: {way_in} on the way in, {way_back} on the way back"
 
 
 def _second_line(story: Story) -> str:
@@ -155,6 +162,7 @@ def _record(story: Story) -> dict[str, Any]:
         "where": story.where,
         "frame": f"{story.frame:#x}",
         "toc": f"{story.toc:#x}",
+        "cost": dict(zip(("in", "back"), story.cost, strict=True)),
         "right": story.verdict.right,
         "verdict": story.verdict.text,
         "headings": {place.value: heading(place, story) for place in Place},

@@ -46,6 +46,16 @@ class Contact:
             self.close()
             raise
 
+    def renew(self) -> None:
+        """Connect again; the lock is kept.
+
+        Raises:
+            TargetError: nobody listens there any more.
+            TargetInUseError: another debugger was faster.
+        """
+        self.connection.close()
+        self.connection = Connection(self.endpoint, self.timeout)
+
     def close(self) -> None:
         """End both; safe to call twice and after any error."""
         try:

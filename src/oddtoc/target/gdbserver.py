@@ -15,19 +15,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
-from oddtoc.errors import TargetError, TargetInUseError, UsageError
+from oddtoc.errors import TargetError, TargetGoneError, TargetInUseError, UsageError
 from oddtoc.target.contact import Contact
 from oddtoc.target.files import RemoteFile, read_each
 from oddtoc.target.handshake import Greeting, documents, greeting_of
 from oddtoc.target.held import HeldByGdbserver
 from oddtoc.target.process import LARGEST_LIST, ProcessTarget, StoppedProcess
+from oddtoc.target.process_stepper import ProcessStepper
 from oddtoc.target.thread import ProcessLayout, Thread, read_process_layout
 
 _ALL_STOP, _NON_STOP = b"QNonStop:0", b"QNonStop:1"
 _FEATURES = b"qSupported:multiprocess+;swbreak+"
+_NEW_PROCESSES = b";fork-events+;vfork-events+;exec-events+"
+"""Nothing takes these back but another connection."""
 _MOST_LOOKED_AT = 64
 _TRAP, _STOP, _SIGNALS = 5, 17, 152
 """As the protocol numbers them (include/gdb/signals.def of gdb), which are not the numbers of the kernel."""
@@ -58,10 +61,8 @@ class GdbserverProcess(ProcessTarget):
         self._connection = contact.connection
         self._packet_size = greeting.packet_size
         self._layout: ProcessLayout | None = None
-        self._connection.looks_after_process(b"D")
         with self._connection.within(contact.timeout):
-            self.pid = self._take_over(pid)
-            self._connection.looks_after_process(b"D;%x" % self.pid)
+            self.pid = self._take_over(pid, _FEATURES)
             self.check_free()
             if lock:
                 self._keep_others_out()
@@ -152,6 +153,46 @@ class GdbserverProcess(ProcessTarget):
             return session.lend(values)
 
     @contextmanager
+    def stepper(self) -> Iterator[ProcessStepper]:
+        """As `ProcessTarget.stepper`: the process runs, with the server attached to it."""
+        on_a_line = isinstance(self._contact.endpoint, Path)
+        # what its server was told for once it would do for everybody who comes later
+        features = _FEATURES if on_a_line else _FEATURES + _NEW_PROCESSES
+        self._connect_again(features)
+        words: Mapping[int, bytes] = {}
+        try:
+            with self.exclusively() as session:
+                assert isinstance(session, HeldByGdbserver)
+                with session.stepper(self.pid) as stepper:
+                    words = stepper.words
+                    yield stepper
+        except TargetGoneError:
+            # that is what has to be told, whatever else fails
+            with suppress(TargetError):
+                self._come_back(words)
+            raise
+        except BaseException:
+            self._come_back(words)
+            raise
+        self._come_back(words)
+
+    def _come_back(self, words: Mapping[int, bytes]) -> None:
+        """A breakpoint that is still there ends the process: look what stands there, and write it back if need be."""
+        self._connect_again(_FEATURES)
+        live = self.read_many([(address, len(word)) for address, word in words.items()]) if words else []
+        wrong = [(address, word) for (address, word), now in zip(words.items(), live, strict=True) if word != now]
+        if wrong:
+            self.write_many(wrong)
+
+    def _connect_again(self, features: bytes) -> None:
+        self._contact.renew()
+        self._connection = self._contact.connection
+        with self._connection.within(self._contact.timeout):
+            greeting_of(self._connection, self._contact.timeout)
+            self._take_over(self.pid, features)
+            self.check_free()
+
+    @contextmanager
     def _attached(self, stop: Sequence[bytes]) -> Iterator[HeldByGdbserver]:
         attach = [_NON_STOP, b"vAttach;%x" % self.pid, b"Hgp%x.0" % self.pid]
         with self._connection.holding(attach, [_ALL_STOP, b"D;%x" % self.pid]) as replies:
@@ -184,10 +225,11 @@ class GdbserverProcess(ProcessTarget):
         finally:
             file.close()
 
-    def _take_over(self, pid: int | None) -> int:
+    def _take_over(self, pid: int | None, features: bytes) -> int:
         """Find out which process is meant, and let go of the one that the server was started for."""
+        self._connection.looks_after_process(b"D")
         # somebody who was killed may have left it in non-stop mode
-        requests = [_FEATURES, _AT_ONCE, _PASS_ON, b"!", _ALL_STOP, b"?"]
+        requests = [features, _AT_ONCE, _PASS_ON, b"!", _ALL_STOP, b"?"]
         _, *taken, stop = self._connection.exchange(requests)
         current = int(stop.partition(b"thread:p")[2].partition(b".")[0] or b"0", 16)
         if current:
@@ -199,4 +241,6 @@ class GdbserverProcess(ProcessTarget):
             )
         if taken != [b"OK"] * len(taken):
             raise TargetError(f"{self._connection.name} does not attach to processes")
-        return pid or current
+        chosen = pid or current
+        self._connection.looks_after_process(b"D;%x" % chosen)
+        return chosen

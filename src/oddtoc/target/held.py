@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from itertools import islice
 
 from oddtoc.errors import FaultError, TargetError
 from oddtoc.target.memory import bytes_read, check_written, pieces, pieces_of_data
+from oddtoc.target.parting import Parting
 from oddtoc.target.process import StoppedProcess
+from oddtoc.target.process_stepper import ProcessStepper
 from oddtoc.target.rsp import Connection
 from oddtoc.target.thread import ProcessLayout, Thread, changed, decode_thread, restarted
 
@@ -180,6 +182,23 @@ class HeldByGdbserver(StoppedProcess):
             TargetError: it does not take them.
         """
         self._set(thread, changed(self._layout, thread, restarted(thread)))
+
+    @contextmanager
+    def stepper(self, pid: int) -> Iterator[ProcessStepper]:
+        """While the process runs: what follows one of its threads; breakpoints are gone when the block ends.
+
+        Args:
+            pid: of the process.
+        """
+        parting = Parting(self._connection.number)
+        try:
+            stepper = ProcessStepper(self._connection, self._layout, pid, parting)
+            try:
+                yield stepper
+            finally:
+                stepper.end()
+        finally:
+            parting.end()
 
     def _set(self, thread: Thread, raw: bytes, *more: bytes) -> None:
         replies = self._exchange([b"Hg" + thread.id.encode(), b"G" + raw.hex().encode(), *more])

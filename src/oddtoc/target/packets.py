@@ -11,8 +11,13 @@ _FEWEST_REPEATS, _MOST_REPEATS, _REPEATS_BASE = 32, 126, 29
 
 
 def packet(payload: bytes) -> bytes:
-    """A payload as it goes over the wire; it must hold none of `$ # } *`, as no request of ours does."""
+    """A payload as it goes over the wire; what is not text in it has to be `escaped`."""
     return b"$%b#%02x" % (payload, sum(payload) & 0xFF)
+
+
+def escaped(data: bytes) -> bytes:
+    """Bytes of any kind as a part of a payload."""
+    return b"".join(bytes([_ESCAPE, byte ^ 0x20]) if byte in b"$#}*" else bytes([byte]) for byte in data)
 
 
 def decode(body: bytes) -> bytes:

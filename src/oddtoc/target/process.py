@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
-from oddtoc.errors import TargetError, TargetInUseError
+from oddtoc.errors import TargetError, TargetInUseError, UsageError
 from oddtoc.target.lock import TargetLock
+from oddtoc.target.stepping import Stepping
 from oddtoc.target.stoppable import StoppableTarget
 from oddtoc.target.thread import Thread
 
@@ -111,6 +113,17 @@ class ProcessTarget(StoppableTarget[StoppedProcess], ABC):
             MissingFileError: it can't be opened.
             TargetError: it can't be read.
         """
+
+    def stepper(self) -> AbstractContextManager[Stepping]:
+        """For a block that follows one of its threads, while all others run.
+
+        Raises:
+            UsageError: it can't be followed in the way it is reached.
+        """
+        raise UsageError(
+            f"calls of {self.name} can't be followed",
+            advice="start a gdbserver beside it: gdbserver --multi 127.0.0.1:3333, and use gdb://127.0.0.1:3333#PID",
+        )
 
     @abstractmethod
     def lend(self, values: Mapping[str, int]) -> Thread:

@@ -15,6 +15,7 @@ from oddtoc.target.contact import Contact
 from oddtoc.target.handshake import Greeting, get_to_know, greeting_of
 from oddtoc.target.memory import LINEAR_MAP, MemoryMapping
 from oddtoc.target.pause import Pause
+from oddtoc.target.stepper import Stepper
 from oddtoc.target.stoppable import StoppableTarget
 from oddtoc.target.stopped import Cpu, Stopped
 from oddtoc.target.undo import Undo
@@ -93,6 +94,14 @@ class QemuTarget(StoppableTarget[Stopped]):
         finally:
             self._stop = None
             self._connection.resume()
+
+    @contextmanager
+    def stepper(self) -> Iterator[Stepper]:
+        """Stopped for the length of a block, to be run in it a little."""
+        with self.stopped() as stopped:
+            stepper = stopped.stepper()
+            with stepper.prepared():
+                yield stepper
 
     @contextmanager
     def staying(self) -> Iterator[None]:

@@ -93,8 +93,20 @@ class Connection:
                 packet; what it is not attached to is none of its business.
         """
         self._serves_processes = True
-        self._resume_anyhow = packet(leaving) * 2
+        self.parts_with([leaving])
         self._may_stand_still = False
+
+    def parts_with(self, requests: Sequence[bytes]) -> bytes:
+        """Choose what a gdbserver is told where the two sides can only part.
+
+        Args:
+            requests: each is sent twice: the first copy may be taken for the end of something else.
+
+        Returns:
+            The bytes.
+        """
+        self._resume_anyhow = b"".join(packet(request) * 2 for request in requests)
+        return self._resume_anyhow
 
     @contextmanager
     def holding(self, attach: Sequence[bytes], detach: Sequence[bytes]) -> Iterator[list[bytes]]:
@@ -134,6 +146,11 @@ class Connection:
     def name(self) -> str:
         """Of the endpoint."""
         return self._wire.name
+
+    @property
+    def number(self) -> int:
+        """The file descriptor of its socket."""
+        return self._wire.number
 
     def within(self, seconds: float) -> AbstractContextManager[None]:
         """A time limit for all that is sent and received in a block."""

@@ -80,16 +80,20 @@ class Stepper:
             return
         raise TargetError(f"vCPU {cpu} does not step: the target says {reply[:40]!r}")
 
-    def run(self, seconds: float, give_up: Callable[[], bool]) -> str | None:
+    def run(
+        self, seconds: float, give_up: Callable[[], bool], prefers: Callable[[str], bool] = lambda _: True
+    ) -> str | None:
         """Let the target run to a breakpoint.
 
         Args:
             seconds: how long at most.
             give_up: asked a few times a second.
+            prefers: not asked: they arrive one by one.
 
         Returns:
             The vCPU that stopped there; None when none did. The target stands still again in any case.
         """
+        del prefers
         limit = time.monotonic() + seconds
         self._connection.resume()
         while time.monotonic() < limit and not give_up():
@@ -102,6 +106,23 @@ class Stepper:
             self._connection.resume()
         self._connection.stop()
         return None
+
+    def run_to(self, name: str, address: int, stack: int, seconds: float, give_up: Callable[[], bool]) -> str | None:
+        """Let the target run until a thread with that stack pointer is at an address; as `run`."""
+        del name  # it may come back on another one
+        limit = time.monotonic() + seconds
+        while True:
+            self.stop_at(address)
+            found = self.run(limit - time.monotonic(), give_up)
+            if found is None or self.registers(found)["r1"] == stack:
+                self.clear()
+                return found
+            self.step(found)
+
+    def can_step(self, word: int) -> bool:
+        """Whether an instruction can be stepped: QEMU keeps reservations."""
+        del word
+        return True
 
     def registers(self, cpu: str) -> dict[str, int]:
         """The general registers of a vCPU."""

@@ -62,6 +62,11 @@ class Wire:
         self._received = bytearray()
         self._socket = _connect(endpoint, min(timeout, _CONNECT_TIMEOUT), self.name, farewell)
 
+    @property
+    def number(self) -> int:
+        """The file descriptor of the socket."""
+        return self._socket.fileno()
+
     def close(self) -> None:
         """Close the socket; safe to call twice."""
         self._socket.close()

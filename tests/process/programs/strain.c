@@ -3,9 +3,11 @@
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "ask.h"
@@ -19,6 +21,44 @@ __asm__(".symver answer_of_old,answer@STRAINED_1");
 static volatile int stopping;
 static unsigned long calls[THREADS], wrong[THREADS], seen[THREADS][4];
 static pthread_t callers[THREADS], loader;
+
+static volatile int signalling;
+static pthread_t signaller;
+static unsigned long sent, sent_values, received, received_values;
+
+static void receive(int number, siginfo_t *info, void *context)
+{
+	(void)number, (void)context;
+	__atomic_fetch_add(&received, 1, __ATOMIC_SEQ_CST);
+	__atomic_fetch_add(&received_values, info->si_value.sival_int, __ATOMIC_SEQ_CST);
+}
+
+/* A signal with a value for every thread that calls, each second, also when something interrupts the sleep. */
+static void *signal_all(void *unused)
+{
+	struct timespec next;
+
+	clock_gettime(CLOCK_MONOTONIC, &next);
+	for (; signalling; next.tv_sec++) {
+		while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &next, NULL))
+			;
+		for (int n = 0; n < THREADS; n++) {
+			if (pthread_sigqueue(callers[n], SIGRTMIN, (union sigval){ .sival_int = (int)++sent }))
+				return unused;
+			sent_values += sent;
+		}
+	}
+	return NULL;
+}
+
+static void say_signals(FILE *out)
+{
+	signalling = 0;
+	pthread_join(signaller, NULL);
+	for (int patience = 5000; patience && received != sent; patience--)
+		usleep(1000);
+	fprintf(out, "%lu %lu %lu %lu\n", sent, received, sent_values, received_values);
+}
 
 static void count(int number, long value, long result)
 {
@@ -95,11 +135,12 @@ static int map_code(void)
 
 int main(void)
 {
+	struct sigaction action = { .sa_sigaction = receive, .sa_flags = SA_SIGINFO };
 	char line[LONGEST_LINE];
 	void *library;
 	FILE *out;
 
-	if (map_code())
+	if (map_code() || sigaction(SIGRTMIN, &action, NULL))
 		return 1;
 	for (;;) {
 		out = asked(line);
@@ -108,6 +149,11 @@ int main(void)
 				pthread_create(&callers[n], NULL, call, (void *)n);
 		} else if (!strcmp(line, "stop\n")) {
 			stop_calling(out);
+		} else if (!strcmp(line, "signal\n")) {
+			signalling = 1;
+			pthread_create(&signaller, NULL, signal_all, NULL);
+		} else if (!strcmp(line, "signalled\n")) {
+			say_signals(out);
 		} else if (!strcmp(line, "load\n")) {
 			pthread_create(&loader, NULL, load, NULL);
 		} else if (!strcmp(line, "loaded\n")) {

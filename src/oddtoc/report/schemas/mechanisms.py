@@ -107,6 +107,10 @@ EXPLAIN: Final = record(
     where=text("the laboratory, or the target"),
     frame=address("the caller's r1"),
     toc=address("the caller's r2"),
+    cost=record(
+        "instructions above those of an unpatched call",
+        **{"in": count("up to the replacement"), "back": count("behind it")},
+    ),
     right=flag("whether the caller goes on as it should"),
     verdict=text("in words"),
     headings=record("place -> heading", **{place.value: text("a heading") for place in Place}),
