@@ -52,3 +52,19 @@ def test_from_outside(user_process, built):
         assert [(one.calls, one.returns) for one in tracer.read().counts] == [(3, 3)]
     assert "reverted thing" in from_outside("revert thing", user_process.target)
     assert user_process.ask() == PLAIN
+
+
+@pytest.mark.parametrize("mechanism", ["shared-toc", "guarded/slot"])
+def test_by_islands_in_the_last_page_of_the_text(user_process, built, mechanism):
+    assert user_process.ask("fill") == "filled"
+    patch = built("thing", long_calls="/" in mechanism)
+    with Session.open(user_process.target) as session:
+        (room,) = session.running.subject(["libthing.so.1"]).padding
+        (before,) = session.target.read_many([(room.start, room.size)])
+        session.apply(session.plan(patch, mechanism=mechanism))
+        assert all(function.island in room for function in session.status()[0].record.replaced)
+        assert user_process.ask() == PATCHED
+        session.revert("thing")
+        assert user_process.ask() == PLAIN
+        session.gc()
+        assert session.target.read_many([(room.start, room.size)]) == [before]

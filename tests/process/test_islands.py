@@ -12,6 +12,7 @@ from user import PATCHED, PLAIN, User
 from oddtoc.errors import ChangedError, RoomError
 from oddtoc.isa import BRANCH_REACH
 from oddtoc.link.stubs import ISLAND_SIZE
+from oddtoc.live.parts import rehearse
 from oddtoc.live.session import Session
 from oddtoc.report.patches import plan_text, status_text
 from oddtoc.trace.tracer import Tracer
@@ -147,11 +148,10 @@ def test_a_trace_says_that_it_has_no_islands(user_process):
 def test_islands_are_told(user_process, built):
     user = crowd(user_process)
     with Session.open(user.target) as session:
-        plan = session.plan(built("leaf"))
-        (function,) = plan.record.replaced
-        text = plan_text(plan)
-        assert f"islands, {ISLAND_SIZE} bytes\n    {function.island:#x}  " in text
-        session.apply(plan)
+        rehearsal = rehearse(session, built("leaf"))
+        (function,) = rehearsal.plans[0].record.replaced
+        assert f"islands, {ISLAND_SIZE} bytes\n    {function.island:#x}  " in plan_text(rehearsal)
+        session.apply(rehearsal.plans[0])
         told = f"{function.behind:#x} -> {function.island:#x} (island) -> {function.target:#x}"
         assert told in status_text(session.status(), user.target)
 
