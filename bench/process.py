@@ -2,9 +2,11 @@
 
     python -m bench.process [ROUNDS] [KERNEL] [--json FILE]
 
-The process itself watches the clock (programs/gap.c): the longest time in which none of its threads ran. All go through
-the same gdbserver in an emulated guest; the least that any stop there costs is gdbserver attaching and detaching with
-nothing in between. gdb is told everything beforehand (program, no libraries), and checks nothing.
+The process itself watches the clock (programs/gap.c): the longest time in which none of its threads ran. From outside
+all go through the same gdbserver in an emulated guest; the least that any stop there costs is gdbserver attaching and
+detaching with nothing in between. gdb is told everything beforehand (program, no libraries), and checks nothing. From
+inside of the guest (pid:N, programs/inside.py) oddtoc does by ptrace what gdbserver does, with gdbserver's priority;
+the least that costs is all threads seized and let go.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.kept import Measurement, write
+from soak.own import own_files
 
 from oddtoc.build.compile import compile_patch, tool
 from oddtoc.errors import TargetError
@@ -39,8 +42,14 @@ ODDTOC_REPLACE(gap, gap_patched, my_gap);
 """
 _NOTHING, _FLOOR, _GDB = "nothing", "gdbserver attaches and detaches", "gdb, the same writes"
 _FIRST, _APPLY, _REVERT = "oddtoc, first apply (with mmap)", "oddtoc, apply", "oddtoc, revert"
-_ROWS = (_NOTHING, _FLOOR, _FIRST, _APPLY, _REVERT, _GDB)
+_SEIZED = "pid:N, threads seized and let go"
+_INSIDE = {_FIRST: "pid:N, first apply (with mmap)", _APPLY: "pid:N, apply", _REVERT: "pid:N, revert"}
+_ROWS = (_NOTHING, _FLOOR, _FIRST, _APPLY, _REVERT, _GDB, _SEIZED, *_INSIDE.values())
+_SAID, _SAID_INSIDE = "oddtoc, as it says itself", "pid:N, as it says itself"
+_OBJECT = "/tmp/patch.o"
 _PATIENCE = 60.0
+_PATIENCE_WITH_PYTHON = 300.0
+"""Seconds. An emulated Python takes some to come up."""
 Gaps = dict[str, list[tuple[float, float]]]
 """Of each row: seconds in which the process stood still at most, and one thread at most, for each round."""
 
@@ -67,6 +76,28 @@ class Watched:
         self._connection.close()
 
 
+class Inside:
+    """An oddtoc in the guest, which does what it is told a line at a time (programs/inside.py)."""
+
+    def __init__(self, made: ProcessGuest, patch: PatchObject) -> None:
+        for file, place in ((patch.path, _OBJECT), (_HERE / "programs/inside.py", "/tmp/inside.py")):
+            assert file is not None
+            made.put(file, place)
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            server.settimeout(_PATIENCE_WITH_PYTHON)
+            port = server.getsockname()[1]
+            command = f"exec python3.11 /tmp/inside.py {_HOST} {port} {_OBJECT}"
+            made.start(f"renice -n -20 -p $$; HOME=/tmp {command}", "/tmp/inside.log")
+            self._connection = server.accept()[0]
+        self._connection.settimeout(_PATIENCE_WITH_PYTHON)
+        self._lines = self._connection.makefile("r")
+
+    def do(self, line: str) -> float:
+        """Have it do something; the seconds that it says the process stood still."""
+        self._connection.sendall(f"{line}\n".encode())
+        return float(self._lines.readline())
+
+
 def main(rounds: int, series: str, output: Path | None) -> None:
     """Measure, and print a table."""
     with tempfile.TemporaryDirectory(prefix="oddtoc-bench-") as name:
@@ -76,19 +107,27 @@ def main(rounds: int, series: str, output: Path | None) -> None:
         subprocess.run([tool("gcc"), *flags, "-o", program, _HERE / "programs/gap.c"], check=True)
         (folder / "patch.c").write_text(_PATCH)
         patch = compile_patch(folder / "patch.c", folder / "patch.o")
-        made = boot_with_gdbserver(series, f"bench-process-{os.getpid()}", files={"bin/gap": program}, timeout=300)
+        files = {"bin/gap": program} | own_files(folder / "own")
+        made = boot_with_gdbserver(series, f"bench-process-{os.getpid()}", files=files, timeout=300)
         try:
             gaps: Gaps = {row: [] for row in _ROWS}
-            commits = [pause for _ in range(rounds) for pause in _round(made, patch, program, gaps)]
+            commits: list[float] = []
+            commits_inside: list[float] = []
+            inside = Inside(made, patch)
+            for _ in range(rounds):
+                commits += _round(made, patch, program, gaps)
+                commits_inside += _round_inside(made, inside, gaps)
         finally:
             made.guest.stop()
     print(f"Linux {series}, 8 busy threads, {rounds} rounds; milliseconds: median, least")
     print(f"  {'':34} {'no thread ran':>18} {'one did not run':>18}")
     for row, found in gaps.items():
         print(f"  {row:34}", *(_shown(seconds) for seconds in _apart(found)))
-    print(f"  {'oddtoc, as it says itself':34} {_shown(commits)}")
+    for what, said in ((_SAID, commits), (_SAID_INSIDE, commits_inside)):
+        print(f"  {what:34} {_shown(said)}")
     kept = [_measurement(series, row, _apart(found)[0], _apart(gaps[_GDB])[0]) for row, found in gaps.items()]
-    kept.append(_measurement(series, "oddtoc, as it says itself", commits, _apart(gaps[_GDB])[0]))
+    for what, said in ((_SAID, commits), (_SAID_INSIDE, commits_inside)):
+        kept.append(_measurement(series, what, said, _apart(gaps[_GDB])[0]))
     unit = "medians, of a process with eight busy threads, none of which runs; ratios are to gdb doing the same writes"
     write(output, "how long a process stands still", unit, kept)
 
@@ -122,6 +161,27 @@ def _round(made: ProcessGuest, patch: PatchObject, program: Path, gaps: Gaps) ->
             said.append(session.revert("patch").commit_pause)
             measured(_REVERT)
             session.gc()
+    watched.close()
+    made.run(f"kill {watched.pid}")
+    return said
+
+
+def _round_inside(made: ProcessGuest, inside: Inside, gaps: Gaps) -> list[float]:
+    """The same from inside of the guest, with a new process too."""
+    watched = Watched(made)
+    said = []
+    inside.do(f"open {watched.pid}")
+    watched.gaps()
+    inside.do("seize")
+    gaps[_SEIZED].append(watched.gaps())
+    for row in (_FIRST, _APPLY):
+        for command, measured in (("apply", row), ("revert", _REVERT)):
+            inside.do(f"plan {command}")
+            watched.gaps()
+            said.append(inside.do(command))
+            gaps[_INSIDE[measured]].append(watched.gaps())
+        inside.do("gc")
+    inside.do("close")
     watched.close()
     made.run(f"kill {watched.pid}")
     return said

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from corpus.files import definers
 from corpus.guests import NEVER, Guests, exercise_of
-from corpus.told import TOLD
+from corpus.told import CONFINED, TOLD
 from oddtoc.build.fix import Fix, build_fix
 from oddtoc.build.newer import take_newer
 from oddtoc.build.part import build_in_part
@@ -30,6 +30,7 @@ sleep 0.1 & wait; ping -c1 127.0.0.1 > /dev/null 2>&1; true
 """
 COMPLAINTS = "dmesg | grep -ciE 'oops|bug:|warning:|call trace|unable to handle' || true"
 _MOST_FILES = 6
+"""Beside those of the file's own module, of which all may be in a set."""
 
 
 @dataclass(frozen=True)
@@ -86,19 +87,20 @@ def judge(file: str, sources: Sources, guests: Guests, folder: Path) -> Verdict:
     """Build a file of the newer source, and try it."""
     started = time.monotonic()
     module = sources.files[file]
+    attempt = Attempt(file, sources, _output(folder, file))
     try:
-        fix, used = _build(file, sources, folder)
+        fix = attempt.whole()
     except RefusedError as error:
         verdict = _refused(file, module, error, started)
         if verdict.outcome != "refused":
             return verdict
-        options = {"write_data": TOLD.get(file, ()), "modules": sources.modules}
         try:
-            fix = build_in_part(sources.tree, sources.new, [file], sources.image, _output(folder, file), **options)
+            fix = attempt.in_part()
         except RefusedError:
             return verdict
-        return _tried(replace(verdict, outcome="in part", files=(file,)), fix, guests, started)
-    return _tried(Verdict(file, "applied", files=used, module=module), fix, guests, started)
+        if any(left.file == file for left in fix.left_out):
+            return _tried(replace(verdict, outcome="in part", files=(file,)), fix, guests, started)
+    return _tried(Verdict(file, "applied", files=tuple(attempt.files), module=module), fix, guests, started)
 
 
 def _refused(file: str, module: str, error: RefusedError, started: float) -> Verdict:
@@ -141,25 +143,81 @@ def _output(folder: Path, file: str) -> Path:
     return folder / (file.replace("/", "-")[:-2] + ".o")
 
 
-def _build(file: str, sources: Sources, folder: Path) -> tuple[Fix, tuple[str, ...]]:
-    """The file alone; with the files that define what it lacks, or that share prototypes or constants."""
-    tree, new, files, image = sources.tree, sources.new, sources.files, sources.image
-    wanted = [file]
-    while True:
-        try:
-            overlay = take_newer(tree, new, wanted, image)
-            told = [name for one in wanted for name in TOLD.get(one, ())]
-            options = {"write_data": told, "modules": sources.modules}
-            return build_fix(tree, overlay, image, _output(folder, file), **options), tuple(wanted)
-        except RefusedError as error:
-            missing = [refusal.subject for refusal in error.refusals if refusal.id == "symbol"]
-            more = [one for symbol in missing for one in definers(tree, new, symbol, files)]
-            shared = [refusal.file for refusal in error.refusals if refusal.id in ("prototype", "constant")]
-            more += [one for one in shared if one in files]
-            more = [one for one in dict.fromkeys(more) if one not in wanted]
-            if not more or len(wanted) >= _MOST_FILES:
-                raise
-        wanted += more
+class Attempt:
+    """A patch for one file, and for those that have to change with it.
+
+    Attributes:
+        files: all of them, the file first. Some may not differ: they are compiled with the newer headers.
+    """
+
+    def __init__(self, file: str, sources: Sources, output: Path) -> None:
+        self.files = [file]
+        self._sources = sources
+        self._output = output
+        self._confined: dict[str, str] = {}
+
+    def whole(self) -> Fix:
+        """With the files that define what it lacks, or that share prototypes, constants or members.
+
+        Raises:
+            RefusedError: no such patch can be made.
+        """
+        while True:
+            try:
+                return self._build()
+            except RefusedError as error:
+                if not self._widen(error):
+                    raise
+
+    def in_part(self) -> Fix:
+        """All of the file, and what can be had of the others; or a part of the file alone.
+
+        Raises:
+            RefusedError: nothing can be had of it.
+        """
+        if len(self.files) > 1:
+            try:
+                fix = self._build_in_part(self.files)
+                if not any(left.file == self.files[0] for left in fix.left_out):
+                    return fix
+            except RefusedError:
+                pass
+        return self._build_in_part(self.files[:1])
+
+    def _build(self) -> Fix:
+        of = self._sources
+        overlay = take_newer(of.tree, of.new, self.files, of.image, self._confined)
+        return build_fix(of.tree, overlay, of.image, self._output, **self._options(self.files))
+
+    def _build_in_part(self, files: Sequence[str]) -> Fix:
+        of = self._sources
+        return build_in_part(of.tree, of.new, files, of.image, self._output, **self._options(files))
+
+    def _options(self, files: Sequence[str]) -> dict[str, Any]:
+        told = [name for one in files for name in TOLD.get(one, ())]
+        confined = self._confined if list(files) == self.files else {}
+        return {"write_data": told, "modules": self._sources.modules, "confined": confined}
+
+    def _widen(self, error: RefusedError) -> bool:
+        """Take more files, or what was told of structures; tell whether there was anything of it to take."""
+        told = {r.subject: CONFINED[r.subject] for r in error.refusals if r.id == "layout" and r.subject in CONFINED}
+        is_new = not told.keys() <= self._confined.keys()
+        self._confined |= told
+        more = [one for one in self._others(error) if one not in self.files]
+        tree, files, first = self._sources.tree, self._sources.files, self.files[0]
+        beside = [one for one in self.files if not files[first] or tree.module_of(one) != files[first]]
+        if not is_new and (not more or len(beside) >= _MOST_FILES):
+            return False
+        self.files += more
+        return True
+
+    def _others(self, error: RefusedError) -> list[str]:
+        of = self._sources
+        missing = [refusal.subject for refusal in error.refusals if refusal.id == "symbol"]
+        found = [one for symbol in missing for one in definers(of.tree, of.new, symbol, of.files)]
+        shared = [refusal.file for refusal in error.refusals if refusal.id in ("prototype", "constant", "layout")]
+        found += [one for one in shared if one in of.files or (one.endswith(".c") and of.tree.is_built(one))]
+        return list(dict.fromkeys(found))
 
 
 def _try(fix: Fix, guest: Guest, module: str) -> tuple[str, str]:

@@ -7,6 +7,13 @@ Read in the source of 6.1.176, and left out, though they are data that only chan
 - `trace_options_core_fops` (kernel/trace/trace.c): files that were opened by the old `open` would be closed by the new
   `release`.
 - `ipv4_net_table` (net/ipv4/sysctl_net_ipv4.c): each network namespace has a copy.
+- `proc_fdinfo_inode_operations` (fs/proc/fd.c): inodes that were used before remember that they have no `permission`
+  (IOP_FASTPERM), and would not be asked for it, while the check in `open` is gone.
+- `nfsd_acl_procedures3` (fs/nfsd/nfs3acl.c): a request between the old procedure, which drops the lists, and the new
+  `pc_release` would drop them twice.
+
+And of structures: `netlink_compare_arg` (net/netlink/af_netlink.c) is on stacks alone, but sockets are in a table where
+the hash of it tells; by another hash they would not be found.
 """
 
 from __future__ import annotations
@@ -22,3 +29,9 @@ TOLD: Final = {
     "net/sched/sch_fq_codel.c": ("fq_codel_qdisc_ops",),
 }
 """C file -> variables, each with what uses it."""
+
+CONFINED: Final = {
+    # of struct xlog_recover, which are in the hash table on the stack of this function: it frees those that are left
+    "xlog_recover_item": "xlog_do_recovery_pass",
+}
+"""Structure -> the function that all of its objects live in."""

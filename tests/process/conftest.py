@@ -59,12 +59,27 @@ def user(tmp_path_factory, debian_files):
 
 @pytest.fixture(scope="session")
 def catching(tmp_path_factory):
-    """The program catching.cc and the library libthrowing.so.1 that it uses: path in the guest -> file."""
+    """The program catching.cc and the library that it uses, as it is, stripped, or in it: path in the guest -> file."""
     folder = tmp_path_factory.mktemp("catching")
-    flags = ["-shared", "-fPIC", "-Wl,-Bsymbolic-functions", "-Wl,-soname,libthrowing.so.1", "-Wl,--build-id"]
-    library = compiled("programs/throwing.cc", folder, *flags).rename(folder / "libthrowing.so.1")
-    program = compiled("programs/catching.cc", folder, "-pie", "-fPIE", library, "-pthread", "-Wl,-rpath,/lib")
-    return {"bin/catching": program, "lib/libthrowing.so.1": library}
+    files = {}
+    for name, library_name in (("catching", "libthrowing.so.1"), ("catching-stripped", "libstripped.so.1")):
+        flags = ["-shared", "-fPIC", "-Wl,-Bsymbolic-functions", f"-Wl,-soname,{library_name}", "-Wl,--build-id"]
+        library = compiled("programs/throwing.cc", folder, *flags, name=library_name)
+        flags = ["-pie", "-fPIE", library, "-pthread", "-Wl,-rpath,/lib"]
+        files |= {f"bin/{name}": compiled("programs/catching.cc", folder, *flags, name=name)}
+        files |= {f"lib/{library_name}": library}
+    subprocess.run([tool("strip"), files["lib/libstripped.so.1"]], check=True)
+    for name, stripped in (
+        ("static", ()),
+        ("nameless", ("--strip-symbol=_dl_find_object",)),
+        ("bare", ("--strip-all",)),
+    ):
+        # files are known by their build ids
+        both = [_HERE / "programs/throwing.cc", "-static", "-pthread", f"-Wl,--build-id=0x{name.encode().hex()}"]
+        program = compiled("programs/catching.cc", folder, *both, name=f"catching-{name}")
+        subprocess.run([tool("objcopy"), *stripped, program], check=True)
+        files[f"bin/catching-{name}"] = program
+    return files
 
 
 @pytest.fixture(scope="session")

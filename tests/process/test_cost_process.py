@@ -3,6 +3,7 @@
 import pytest
 
 from oddtoc.isa import BLR
+from oddtoc.link.stubs import ISLAND_SIZE
 from oddtoc.live.session import Session
 from oddtoc.places import Span
 from oddtoc.target.thread import changed, decode_thread
@@ -37,9 +38,10 @@ def cost(session, patch, places):
     """Instructions on the way to the replacement, and on the way back from it."""
     (function,) = session.status()[0].record.replaced
     size = len(patch.template(f"process.{function.mechanism}").data) if "/" in function.mechanism else 0
-    trampoline = Span(function.target, function.target + size)
+    way = [Span(function.target, function.target + size)]
+    way += [Span(function.island, function.island + ISLAND_SIZE)] if function.island else []
     first = places.index(function.behind)
-    new = next(n for n in range(first + 1, len(places)) if places[n] not in trampoline)
+    new = next(n for n in range(first + 1, len(places)) if not any(places[n] in one for one in way))
     end = next(
         n
         for n in range(new, len(places))

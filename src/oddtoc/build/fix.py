@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
+from oddtoc.build.anew import check_confined, split_layouts
 from oddtoc.build.boot import lost_at_boot
 from oddtoc.build.compare import Comparison, compare_units
 from oddtoc.build.data import check_told
 from oddtoc.build.headers import HeaderChange
 from oddtoc.build.layouts import LayoutChange, changed_layouts
 from oddtoc.build.names import KernelNames
-from oddtoc.build.onstack import only_on_stacks
 from oddtoc.build.overlay import Overlay
 from oddtoc.build.parts import merge_parts
 from oddtoc.build.pieces import Piece, extract, in_order
@@ -88,6 +89,7 @@ class Fix:
         taken, left: what differs in newer headers, and the files took or left.
         written: variables whose new first values are written in place.
         left_out: what of the fix is not in it (oddtoc.build.part).
+        confined: structure -> the function that its objects were told to exist in.
     """
 
     patch: PatchObject
@@ -98,6 +100,7 @@ class Fix:
     left: list[HeaderChange]
     written: list[str] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
+    confined: dict[str, str] = field(default_factory=dict)
 
 
 def build_fix(
@@ -111,6 +114,7 @@ def build_fix(
     accept_difference: bool = False,
     most_units: int = MOST_UNITS,
     write_data: Collection[str] = (),
+    confined: Mapping[str, str] = MappingProxyType({}),
 ) -> Fix:
     """Make a patch object of a changed source tree.
 
@@ -124,9 +128,11 @@ def build_fix(
         accept_difference: go on although functions run that this source and compiler do not make.
         most_units: how many files a changed header may reach.
         write_data: variables whose new first values are written in place: somebody knows that nothing has copied them.
+        confined: structure -> function: somebody knows that its objects exist only while that runs. The function is
+            replaced even if it is the same, so that nobody is in it, and the structure may be laid out anew.
 
     Raises:
-        RefusedError: no patch can be made of it; `refusals` says why, one by one.
+        UsageError: what was told is not so. RefusedError: no patch can be made of it; `refusals` says why, one by one.
         BuildError: something does not compile.
     """
     files = _concerned(tree, overlay, most_units)
@@ -134,16 +140,20 @@ def build_fix(
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         compiled = list(pool.map(lambda file: _compile(tree, overlay, file), files))
     units = [
-        _judge(file, *objects, subjects.of(file)) for file, objects in zip(files, compiled, strict=True) if objects
+        _judge(file, *objects, subjects.of(file), confined.values())
+        for file, objects in zip(files, compiled, strict=True)
+        if objects
     ]
     for unit in units:
-        _free_stacks(unit, tree.source, tree.source / unit.file, overlay.root / unit.file)
+        versions = tree.source / unit.file, overlay.root / unit.file
+        unit.refusals, unit.on_stacks = split_layouts(unit.refusals, tree.source, *versions, confined)
         sources = {unit.file, *(file for file in overlay.units if file not in files)}
         old, new = ([root / file for file in sorted(sources)] for root in (tree.source, overlay.root))
         unit.lost = lost_at_boot(unit.comparison.init_code, old, new, overlay.taken)
         unit.refusals += [Refusal("init-code", unit.file, name, unit.subject.ran_once) for name in unit.lost]
     if not units:
         raise RefusedError([Refusal("no-effect", files[0] if files else overlay.changed[0], "the object", _SAME)])
+    check_confined(tree, confined, {name: unit.file for unit in units for name in unit.comparison.changed})
     check_told(write_data, {name for unit in units for name in unit.comparison.changed_data})
     refusals = [r for unit in units for r in unit.refusals if not (accept_difference and r.id == "fidelity")]
     refusals = [r for r in refusals if not (r.id == "data-changed" and r.subject in write_data)]
@@ -165,15 +175,7 @@ def build_fix(
     patch = merge_parts(targets, output, name=name, kernel=image)
     asked = sum(extractor.found.asked_keys for piece in made for extractor in piece.extractors)
     written = [name for piece in made for name in piece.written]
-    return Fix(patch, units, overlay.ignored, asked, overlay.taken, overlay.left, written)
-
-
-def _free_stacks(unit: UnitFix, root: Path, old: Path, new: Path) -> None:
-    """Let structures be laid out anew whose objects nobody has when the functions are replaced."""
-    for refusal in list(unit.refusals):
-        if refusal.id == "layout" and only_on_stacks(refusal.subject, root, old, new):
-            unit.refusals.remove(refusal)
-            unit.on_stacks.append(refusal.subject)
+    return Fix(patch, units, overlay.ignored, asked, overlay.taken, overlay.left, written, confined=dict(confined))
 
 
 def _still_runs(unit: UnitFix) -> bool:
@@ -204,13 +206,22 @@ def _differ(old: Path, new: Path) -> bool:
     return not comparison.nothing or any(True for _ in changed_layouts(old, new))
 
 
-def _judge(file: str, running: Path, before: Path, after: Path, shipped: Path, subject: Proper) -> UnitFix:
+def _judge(
+    file: str,
+    running: Path,
+    before: Path,
+    after: Path,
+    shipped: Path,
+    subject: Proper,
+    replaced: Collection[str],
+) -> UnitFix:
     fidelity = compare(UnitObject(running), subject.image)
     old, new = UnitObject(before), UnitObject(after)
     comparison = compare_units(old, new)
     there = subject.still_there(fidelity)
     comparison.changed += [name for name in comparison.init_code if name in there]
     comparison.init_code = [name for name in comparison.init_code if name not in there]
+    comparison.changed += [name for name in replaced if name in fidelity.addresses and name not in comparison.changed]
     unit = UnitFix(file, fidelity, comparison, UnitObject(shipped), subject.names(fidelity, old), subject)
     layouts = {change.name: change for change in (*subject.unlike(before, after), *changed_layouts(before, after))}
     unit.refusals = [*_objections(unit), *(_layout_refusal(file, change) for change in layouts.values())]

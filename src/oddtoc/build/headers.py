@@ -9,6 +9,7 @@ changed code asks for another version of a member: there a comparison of layouts
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,8 +17,11 @@ from functools import lru_cache
 from pathlib import Path
 
 from oddtoc.build.items import Item, identifiers, split_items, without_comments
-from oddtoc.build.members import accessed_members, changed_members, changed_pointers, defined_within
+from oddtoc.build.members import accessed_members, changed_members, changed_pointers, defined_within, points_to_code
 from oddtoc.build.segments import LAID_OUT, Segment, compare_items
+
+_STATIC = re.compile(r"(?:static|STATIC)\b")
+"""The latter in XFS, where it is `static noinline` (fs/xfs/xfs_linux.h)."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class MergedHeaders:
         files: C files, relative to both.
         headers: those that the newer files include in the newer tree, directly or through others.
         structures: names of structures and unions to take all the same, for a comparison of their layouts.
+        kept: names of inline functions and macros that stay as the old headers have them.
     """
 
     def __init__(
@@ -56,8 +61,10 @@ class MergedHeaders:
         files: Sequence[str],
         headers: Iterable[str],
         structures: Collection[str] = (),
+        kept: Collection[str] = (),
     ) -> None:
         self.old = old
+        self._kept = frozenset(kept)
         self.structures = frozenset(structures)
         self.segments: dict[str, list[Segment]] = {}
         for header in sorted(set(headers)):
@@ -69,6 +76,8 @@ class MergedHeaders:
         self.mentioned: set[str] = set()
         self.accessed: set[str] = set()
         self._index()
+        own = {name for file in files for name in _static_functions(_items(_read(new / file)))}
+        self.dropped = {name: header for name, header in self._dropped() if name in own}
         for file in files:
             for item in _needy_items(_items(_read(old / file)), _items(_read(new / file))):
                 self.accessed |= accessed_members(item.text)
@@ -107,11 +116,12 @@ class MergedHeaders:
         return next((o for name in item.names for o in self.before.get(name, ()) if o.kind == item.kind), None)
 
     def declared_functions(self) -> dict[str, tuple[str, bool]]:
-        """Functions whose prototypes were taken -> the header, and whether the old headers have none of that name."""
-        return {
-            change.name: (change.header, change.is_new)
-            for change, item in self.taken_items()
-            if item.kind == "declaration" and "(" in item.plain and not item.plain.startswith(("typedef", "static"))
+        """Functions whose prototypes were taken -> the header, and whether the old headers have none of that name.
+
+        Those that a file has made static are among them: others may call them by the old prototype.
+        """
+        return {name: (header, False) for name, header in self.dropped.items()} | {
+            change.name: (change.header, change.is_new) for change, item in self.taken_items() if _is_prototype(item)
         }
 
     def changed_constants(self) -> dict[str, str]:
@@ -133,18 +143,30 @@ class MergedHeaders:
                 found |= defined_within(item.text) - defined_within(before.text if before else "")
         return found
 
-    def repointed_members(self) -> Iterator[tuple[str, str, str]]:
-        """Header, structure and member, where a structure was taken whose pointer leads to something else."""
+    def repointed_members(self) -> Iterator[tuple[str, str, str, bool]]:
+        """Header, structure and member, where a structure was taken whose pointer leads to something else.
+
+        Also whether it points to functions, as it did before.
+        """
         for change, item in self.taken_items():
             before = self._structure_before(item) if item.kind in LAID_OUT else None
             for member in sorted(changed_pointers(before.text, item.text)) if before else ():
-                yield change.header, change.name, member
+                is_code = before is not None and points_to_code(before.text, member)
+                yield change.header, change.name, member, is_code and points_to_code(item.text, member)
 
     def new_structures(self) -> dict[str, str]:
         """Structures and unions that the old headers of these files do not have -> their words."""
         return {
             change.name: item.plain for change, item in self.taken_items() if item.kind in LAID_OUT and change.is_new
         }
+
+    def carriers(self, constants: Collection[str]) -> Iterator[tuple[str, Item, Item]]:
+        """Header, old and new version of the inline functions and macros that were taken and go by some constants."""
+        for change, item in self.taken_items():
+            if item.kind in ("function", "define") and not item.mentions.isdisjoint(constants):
+                for before in self.before.get(change.name, ()):
+                    if before.kind == item.kind and before.names[:1] == item.names[:1]:
+                        yield change.header, before, item
 
     def left_items(self) -> Iterator[tuple[HeaderChange, Item]]:
         """What was not taken, with its text."""
@@ -162,11 +184,11 @@ class MergedHeaders:
         """Header -> its text, for those that something was taken into."""
         moved = {
             item.names[0] for _, segment, index, item in self._different() if index in segment.taken and item.names
-        }
+        } | self.dropped.keys()
         return {
             header: "".join(item.text for segment in segments for item in segment.merged(moved))
             for header, segments in self.segments.items()
-            if any(segment.taken for segment in segments)
+            if any(segment.taken for segment in segments) or header in self.dropped.values()
         }
 
     def _index(self) -> None:
@@ -178,6 +200,14 @@ class MergedHeaders:
             for item in (item for segment in segments if not segment.is_same for item in segment.old):
                 for name in item.names:
                     self.before[name].append(item)
+
+    def _dropped(self) -> Iterator[tuple[str, str]]:
+        """Functions that the newer headers do not declare any more, each with the header that did."""
+        everywhere = {name for segments in self.segments.values() for s in segments for i in s.new for name in i.names}
+        for header, segments in self.segments.items():
+            for item in (item for segment in segments if not segment.is_same for item in segment.old):
+                if _is_prototype(item) and item.names[0] not in everywhere:
+                    yield item.names[0], header
 
     def _different(self) -> Iterator[tuple[str, Segment, int, Item]]:
         for header, segments in self.segments.items():
@@ -202,7 +232,7 @@ class MergedHeaders:
                 item = segment.new[index]
                 # the running kernel's values of constants that it has are right
                 is_there = item.kind == "enum" and name in self.before
-                if not is_there and self._may_be_taken(item):
+                if not is_there and name not in self._kept and self._may_be_taken(item):
                     self._take(header, segment, index)
 
     def _may_be_taken(self, item: Item) -> bool:
@@ -242,6 +272,16 @@ def _needy_items(old: Sequence[Item], new: Sequence[Item]) -> list[Item]:
     defined = {name for item in new for name in item.names}
     gone = {name for item in old for name in item.names[:1] if name not in defined and item.kind != "include"}
     return [item for item in new if item.plain not in words or item.mentions & gone]
+
+
+def _is_prototype(item: Item) -> bool:
+    """Whether an item declares a function that other files may call."""
+    return item.kind == "declaration" and "(" in item.plain and not item.plain.startswith(("typedef", "static"))
+
+
+def _static_functions(items: Iterable[Item]) -> set[str]:
+    """Those that a file defines for itself."""
+    return {item.names[0] for item in items if item.kind == "function" and item.names and _STATIC.match(item.plain)}
 
 
 def _differing_names(old: Item | None, new: Item) -> set[str]:

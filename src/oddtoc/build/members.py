@@ -34,6 +34,11 @@ def changed_pointers(old: str, new: str) -> set[str]:
     }
 
 
+def points_to_code(structure: str, member: str) -> bool:
+    """Whether a member of a structure is a pointer to a function."""
+    return bool(_POINTER.search(_declarations(structure).get(member, "")))
+
+
 def _unqualified(declaration: str) -> str:
     words = re.sub(r"\b(?:const|volatile|__rcu|__user|__percpu|__iomem)\b", "", declaration)
     return "".join(words.split())

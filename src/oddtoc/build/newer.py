@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from oddtoc.build.members import accessed_members
 from oddtoc.build.overlay import Overlay, take_files
 from oddtoc.build.refusal import Refusal, RefusedError
 from oddtoc.build.segments import LAID_OUT
-from oddtoc.build.shared import shared_refusals, used_elsewhere
+from oddtoc.build.shared import carriers_to_keep, shared_refusals, used_elsewhere
 from oddtoc.build.tree import KernelTree
 from oddtoc.build.unit import Flavour, compile_unit, included_headers
 from oddtoc.errors import BuildError
@@ -27,7 +27,9 @@ _TYPES = frozenset(("const", "struct", "union", "void", "char", "short", "int", 
 _MOST_ROUNDS = 8
 
 
-def take_newer(tree: KernelTree, new: Path, files: Sequence[str], image: Image) -> Overlay:
+def take_newer(
+    tree: KernelTree, new: Path, files: Sequence[str], image: Image, confined: Collection[str] = ()
+) -> Overlay:
     """The old tree with files of a newer one, and with what they need of its headers.
 
     Args:
@@ -35,6 +37,7 @@ def take_newer(tree: KernelTree, new: Path, files: Sequence[str], image: Image) 
         new: the root of the newer source.
         files: relative to both. With headers among them, these are taken as they are, and all others are the old ones.
         image: the running kernel.
+        confined: structures whose objects exist only while a function runs that is replaced (see `build_fix`).
 
     Raises:
         RefusedError: they need other layouts, or functions with other parameters that other files know as they were.
@@ -46,20 +49,27 @@ def take_newer(tree: KernelTree, new: Path, files: Sequence[str], image: Image) 
     headers = {header for file in plain.units for header in included_headers(tree, file, new)}
     structures = MergedHeaders(tree.source, new, plain.units, headers).touched_structures()
     lacked: dict[tuple[str, str], str] = {}
+    kept: set[str] = set()
+    first: list[Refusal] = []
     for _ in range(_MOST_ROUNDS):
-        merged = MergedHeaders(tree.source, new, plain.units, headers, structures)
+        merged = MergedHeaders(tree.source, new, plain.units, headers, structures, kept)
         overlay = take_files(tree.source, new, files, merged)
         failed = _failures(tree, overlay)
         wanted = {name for output in failed.values() for name in _wanted(output, merged)} - structures
         lacked |= {found: file for file, output in failed.items() for found in _NO_MEMBER.findall(output)}
-        if not wanted:
-            break
         structures |= wanted
-    if failed:
-        raise RefusedError(_explain(failed, lacked, merged))
-    if refusals := list(shared_refusals(tree, new, overlay, image)):
-        raise RefusedError(refusals)
-    return overlay
+        if wanted:
+            continue
+        refusals = [] if failed else list(shared_refusals(tree, new, overlay, image, confined))
+        if not failed and not refusals:
+            return overlay
+        # what came of the newest versions of all says best what is in the way
+        first = first or refusals
+        spared = carriers_to_keep(tree, new, overlay, refusals) - kept
+        if not spared:
+            break
+        kept |= spared
+    raise RefusedError(first or _explain(failed, lacked, merged))
 
 
 def take_diff(tree: KernelTree, overlay: Overlay, image: Image) -> Overlay | None:
@@ -104,7 +114,19 @@ def _wanted(output: str, merged: MergedHeaders) -> set[str]:
     named = {structure for structure, _ in _NO_MEMBER.findall(output)}
     missed = {name for line in _ERROR.findall(output) for name in _QUOTED.findall(line)[:1]}
     changes = merged.left_structures()
-    return {name for name, members in changes.items() if name in named or members & missed}
+    found = {name for name, members in changes.items() if name in named or members & missed}
+    other = _other_member(output, merged)
+    return found | {other[0]} if other else found
+
+
+def _other_member(output: str, merged: MergedHeaders) -> tuple[str, str] | None:
+    """The structure and member, in other words in the newer headers, that the compiler's first error is about."""
+    said, line = next(iter(_ERROR_LINE.findall(output)), ("", ""))
+    for structure, members in merged.left_structures().items():
+        for member in accessed_members(line) | accessed_members(" ".join(_QUOTED.findall(said))):
+            if member in members:
+                return structure, member
+    return None
 
 
 def _explain(failed: dict[str, str], lacked: dict[tuple[str, str], str], merged: MergedHeaders) -> list[Refusal]:
@@ -119,10 +141,8 @@ def _explain(failed: dict[str, str], lacked: dict[tuple[str, str], str], merged:
 
 def _explain_one(file: str, output: str, merged: MergedHeaders) -> Refusal:
     """A refusal for the first error: a member that the newer structure has in other words, or what was said."""
-    said, line = next(iter(_ERROR_LINE.findall(output)))
+    if other := _other_member(output, merged):
+        return Refusal("layout", file, other[0], f"has another {other[1]} in the running kernel", other[1])
+    said, _ = next(iter(_ERROR_LINE.findall(output)))
     names = [name for text in _QUOTED.findall(said) for name in _NAME.findall(text) if name not in _TYPES]
-    for structure, members in merged.left_structures().items():
-        for member in accessed_members(line) | accessed_members(" ".join(_QUOTED.findall(said))):
-            if member in members:
-                return Refusal("layout", file, structure, f"has another {member} in the running kernel", member)
     return Refusal("header", file, names[0] if names else file, f"does not compile: {said}")

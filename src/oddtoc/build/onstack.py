@@ -29,10 +29,20 @@ def only_on_stacks(structure: str, root: Path, *files: Path) -> bool:
         root: of the running kernel's source.
         files: the versions.
     """
-    command = ["grep", "-rslw", "--include=*.h", f"struct {structure}", *_HEADERS]
-    if subprocess.run(command, cwd=root, capture_output=True, check=False).stdout:
+    if is_in_header(structure, root):
         return False
     return all(_is_plain(structure, split_items(file.read_text(errors="replace"))) for file in files)
+
+
+def is_in_header(structure: str, root: Path) -> bool:
+    """Whether a header names a structure.
+
+    Args:
+        structure: its name.
+        root: of the running kernel's source.
+    """
+    command = ["grep", "-rslw", "--include=*.h", f"struct {structure}", *_HEADERS]
+    return bool(subprocess.run(command, cwd=root, capture_output=True, check=False).stdout)
 
 
 def _is_plain(structure: str, items: Sequence[Item]) -> bool:

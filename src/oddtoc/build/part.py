@@ -139,7 +139,8 @@ def build_in_part(tree: KernelTree, new: Path, files: Sequence[str], image: Imag
     for _ in range(_MOST_ROUNDS):
         names = {one.name for one in left}
         try:
-            overlay = take_newer(tree, _mixed(new, changed, left) if left else new, files, image)
+            newer = _mixed(new, changed, left) if left else new
+            overlay = take_newer(tree, newer, files, image, options.get("confined", ()))
             data = [name for name in told if name not in names]
             fix = build_fix(tree, overlay, image, output, write_data=data, **options)
             return replace(fix, left_out=left)

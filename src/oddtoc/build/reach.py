@@ -10,6 +10,7 @@ import json
 import subprocess
 from collections import defaultdict
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from oddtoc.build.refusal import Refusal, RefusedError
@@ -80,6 +81,17 @@ def units_of(tree: KernelTree, file: str, *, most: int = MOST_UNITS) -> list[str
     if not units:
         raise RefusedError([Refusal("not-running", file, "the file", "is part of nothing that is built")])
     return units
+
+
+@lru_cache(maxsize=200)
+def includers(tree: KernelTree, header: str) -> frozenset[str]:
+    """All files that may be made of a header, told from the text: rather too many.
+
+    Args:
+        tree: the prepared tree.
+        header: relative to its root.
+    """
+    return frozenset(_includers(_graph(tree), header))
 
 
 def _includers(graph: Graph, header: str) -> set[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ def fix_from_diff(
     accept_difference: bool = False,
     most_units: int = MOST_UNITS,
     write_data: Collection[str] = (),
+    confined: Mapping[str, str] | None = None,
     in_part: bool = False,
     report: Report | None = None,
     note: Note | None = None,
@@ -45,7 +46,7 @@ def fix_from_diff(
         diff: unified, names relative to the source's root.
         output: the object to write.
         source: the kernel's source, if it is not Debian's package of that version.
-        accept_difference, most_units, write_data: see `build_fix`.
+        accept_difference, most_units, write_data, confined: see `build_fix`.
         in_part: leave out what is refused, and what may belong to it (oddtoc.build.part).
         report, note: are told what takes time.
 
@@ -56,7 +57,7 @@ def fix_from_diff(
     kernel = fetch_kernel(series)
     tree = kernel_tree(kernel, source or fetch_source(series, kernel.version, report=report), note)
     overlay, image = apply_diff(tree.source, diff), _image(kernel)
-    options = _options(kernel, accept_difference, most_units, write_data)
+    options = _options(kernel, accept_difference, most_units, write_data, confined)
     try:
         return build_fix(tree, overlay, image, output, **options)
     except RefusedError as error:
@@ -120,6 +121,7 @@ def fix_from_trees(
     accept_difference: bool = False,
     most_units: int = MOST_UNITS,
     write_data: Collection[str] = (),
+    confined: Mapping[str, str] | None = None,
     in_part: bool = False,
     note: Note | None = None,
 ) -> Fix:
@@ -131,7 +133,7 @@ def fix_from_trees(
         new: the newer source.
         files: what to take from it, relative to both.
         output: the object to write.
-        accept_difference, most_units, write_data: see `build_fix`.
+        accept_difference, most_units, write_data, confined: see `build_fix`.
         in_part: leave out what is refused, and what may belong to it (oddtoc.build.part).
         note: is told what takes time.
 
@@ -143,20 +145,25 @@ def fix_from_trees(
     kernel = fetch_kernel(series)
     tree = kernel_tree(kernel, old, note)
     image = _image(kernel)
-    options = _options(kernel, accept_difference, most_units, write_data)
+    options = _options(kernel, accept_difference, most_units, write_data, confined)
     if in_part:
         return build_in_part(tree, new.resolve(), files, image, output, **options)
-    overlay = take_newer(tree, new.resolve(), files, image)
+    overlay = take_newer(tree, new.resolve(), files, image, confined or ())
     return build_fix(tree, overlay, image, output, **options)
 
 
 def _options(
-    kernel: DebianKernel, accept_difference: bool, most_units: int, write_data: Collection[str]
+    kernel: DebianKernel,
+    accept_difference: bool,
+    most_units: int,
+    write_data: Collection[str],
+    confined: Mapping[str, str] | None,
 ) -> dict[str, Any]:
     return {
         "accept_difference": accept_difference,
         "most_units": most_units,
         "write_data": write_data,
+        "confined": confined or {},
         "modules": kernel.modules,
     }
 

@@ -1,11 +1,14 @@
 """What newer headers change and files outside of a fix share: such files go on with what they were compiled with.
 
-A function whose prototype changes must change together with everybody who calls it. A constant that changes, or that is
-new and that others look for, is an agreement between files: a fix that has one side of it alone does nothing, or harm.
+A function whose prototype changes must change together with everybody who calls it: every file that names it, but for
+those of other modules, or of the kernel proper, where nobody exports it (hfs and hfsplus have functions of one name). A
+constant that changes, or that is new and that others look for, is an agreement between files: a fix that has one side
+of it alone does nothing, or harm.
 """
 
 from __future__ import annotations
 
+import difflib
 import re
 import subprocess
 from collections import defaultdict
@@ -13,19 +16,25 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from oddtoc.build.headers import MergedHeaders
-from oddtoc.build.items import identifiers, split_items
+from oddtoc.build.items import identifiers, split_items, without_comments
+from oddtoc.build.members import accessed_members
 from oddtoc.build.overlay import Overlay
+from oddtoc.build.reach import includers
 from oddtoc.build.refusal import Refusal
+from oddtoc.build.repointed import repointed_refusals
 from oddtoc.build.segments import LAID_OUT
 from oddtoc.build.tree import KernelTree
 from oddtoc.image.elf import Image
 
 _FOLDERS = ("include", "arch/powerpc", "block", "fs", "ipc", "kernel", "lib", "mm", "net", "security")
 """Where headers of the kernel proper are."""
-_EXPORTED = re.compile(r"^[ \t]*EXPORT_SYMBOL\w*\([ \t]*(\w+)", re.MULTILINE)
+_EXPORTED = re.compile(r"EXPORT\w*\s*\(([^;{}]*)")
+"""The words of a macro that exports: rather too many."""
 
 
-def shared_refusals(tree: KernelTree, new: Path, overlay: Overlay, image: Image) -> Iterator[Refusal]:
+def shared_refusals(
+    tree: KernelTree, new: Path, overlay: Overlay, image: Image, confined: Collection[str] = ()
+) -> Iterator[Refusal]:
     """What must not be taken from newer headers for the files of a fix alone.
 
     Args:
@@ -33,6 +42,7 @@ def shared_refusals(tree: KernelTree, new: Path, overlay: Overlay, image: Image)
         new: the root of the newer source.
         overlay: the files, with merged headers.
         image: the running kernel, which says what modules may call.
+        confined: structures whose objects exist only while a function runs that is replaced.
     """
     merged = overlay.merged
     if merged is None:
@@ -41,11 +51,14 @@ def shared_refusals(tree: KernelTree, new: Path, overlay: Overlay, image: Image)
     others = tree.units_beside(overlay.units) if declared or changed or fresh else []
     before = _users(tree.source, others, {*declared, *changed, *fresh})
     after = _users(new, others, fresh)
-    exported = {name for file in overlay.units for name in _EXPORTED.findall(_text(tree.source / file))}
+    exported = _exported(tree.source, overlay.units)
     exported |= {name for name in declared if image.symbols.find(f"__ksymtab_{name}")}
-    yield from _prototypes(tree, new, declared, before, exported)
-    for header, structure, member in merged.repointed_members():
-        yield Refusal("layout", header, structure, f"has its member {member} point to something else", member)
+    callers = {
+        name: before[name] if name in exported else _within_reach(tree, overlay.units, name, header, before[name])
+        for name, (header, _) in declared.items()
+    }
+    yield from _prototypes(tree, new, declared, callers, exported)
+    yield from repointed_refusals(tree, overlay.units, merged, confined, _users)
     yield from _structures_elsewhere(tree, overlay.units, merged.new_structures())
     for name, header in sorted(changed.items()):
         for file in sorted(before[name])[:1]:
@@ -72,6 +85,25 @@ def _prototypes(
                 yield Refusal("prototype", file, name, "takes or returns something else in the newer headers")
 
 
+def _within_reach(tree: KernelTree, files: Collection[str], name: str, header: str, users: Collection[str]) -> set[str]:
+    """Those of some files that mean the same function by its name as the files of a fix.
+
+    What nobody exports is known within one module, or the kernel proper, alone: files of others that do not include the
+    header have one of their own.
+    """
+    if name in _exported(tree.source, users):
+        return set(users)
+    modules = tree.module_units()
+    own = {part for file in files for part in modules.get(file, "").split(":")}
+    others = {user for user in users if own.isdisjoint(modules.get(user, "").split(":"))}
+    return set(users) - (others - includers(tree, header) if others else set())
+
+
+def _exported(root: Path, units: Collection[str]) -> set[str]:
+    """All names that some units hand to a macro that exports."""
+    return {name for unit in units for said in _EXPORTED.findall(_text(root / unit)) for name in identifiers(said)}
+
+
 def _structures_elsewhere(tree: KernelTree, files: Collection[str], taken: Mapping[str, str]) -> Iterator[Refusal]:
     """Structures that are new to the files, and that others of the old tree lay out otherwise."""
     if not taken:
@@ -87,6 +119,39 @@ def _structures_elsewhere(tree: KernelTree, files: Collection[str], taken: Mappi
                 name = next((name for name in item.names if name in taken and item.kind in LAID_OUT), None)
                 if name and item.plain != taken[name]:
                     yield Refusal("layout", file, name, "is laid out otherwise here")
+
+
+def carriers_to_keep(tree: KernelTree, new: Path, overlay: Overlay, refusals: Collection[Refusal]) -> set[str]:
+    """Inline functions and macros that stay old, as they do in all other files: a constant was refused for them alone.
+
+    A file that calls `signal_pending()` need not have the version that asks for a new flag, where it does not set that
+    itself. If it does, the constant is refused again. Where lines that differ in the two, in the file and in the inline
+    function, access the same members, they may be one change, and nothing is kept.
+
+    Args:
+        tree: the running kernel's source.
+        new: the root of the newer source.
+        overlay: the files, with merged headers.
+        refusals: what `shared_refusals` says of them.
+    """
+    if overlay.merged is None or any(refusal.id != "constant" for refusal in refusals):
+        return set()
+    accessed: set[str] = set()
+    for file in overlay.units:
+        accessed |= accessed_members(_differing(_text(tree.source / file), _text(new / file)))
+    constants = {refusal.subject for refusal in refusals}
+    return {
+        item.names[0]
+        for _, before, item in overlay.merged.carriers(constants)
+        if accessed.isdisjoint(accessed_members(_differing(before.text, item.text)))
+    }
+
+
+def _differing(old: str, new: str) -> str:
+    """The lines that one of two texts has and the other has not, comments aside."""
+    before, after = (without_comments(text).splitlines() for text in (old, new))
+    found = difflib.unified_diff(before, after, lineterm="", n=0)
+    return "\n".join(line[1:] for line in list(found)[2:] if line[:1] in "+-")
 
 
 def used_elsewhere(tree: KernelTree, overlay: Overlay, names: Collection[str]) -> bool:

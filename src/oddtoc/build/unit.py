@@ -2,7 +2,8 @@
 
 Compiled are: the old source as the kernel was built, to be compared with the code that runs (`RUNNING`); old and new
 with each object in a section of its own and without line numbers, to be compared with each other (`COMPARED`); and the
-new one with its line numbers, which a patch is made of (`SHIPPED`).
+new one with its line numbers, which a patch is made of (`SHIPPED`). `DESCRIBED` is the old source with what debuggers
+are told of its functions.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class Flavour(Enum):
         "-D__LINE__=0",
         "-Wno-builtin-macro-redefined",
     )
+    DESCRIBED = ("-g1", "-ffunction-sections")
     SHIPPED = ("-g0", *_ONE_BY_ONE)
 
 

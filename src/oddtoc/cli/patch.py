@@ -69,6 +69,14 @@ def build(
             help="Write this variable's new first value in place: nothing has copied it. May be given several times.",
         ),
     ] = None,
+    confined: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--confined",
+            metavar="STRUCTURE=FUNCTION",
+            help="Objects of this structure exist only while that function runs, so it may change. Several times.",
+        ),
+    ] = None,
     in_part: Annotated[
         bool,
         typer.Option(
@@ -86,6 +94,7 @@ def build(
             "accept_difference": accept_difference,
             "most_units": most_units,
             "write_data": write_data or [],
+            "confined": _pairs(confined or []),
             "in_part": in_part,
         }
         _build_fix(diff, kernel or "6.1", old, new, sources or [], output, options, form)
@@ -102,6 +111,14 @@ def build(
     else:
         patch = _build_source(kernel, source, target, old, accept_difference, model, form)
     typer.echo(patches.built_json(patch, target) if form is Format.JSON else patches.built_text(patch, target))
+
+
+def _pairs(told: list[str]) -> dict[str, str]:
+    """Structure -> function."""
+    for one in told:
+        if not all(name.isidentifier() for name in one.partition("=")[::2]):
+            raise UsageError(f"{one} is not STRUCTURE=FUNCTION", advice="such as: request=handle_request")
+    return {one.partition("=")[0]: one.partition("=")[2] for one in told}
 
 
 def _build_source(

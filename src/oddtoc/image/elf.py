@@ -124,6 +124,12 @@ class Image:
         return [(segment.address, segment.offset) for segment in self._headers.segments if segment.type == PT_LOAD]
 
     @property
+    def loaded_from_file(self) -> list[tuple[int, int]]:
+        """Address and size (bytes) of what each segment that gets loaded has in the file, and no more in memory."""
+        loaded = (segment for segment in self._headers.segments if segment.type == PT_LOAD)
+        return [(s.address, s.file_size) for s in loaded if s.file_size == s.memory_size]
+
+    @property
     def has_all_symbols(self) -> bool:
         """Whether its symbols are those of .symtab, and not what a stripped library exports."""
         return self._symbol_section.type == SectionType.SYMTAB

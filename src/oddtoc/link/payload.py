@@ -20,22 +20,8 @@ from oddtoc.link.layout import STRAIGHTEN, Area, Layout, Redirect, original_temp
 from oddtoc.link.object import ObjectSymbol, PatchObject, Relocation, Section
 from oddtoc.link.original import original_of
 from oddtoc.link.relocations import Base, Recipe, apply, recipe_for
+from oddtoc.link.stubs import Words, call_stub, far_call_stub, island, long_branch
 from oddtoc.link.unwind import HEADER, Stretch, entries, frames_of, header
-
-_STUB = (
-    isa.TOC_SAVE,
-    0x3D820000,  # addis r12,r2,(f - .TOC.)@ha
-    0x398C0000,  # addi r12,r12,(f - .TOC.)@l
-    0x7D8903A6,  # mtctr r12
-    isa.BCTR,
-)
-_FAR_STUB = (
-    isa.TOC_SAVE,
-    0x3D820000,  # addis r12,r2,(slot - .TOC.)@ha
-    0xE98C0000,  # ld r12,(slot - .TOC.)@l(r12)
-    0x7D8903A6,  # mtctr r12
-    isa.BCTR,
-)
 
 
 class Outside(Protocol):
@@ -68,7 +54,8 @@ class Payload:
     Attributes:
         segments: per area its start address and bytes, empty ones left out.
         toc: the TOC pointer that its code runs on.
-        targets: function name to the address that its site branches to.
+        targets: function name to the address that its site branches to, by an island where there is one.
+        islands: function name to the address of its island.
         replacements: function name to the address of the replacement's local entry.
         straighteners: function name to the address that its trampoline has to branch to during a revert; only where
             the word that the branch displaced was given.
@@ -79,6 +66,7 @@ class Payload:
     targets: Mapping[str, int]
     replacements: Mapping[str, int]
     straighteners: Mapping[str, int]
+    islands: Mapping[str, int]
 
 
 def link(
@@ -121,9 +109,10 @@ class _Linker:
         targets = {r.entry.function: self.write_trampoline(r, replacements[r.entry.function]) for r in redirects}
         self.write_passages(redirects)
         self.write_frames(redirects)
+        islands = self.write_islands(targets)
         straighteners = {name: self.address((Area.TEXT, at)) for name, at in self.layout.straighteners.items()}
         segments = {area: (self.ground.areas[area], bytes(memory)) for area, memory in self.memory.items()}
-        return Payload(segments, self.toc, targets, replacements, straighteners)
+        return Payload(segments, self.toc, targets, replacements, straighteners, islands)
 
     def address(self, place: tuple[Area, int]) -> int:
         return self.ground.areas[place[0]] + place[1]
@@ -143,13 +132,18 @@ class _Linker:
 
     def write_passages(self, redirects: Sequence[Redirect]) -> None:
         """The ways into originals, for replacements that call them and for threads that arrive during a revert."""
-        templates = {STRAIGHTEN: self.layout.straighteners}
-        templates[original_template(self.ground.own_toc)] = self.layout.originals
+        straighteners = {name: (Area.TEXT, offset) for name, offset in self.layout.straighteners.items()}
+        templates = {STRAIGHTEN: straighteners, original_template(self.ground.own_toc): self.layout.originals}
         for redirect in redirects:
             for name, places in templates.items():
                 if redirect.entry.function in places:
-                    place = Area.TEXT, places[redirect.entry.function]
+                    place = places[redirect.entry.function]
                     self.write_template(redirect, redirect.flavoured(name), place, 0)
+
+    def write_islands(self, targets: Mapping[str, int]) -> dict[str, int]:
+        for name, offset in self.layout.islands.items():
+            self.write_words((Area.ISLANDS, offset), island(targets[name]))
+        return {name: self.address((Area.ISLANDS, offset)) for name, offset in self.layout.islands.items()}
 
     def write_template(self, redirect: Redirect, name: str, place: tuple[Area, int], new: int) -> None:
         template = self.patch.template(name)
@@ -166,9 +160,11 @@ class _Linker:
             if name := redirect.template:
                 start = self.address(self.layout.trampolines[redirect.entry.function])
                 stretches.append(Stretch(start, self.patch.template(name).data, redirect.storage))
-        text = Stretch(self.ground.areas[Area.TEXT], bytes(self.layout.frames))
+        whole = [Stretch(self.ground.areas[Area.TEXT], bytes(self.layout.frames))]
+        if self.layout.islands:
+            whole.append(Stretch(self.ground.areas[Area.ISLANDS], bytes(self.layout.sizes[Area.ISLANDS])))
         behind = HEADER.size + len(frames.data)
-        own = entries(place + behind, [*stretches, text], self.ground.toc)
+        own = entries(place + behind, [*stretches, *whole], self.ground.toc)
         memory = self.memory[Area.TEXT]
         memory[self.layout.frames : self.layout.frames + HEADER.size] = header(place + HEADER.size)
         memory[self.layout.frames + behind : self.layout.frames + behind + len(own)] = own
@@ -179,25 +175,28 @@ class _Linker:
                 self.write_far_stub(name, offset)
                 continue
             distance = self.resolver.resolve(name).address - self.toc
-            words = list(_STUB)
-            words[1] |= isa.high_adjusted(distance)
-            words[2] |= isa.low(distance)
-            if not -(1 << 31) <= distance < (1 << 31) - 0x8000:
-                raise RelocationError(
-                    f"{name} is {distance:+#x} bytes from the payload's TOC pointer, beyond 2 GiB",
-                    function=name,
-                    advice="build with -mlongcall and -mcmodel=large",
-                )
-            struct.pack_into("<5I", self.memory[Area.TEXT], offset, *words)
+            self.write_words((Area.TEXT, offset), call_stub(name, distance))
+        for name, offset in self.layout.long_branches.items():
+            self.write_words((Area.TEXT, offset), long_branch(name, self.near_entry(name) - self.toc))
+
+    def near_entry(self, name: str) -> int:
+        """Where a call goes that keeps the TOC pointer, or enters an original."""
+        if (function := original_of(name)) is not None:
+            return self.address(self.layout.originals[function])
+        outside = self.resolver.resolve(name)
+        if outside.other >> 5 == 1:
+            raise RelocationError(
+                f"{name}, which the payload calls, may return with another TOC", address=outside.address, function=name
+            )
+        return outside.local_entry
 
     def write_far_stub(self, name: str, offset: int) -> None:
         slot = self.layout.far[name]
         struct.pack_into("<Q", self.memory[Area.TEXT], slot, self.resolver.resolve(name).address)
-        distance = self.ground.areas[Area.TEXT] + slot - self.toc
-        words = list(_FAR_STUB)
-        words[1] |= isa.high_adjusted(distance)
-        words[2] |= isa.low(distance)
-        struct.pack_into("<5I", self.memory[Area.TEXT], offset, *words)
+        self.write_words((Area.TEXT, offset), far_call_stub(self.ground.areas[Area.TEXT] + slot - self.toc))
+
+    def write_words(self, place: tuple[Area, int], words: Words) -> None:
+        struct.pack_into(f"<{len(words)}I", self.memory[place[0]], place[1], *words)
 
     def write_slots(self) -> None:
         for index, offset in self.layout.slots.items():
@@ -215,7 +214,7 @@ class _Linker:
         if symbol.defined:
             return symbol.value
         if (function := original_of(symbol.name)) is not None:
-            return self.address((Area.TEXT, self.layout.originals[function]))
+            return self.address(self.layout.originals[function])
         try:
             return self.resolver.resolve(symbol.name).address
         except SymbolError:
@@ -279,20 +278,13 @@ class _Linker:
         if symbol.defined:
             self.check_inside(symbol, f"{section.name}+{relocation.offset:#x}")
             return self.value(symbol, parameters) + symbol.local_offset + relocation.addend - place
-        if original_of(symbol.name) is not None:
-            if self.ground.own_toc:
-                self.reload_behind(section, area, offset, relocation, symbol)
-            return self.value(symbol, parameters) + relocation.addend - place
-        if symbol.name not in self.layout.stubs:
-            outside = self.resolver.resolve(symbol.name)
-            if outside.other >> 5 == 1:
-                raise RelocationError(
-                    f"{symbol.name}, called at {section.name}+{relocation.offset:#x}, may return with another TOC",
-                    function=symbol.name,
-                )
-            return outside.local_entry + relocation.addend - place
-        self.reload_behind(section, area, offset, relocation, symbol)
-        return self.ground.areas[Area.TEXT] + self.layout.stubs[symbol.name] - place
+        is_original = original_of(symbol.name) is not None
+        if symbol.name in self.layout.stubs or (is_original and self.ground.own_toc):
+            self.reload_behind(section, area, offset, relocation, symbol)
+        for stubs in (self.layout.stubs, self.layout.long_branches):
+            if symbol.name in stubs:
+                return self.address((Area.TEXT, stubs[symbol.name])) - place
+        return self.near_entry(symbol.name) + relocation.addend - place
 
     def check_inside(self, symbol: ObjectSymbol, place: str) -> None:
         """A function at a fixed address belongs to the patched object, and relies on its TOC pointer."""

@@ -11,12 +11,12 @@ free, then free entries are joined.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from oddtoc.errors import OddtocError
 from oddtoc.live.journal import Journal
 from oddtoc.live.needs import still_needed
-from oddtoc.live.record import Record
+from oddtoc.live.record import ISLANDS, Record
 from oddtoc.live.store import JournalEntry, State, Write, state_write
 from oddtoc.places import Span
 
@@ -70,7 +70,7 @@ def collect(journal: Journal, rooms: Sequence[Span], look: Look, *, temporary_on
     free: list[JournalEntry] = []
     kept: list[tuple[Record, str]] = []
     reverted = [
-        entry
+        _lost(entry, journal)
         for entry in journal.contents.entries
         if entry.state is State.REVERTED and (entry.record.temporary or not temporary_only)
     ]
@@ -103,9 +103,17 @@ def _spans(entry: JournalEntry) -> list[Span]:
     return [span for span in entry.record.spans.values() if span.size > 0]
 
 
+def _lost(entry: JournalEntry, journal: Journal) -> JournalEntry:
+    """An entry without islands in what was removed: they went with it, and the memory may be anybody's by now."""
+    if ISLANDS not in entry.record.spans or not journal.is_gone(entry.record):
+        return entry
+    spans = {area: span for area, span in entry.record.spans.items() if area != ISLANDS}
+    return replace(entry, record=replace(entry.record, spans=spans))
+
+
 def _is_foreign(entry: JournalEntry, journal: Journal, rooms: Sequence[Span]) -> bool:
     """Whether a record claims memory outside of the rooms, or memory that another one claims, too."""
     spans = _spans(entry)
-    others = [span for other in journal.contents.entries if other is not entry for span in _spans(other)]
+    others = [span for other in journal.contents.entries if other.address != entry.address for span in _spans(other)]
     outside = any(not any(r.start <= span.start and span.end <= r.end for r in rooms) for span in spans)
     return outside or any(span.start < other.end and other.start < span.end for span in spans for other in others)

@@ -11,17 +11,18 @@ from dataclasses import dataclass
 from oddtoc.errors import MechanismError, OddtocError, PatchError, RelocationError, RoomError
 from oddtoc.link.escape import why_pinned
 from oddtoc.link.fresh import fresh_of
-from oddtoc.link.layout import Area, Layout, Redirect, lay_out
+from oddtoc.link.layout import Layout, Redirect, lay_out
 from oddtoc.link.notes import CALLBACK_SECTION, callbacks_of, states_of
 from oddtoc.link.object import PatchObject
 from oddtoc.link.payload import Ground, link
+from oddtoc.live.areas import place_areas
 from oddtoc.live.arrival import Arriving, applied_before, check_same, check_states, commit_arrival
 from oddtoc.live.commit import Commit
 from oddtoc.live.conditions import Site, check_conditions
 from oddtoc.live.data import data_records
 from oddtoc.live.fit import check_findings, check_first, check_kernel
 from oddtoc.live.fixups import settle_fixups
-from oddtoc.live.frames import plan_finder
+from oddtoc.live.frames import check_catching, plan_finder
 from oddtoc.live.functions import Function, find_functions
 from oddtoc.live.journal import Condition, Journal, PatchStatus
 from oddtoc.live.names import Names
@@ -32,7 +33,6 @@ from oddtoc.live.store import Contents, State, Write, entry_bytes, entry_writes,
 from oddtoc.live.tables import has_tables, registration, tables_of
 from oddtoc.live.words import function_record
 from oddtoc.mechanism.catalog import AUTO, AUTOMATIC, Mechanism, by_name
-from oddtoc.places import Rooms, Span, allocate
 
 
 @dataclass(frozen=True)
@@ -196,8 +196,9 @@ def _plan_with(
         Redirect(r, f.entry, mechanism, subject.image.word(f.behind), subject.toc_is_a_number) for r, f in found
     ]
     names = Names(subject, which, needs)
-    layout = lay_out(patch, redirects, own_toc=mechanism.own_toc, is_foreign=names.is_foreign)
-    spans = _allocate(subject.rooms, journal, layout)
+    near = subject.rooms.near
+    layout = lay_out(patch, redirects, own_toc=mechanism.own_toc, is_foreign=names.is_foreign, near=near)
+    spans = place_areas(subject, journal.spans, layout, functions.values())
     ground = Ground(
         toc=subject.toc,
         toc_slot=subject.toc_slot,
@@ -206,6 +207,7 @@ def _plan_with(
         helpers=subject.rooms.helpers.start,
     )
     payload = link(settle_fixups(subject, patch), redirects, layout, ground, names)
+    check_catching(subject, patch, mechanism, layout.frames)
     inside = next((function.entry.global_entry for function in functions.values()), subject.toc)
     finder = plan_finder(running, journal, patch, inside, spans, layout.frames)
     replaced = (function_record(subject, functions[r.function], mechanism, payload) for r in patch.replacements)
@@ -293,17 +295,6 @@ def _redirected(journal: Journal) -> dict[int, Mechanism]:
         for function, condition in status.functions
         if condition.in_force and not status.record.temporary and not function.is_data
     }
-
-
-def _allocate(rooms: Rooms, journal: Journal, layout: Layout) -> dict[Area, Span]:
-    """A free span for each area that the layout needs; the text area always has one, it fixes the TOC."""
-    places = {Area.TEXT: rooms.text, Area.HELPERS: rooms.helpers, Area.DATA: rooms.data}
-    spans = {}
-    for area, room in places.items():
-        size = layout.sizes[area]
-        start = allocate(room, journal.spans, size) if size else room.start
-        spans[area] = Span(start, start + size)
-    return spans
 
 
 def _address(layout: Layout, ground: Ground, place: tuple[int, int]) -> int:

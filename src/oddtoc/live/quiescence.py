@@ -20,7 +20,7 @@ from oddtoc.kernel.running import RunningKernel
 from oddtoc.kernel.standing import Lookout, Standing
 from oddtoc.kernel.tasks import TaskFinder, Tasks
 from oddtoc.live.journal import Journal, PatchStatus
-from oddtoc.live.record import FINDER, FunctionRecord
+from oddtoc.live.record import FINDER, FINDER_ISLANDS, ISLANDS, FunctionRecord
 from oddtoc.live.running import Running, Threads
 from oddtoc.mechanism.catalog import by_name
 from oddtoc.mechanism.mark import is_marked
@@ -33,8 +33,8 @@ _LOCKS = ("text_mutex", "ftrace_lock", "jump_label_mutex", "kprobe_mutex")
 """`struct mutex` begins with its owner, 0 when it is free (include/linux/mutex.h)."""
 _TASKS_IN_ONE_STOP = 12
 _LINES_OF_STACK = 12
-_CODE = ("text", "helpers")
-_FINDER = (FINDER,)
+_CODE = ("text", "helpers", ISLANDS)
+_FINDER = (FINDER, FINDER_ISLANDS)
 _LATER = "try again later, or give it longer with --timeout"
 
 

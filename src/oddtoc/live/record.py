@@ -22,6 +22,8 @@ DATA = "data"
 """The role of words of a variable."""
 FINDER = "finder"
 """The area of a record in which is what tells unwinders where its code is."""
+ISLANDS, FINDER_ISLANDS = "islands", "finder-islands"
+"""Areas of a record in which are islands, inside of the objects that their functions belong to."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class FunctionRecord:
         target: where the branch goes.
         changes: the words that change, mark first.
         finder: it is no function that the patch is about, but the one that tells unwinders where its code is.
+        island: address of the island by which the branch goes there; 0 where the branch itself does.
     """
 
     name: str
@@ -54,6 +57,7 @@ class FunctionRecord:
     target: int
     changes: tuple[Change, ...]
     finder: bool = False
+    island: int = 0
 
     @property
     def is_data(self) -> bool:
@@ -112,6 +116,9 @@ class Record:
         """The body of its entry."""
         plain = asdict(self)
         plain["spans"] = {area: [span.start, span.end] for area, span in self.spans.items()}
+        for function in (*plain["functions"], *plain["hooks"]):
+            if not function["island"]:
+                del function["island"]
         return json.dumps(plain, separators=(",", ":")).encode()
 
 
@@ -161,8 +168,10 @@ def _function(plain: dict[str, Any]) -> FunctionRecord:
         for one in _list(plain["changes"])
     )
     entry, behind, target = (_address(plain[key]) for key in ("entry", "behind", "target"))
-    finder = _flag(plain.get("finder", False))
-    return FunctionRecord(_text(plain["name"]), _text(plain["mechanism"]), entry, behind, target, changes, finder)
+    finder, island = _flag(plain.get("finder", False)), _address(plain.get("island", 0))
+    return FunctionRecord(
+        _text(plain["name"]), _text(plain["mechanism"]), entry, behind, target, changes, finder, island
+    )
 
 
 def _list(value: Any) -> list[Any]:

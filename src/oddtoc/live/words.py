@@ -30,9 +30,9 @@ def function_record(
         RelocationError: the payload is beyond one branch.
     """
     name = function.symbol.name
-    target = payload.targets[name]
+    target, island = payload.targets[name], payload.islands.get(name, 0)
     try:
-        branch = isa.branch(function.behind, target)
+        branch = isa.branch(function.behind, island or target)
     except OverflowError:
         raise RelocationError(
             f"the payload at {target:#x} is {target - function.behind:+#x} bytes from {name}, beyond one branch",
@@ -40,7 +40,8 @@ def function_record(
             function=name,
         ) from None
     changes = (*_mark_change(subject, function, mechanism), Change(function.behind, function.word, branch, "branch"))
-    return FunctionRecord(name, mechanism.name, function.entry.global_entry, function.behind, target, changes, finder)
+    entry = function.entry.global_entry
+    return FunctionRecord(name, mechanism.name, entry, function.behind, target, changes, finder, island)
 
 
 def _mark_change(subject: Subject, function: Function, mechanism: Mechanism) -> Sequence[Change]:

@@ -14,7 +14,7 @@ from oddtoc.image.flow import flow_of
 from oddtoc.image.live import known_entries, live_entries
 from oddtoc.image.notes import build_id
 from oddtoc.image.symbols import Symbol, SymbolTable, default_versions
-from oddtoc.places import Rooms, Span, Zone
+from oddtoc.places import Rooms, Span, Zone, align
 from oddtoc.process.imports import bound_to
 from oddtoc.process.parts import parts_of
 from oddtoc.process.room import rooms_in
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from oddtoc.process.running import RunningProcess
 
 _IFUNC = "ifunc"
+_WORD = 4
 SHARED_FRAMES = "oddtoc_frames"
 """What patches call the room that they share."""
 
@@ -91,7 +92,19 @@ class LoadedObject:
     @cached_property
     def rooms(self) -> Rooms:
         """Where payloads for it go."""
-        return rooms_in(self._process.arena(self), self.toc, self._process.journal)
+        arena = self._process.arena(self)
+        return rooms_in(arena, self.toc, self._process.journal, self.code, self.padding)
+
+    @property
+    def padding(self) -> tuple[Span, ...]:
+        """What is mapped executable behind its text, up to the end of the page: nothing in it is of any use there."""
+        ends = [address + size for address, size in self.image.loaded_from_file]
+        return tuple(
+            Span(align(end, _WORD), mapping.span.end)
+            for mapping in self._process.code_mappings(self.start)
+            for end in ends
+            if mapping.span.start < end < mapping.span.end
+        )
 
     def read_many(self, requests: Sequence[tuple[int, int]]) -> list[bytes]:
         """Live memory of the process."""

@@ -1,12 +1,16 @@
 """Room for payloads and records in a process: memory mapped by oddtoc, known again by the words at its start.
 
-Every patched object has one arena within a branch of all its code; the process has one journal:
+Every patched object has one arena, within a branch of all its code where that is free, otherwise as near as there is
+room: within 2 GiB, which is how far a TOC pointer reaches (`addis`, `addi`). The process has one journal:
 
     arena, r-x:  header, 4 KiB     text     block of return helpers (see mechanism/storage/cr4.S)
     behind it, rw-:  data that all patches share, 1 KiB     data
     journal, r--:  header, 128 bytes     records
 
 Nobody but a debugger can write to the first and the last.
+
+Where a branch does not reach the arena, islands (link/layout.py) stand behind the object's text: the last page of its
+executable mapping holds what follows in the file, and nothing refers to that there. What of it is zero is room.
 """
 
 from __future__ import annotations
@@ -29,6 +33,7 @@ _HEADER_PAGE = 4 << 10
 _JOURNAL_HEADER = 128
 _COMMON_SIZE = 1 << 10
 _BRANCH = 32 << 20
+_TOC_REACH = (2 << 30) - (1 << 20)
 _ARENA, _JOURNAL = "r-xp", "r--p"
 _MOST_CANDIDATES = 256
 
@@ -64,6 +69,10 @@ class Area:
         """The room for records."""
         return Span(self.start + _JOURNAL_HEADER, self.span.end)
 
+    def reaches(self, code: Span, distance: int = _BRANCH) -> bool:
+        """Whether all of some code is within so many bytes of it, one branch unless told otherwise."""
+        return max(code.end - self.start, self.span.end - code.start) < distance
+
 
 def find_areas(mappings: Iterable[Mapping], read_many: ReadMany) -> list[Area]:
     """What oddtoc has mapped before, in this run or another.
@@ -97,7 +106,7 @@ def plan_area(mappings: Sequence[Mapping], around: Span, owner: int, taken: Iter
 
     Args:
         mappings: of the process.
-        around: code that has to be within a branch of it.
+        around: code that it has to be near to.
         owner: see `Area`.
         taken: free memory that was promised to others.
 
@@ -106,23 +115,29 @@ def plan_area(mappings: Sequence[Mapping], around: Span, owner: int, taken: Iter
     """
     size = Area(0, owner, exists=False).span.size
     start = nearest_gap(mappings, around, size, taken)
-    if start is None or max(around.end - start, start + size - around.start) >= _BRANCH:
+    area = Area(start or 0, owner, exists=False)
+    if start is None or not area.reaches(around, _TOC_REACH):
         raise RoomError(
-            f"no {size} bytes are free within a branch of the code at {around.start:#x}", address=around.start
+            f"no {size} bytes are free within 2 GiB of the code at {around.start:#x}",
+            address=around.start,
+            advice="the process has mapped all of it: patch it before it does, or have it map less",
         )
-    return Area(start, owner, exists=False)
+    return area
 
 
-def rooms_in(arena: Area, toc: int, journal: Span) -> Rooms:
+def rooms_in(arena: Area, toc: int, journal: Span, code: Span, islands: tuple[Span, ...]) -> Rooms:
     """The rooms of an arena.
 
     Args:
         arena: it.
         toc: TOC pointer of the object that it is for.
         journal: of the process.
+        code: of that object.
+        islands: unused executable memory of that object.
     """
     end = arena.start + CODE_SIZE
     block = toc_block(toc, end - 2 * BLOCK)
     text = Span(arena.start + _HEADER_PAGE, end - 2 * BLOCK)
     common = Span(end, end + _COMMON_SIZE)
-    return Rooms(journal, Span(block, block + BLOCK), text, common, Span(common.end, end + DATA_SIZE))
+    data = Span(common.end, end + DATA_SIZE)
+    return Rooms(journal, Span(block, block + BLOCK), text, common, data, arena.reaches(code), islands)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 from oddtoc.errors import FaultError, ImageError, MismatchError, PatchError, SymbolError, TargetError
@@ -19,7 +19,9 @@ from oddtoc.target.process import ProcessTarget
 _AT_PHDR = 3
 _MAGIC = b"\x7fELF"
 _LIBC = "libc.so.6"
+_READ_AND_RUN = "r-xp"
 _ASKED = "_dl_find_object"
+_RAISES = "_Unwind_RaiseException"
 _UNWINDERS = ("libgcc_s.so", "libunwind", "libc++abi")
 
 
@@ -59,8 +61,21 @@ class RunningProcess:
 
     @property
     def payloads(self) -> tuple[Span, ...]:
-        """The room for payloads that there is."""
-        return tuple(area.span for area in self._areas if area.owner)
+        """The room for payloads that there is, islands behind the text of objects included."""
+        arenas = (area.span for area in self._areas if area.owner)
+        return (*arenas, *(span for one in self._far_from_arenas() for span in one.padding))
+
+    def _far_from_arenas(self) -> Iterator[LoadedObject]:
+        """Objects that have islands, if they are patched."""
+        for area in self._areas:
+            path = self._path_at(area.owner) if area.owner else ""
+            if path in self.paths and not area.reaches(self._code_of(path)):
+                yield self.object_of(path)
+
+    def code_mappings(self, start: int) -> list[Mapping]:
+        """The mappings of the object at an address that code runs in and nothing is written to."""
+        path = self._path_at(start)
+        return [m for m in self.mappings if m.path == path and m.permissions == _READ_AND_RUN]
 
     @property
     def paths(self) -> list[str]:
@@ -95,9 +110,19 @@ class RunningProcess:
 
     @property
     def unwinder(self) -> str | None:
-        """The name of a library that unwinds stacks; None without one."""
+        """The name of a library that unwinds stacks, or of a program that has an unwinder in it; None without one."""
         names = (base_name(path) for path in self.paths)
-        return next((name for name in names if name.startswith(_UNWINDERS)), None)
+        return next((name for name in names if name.startswith(_UNWINDERS)), self._unwinds_itself)
+
+    @cached_property
+    def _unwinds_itself(self) -> str | None:
+        """The program's name, if an unwinder was linked into it (the Itanium C++ ABI's, in a static program)."""
+        try:
+            program = self.object_of(self._program)
+        except (ImageError, MismatchError, SymbolError):
+            return None
+        found = [symbol.address for table in program.tables for symbol in table.find(_RAISES)]
+        return program.name if any(address in program.code for address in found) else None
 
     def place(self, address: int) -> str:
         """An address in words, by the symbols of the objects that are known already."""

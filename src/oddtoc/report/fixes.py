@@ -35,6 +35,8 @@ def fix_text(fix: Fix, path: Path) -> str:
         lines += [f"    {one.name} of {one.file}, {one.reason}" for one in fix.left_out]
     if fix.written:
         lines.append(f"  first values that are written in place: {', '.join(fix.written)}")
+    for structure, function in fix.confined.items():
+        lines.append(f"  {structure} changes: its objects were told to exist only while {function} runs")
     if fix.taken:
         lines.append("  taken from newer headers, for these files alone:")
         lines += [f"    {_shown(change)}" for change in fix.taken]
@@ -55,6 +57,7 @@ def fix_json(fix: Fix, path: Path) -> str:
         **built_record(fix.patch, path),
         "files": [_plain(unit) for unit in fix.units],
         "written_in_place": fix.written,
+        "confined": fix.confined,
         "left_out": list(map(asdict, fix.left_out)),
         "headers": {"taken": list(map(asdict, fix.taken)), "left": list(map(asdict, fix.left))},
     }

@@ -267,7 +267,8 @@ def _place(function: FunctionRecord) -> str:
     """What it is and where, in a line."""
     if function.is_data:
         return f"{function.name}  written in place  {function.entry:#x}"
-    return f"{function.name}  {function.mechanism}  {function.behind:#x} -> {function.target:#x}"
+    island = f"{function.island:#x} (island) -> " if function.island else ""
+    return f"{function.name}  {function.mechanism}  {function.behind:#x} -> {island}{function.target:#x}"
 
 
 def _function(function: FunctionRecord) -> dict[str, Any]:
@@ -277,6 +278,7 @@ def _function(function: FunctionRecord) -> dict[str, Any]:
         "entry": hex(function.entry),
         "branch_at": hex(function.behind),
         "branch_to": hex(function.target),
+        "island": hex(function.island) if function.island else None,
         "changes": [
             {"address": hex(change.address), "old": hex(change.old), "new": hex(change.new), "role": change.role}
             for change in function.changes

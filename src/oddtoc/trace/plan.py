@@ -53,10 +53,16 @@ def plan_trace(
 
     Raises:
         SymbolError, NoSiteError: there are no such functions, or none that can be traced.
-        RoomError: there is no room.
+        RoomError: there is no room; in a process, none within a branch.
         BuildError: no compiler for ppc64le is installed.
     """
     journal = session.journal()
+    if not subject.rooms.near:
+        raise RoomError(
+            f"no memory is free within a branch of {', '.join(patterns)}, and traces have no islands",
+            address=subject.rooms.text.start,
+            advice="trace the process before it maps all memory around, or patch the function: patches have islands",
+        )
     choice = choose(subject, journal, patterns, returns=returns)
     # what is read from outside has to be in the linear map, where modules are not
     room = subject.rooms.data if subject.in_process else session.kernel.rooms.data

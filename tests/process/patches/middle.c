@@ -11,4 +11,7 @@ static long my_middle(long value)
 	return bottom(value) + 1001;
 }
 
-ODDTOC_REPLACE(libthrowing.so.1, middle, my_middle);
+#ifndef IMAGE
+#define IMAGE libthrowing.so.1
+#endif
+ODDTOC_REPLACE(IMAGE, middle, my_middle);

@@ -39,6 +39,7 @@ _FUNCTION_PARTS: Final[dict[str, Schema]] = {
     "entry": address("its global entry"),
     "branch_at": address("the word that becomes the branch"),
     "branch_to": address("where the branch goes: the trampoline or the replacement"),
+    "island": nullable(address("the island by which it goes there, where a branch does not reach")),
     "changes": listing("the words of the function that change", _CHANGE),
 }
 _FUNCTION: Final = record("a function", **_FUNCTION_PARTS)
@@ -90,6 +91,10 @@ BUILD: Final = record(
         ),
         "written_in_place": texts(
             "only for patches from a fix of the source: variables whose new first values are written in place"
+        ),
+        "confined": mapping(
+            "only for patches from a fix of the source: structures of which --confined says that no object is there",
+            text("the function that their objects exist in"),
         ),
         "headers": record(
             "only for patches from a fix of the source: what became of newer headers",
