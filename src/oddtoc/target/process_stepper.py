@@ -16,7 +16,7 @@ from oddtoc.isa import begins_atomic_sequence
 from oddtoc.target.memory import bytes_read
 from oddtoc.target.packets import escaped
 from oddtoc.target.parting import Parting
-from oddtoc.target.rsp import Connection
+from oddtoc.target.server import ServerConnection
 from oddtoc.target.thread import ProcessLayout, decode_thread
 
 _SLICE = 0.1
@@ -52,7 +52,7 @@ class ProcessStepper:
         words: every word that had a breakpoint: address -> what stands there.
     """
 
-    def __init__(self, connection: Connection, layout: ProcessLayout, pid: int, parting: Parting) -> None:
+    def __init__(self, connection: ServerConnection, layout: ProcessLayout, pid: int, parting: Parting) -> None:
         self._connection = connection
         self._layout = layout
         self._pid = pid
