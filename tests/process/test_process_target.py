@@ -20,7 +20,9 @@ GETPID = 20
 
 @pytest.fixture(scope="module")
 def pid(process_guest):
-    return process_guest.start("exec busy", "/tmp/busy")
+    pid = process_guest.start("exec busy", "/tmp/busy")
+    yield pid
+    process_guest.run(f"kill -9 {pid}")
 
 
 @pytest.fixture
