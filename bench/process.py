@@ -31,7 +31,7 @@ from oddtoc.live.plan import Plan
 from oddtoc.live.session import Session
 from oddtoc.process.guest import ProcessGuest, boot_with_gdbserver
 from oddtoc.target.handshake import greet
-from oddtoc.target.rsp import Connection
+from oddtoc.target.server import ServerConnection
 
 _HERE = Path(__file__).parent
 _HOST = "10.0.2.2"
@@ -188,7 +188,7 @@ def _round_inside(made: ProcessGuest, inside: Inside, gaps: Gaps) -> list[float]
 
 
 def _attach_and_detach(made: ProcessGuest, pid: int) -> None:
-    connection = Connection(made.endpoint, _PATIENCE)
+    connection = ServerConnection(made.endpoint, _PATIENCE)
     connection.looks_after_process(b"D;%x" % pid)
     try:
         greet(connection)

@@ -11,9 +11,10 @@ from oddtoc.image import Image
 from oddtoc.image.flow import Flow
 from oddtoc.link.object import PatchObject
 from oddtoc.live.session import Session
-from oddtoc.target import rsp, wire
+from oddtoc.target import wire
 from oddtoc.target.packets import packet
 from oddtoc.target.qemu import QemuTarget
+from oddtoc.target.server import ServerConnection
 
 
 def image(path):
@@ -120,7 +121,11 @@ def protocol(server, address):
 def answers_of(endpoint, address):
     """Listen to a real server: request -> packets of its reply."""
     heard = {}
-    exchange, monitor, hello = rsp.Connection.exchange, rsp.Connection.monitor, rsp.Connection.hello
+    exchange, monitor, hello = (
+        ServerConnection.exchange,
+        ServerConnection.monitor,
+        ServerConnection.hello,
+    )
 
     def listen(connection, requests):
         replies = exchange(connection, requests)
@@ -141,9 +146,9 @@ def answers_of(endpoint, address):
         return reply
 
     with (
-        replaced.object(rsp.Connection, "exchange", listen),
-        replaced.object(rsp.Connection, "monitor", listen_to_monitor),
-        replaced.object(rsp.Connection, "hello", listen_to_hello),
+        replaced.object(ServerConnection, "exchange", listen),
+        replaced.object(ServerConnection, "monitor", listen_to_monitor),
+        replaced.object(ServerConnection, "hello", listen_to_hello),
         QemuTarget.connect(endpoint) as target,
         target.stopped() as stopped,
     ):

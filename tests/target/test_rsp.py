@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from oddtoc.errors import TargetError, TargetGoneError, TargetInUseError
 from oddtoc.target import wire
 from oddtoc.target.packets import BIGGEST_PAYLOAD, decode, packet
-from oddtoc.target.rsp import Connection
+from oddtoc.target.server import ServerConnection
 from oddtoc.target.wire import NoAnswerError
 
 ANYHOW = b"+$c#63+$c#63"
@@ -23,10 +23,10 @@ ANYHOW = b"+$c#63+$c#63"
 
 @contextmanager
 def served(server=None, *, replies=b"", timeout=5.0):
-    """A Connection, whose other end gets `replies` and an end, or a function that plays the server in a thread."""
+    """A connection, whose other end gets `replies` and an end, or a function that plays the server in a thread."""
     ours, theirs = socket.socketpair()
     with patch.object(wire, "_connect", return_value=ours):
-        connection = Connection(Path("fake"), timeout)
+        connection = ServerConnection(Path("fake"), timeout)
     failures = []
 
     def play():
@@ -413,7 +413,7 @@ def test_nobody_there(folder):
     ends = [folder / "none", folder / "file", folder / "left", folder / ("long" * 60)]
     for endpoint in [*ends, ("127.0.0.1", port), ("no.such.host.invalid", 1), ("bad..host", 1)]:
         with pytest.raises(TargetError, match="nobody answers at") as caught:
-            Connection(endpoint, 1)
+            ServerConnection(endpoint, 1)
         assert caught.value.advice and "\n" not in caught.value.message
 
 
@@ -423,6 +423,6 @@ def test_a_full_queue_means_in_use(folder):
         server.listen(0)
         waiting = []
         with pytest.raises(TargetInUseError):
-            waiting += [Connection(folder / "full", 1) for _ in range(os.sysconf("SC_OPEN_MAX") // 2)]
+            waiting += [ServerConnection(folder / "full", 1) for _ in range(os.sysconf("SC_OPEN_MAX") // 2)]
         for connection in waiting:
             connection.close()

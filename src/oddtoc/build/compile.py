@@ -12,6 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 import oddtoc.mechanism
+from oddtoc.build.recorded import recorded_flags
 from oddtoc.errors import BuildError
 from oddtoc.link.object import (
     FINDER_SECTION,
@@ -77,7 +78,10 @@ PROCESS_FLAGS: tuple[str, ...] = (
 WITHOUT_UNWIND = (*PROCESS_FLAGS, "-fno-asynchronous-unwind-tables")
 CODE_MODELS = ("medium", "large")
 _OF_A_KERNEL = re.compile(r"fatal error: (vmlinux\.h|(?:linux|asm|net|uapi)/\S+\.h): No such file")
-_RECORD = re.compile(r'oddtoc_replacement_\d+\b[^{]*\{\s*"([^"]*)"')
+_RECORD = re.compile(r'oddtoc_replacement_\d+\b[^{]*\{\s*"([^"]*)"\s*,\s*"([^"]*)"')
+_UP_TO_YOU = ("-std", "-O", "-W", "-mcpu")
+_NEVER = ("-mno-pcrel", "-mno-prefixed", "-fno-lto", "-fpatchable-function-entry=0")
+"""Code without a TOC pointer, instructions of two words, and what has no place in a patch object."""
 
 
 def tool(name: str) -> str:
@@ -105,6 +109,7 @@ def compile_patch(
     long_calls: bool = False,
     unwind: bool = True,
     flags: Sequence[str] = (),
+    flags_of: Path | None = None,
     build_id: bytes = b"",
 ) -> PatchObject:
     """Compile a C source into a patch object.
@@ -116,7 +121,8 @@ def compile_patch(
         code_model: `medium` (data within 2 GiB of the TOC) or `large`.
         long_calls: compile with -mlongcall: every call goes through a pointer.
         unwind: give replacements in processes unwind information, so that exceptions pass through.
-        flags: more flags for the compiler, behind oddtoc's own.
+        flags: more flags for the compiler; those that code of a patch has to be compiled with go behind them.
+        flags_of: a program or library, or its debug file, whose flags for the replaced functions are taken, too.
         build_id: of the one kernel that it is for, if there is one.
 
     Returns:
@@ -135,11 +141,14 @@ def compile_patch(
     with tempfile.TemporaryDirectory(prefix="oddtoc-build-") as folder:
         code = Path(folder, "code.o")
         model = [f"-mcmodel={code_model}", *(["-mlongcall"] if long_calls else [])]
-        image = _image_of(source, flags)
+        image, functions = _replaced(source, flags)
         in_kernel = image == KERNEL or image.endswith(MODULE_SUFFIX)
         own = KERNEL_FLAGS if in_kernel else PROCESS_FLAGS if unwind else WITHOUT_UNWIND
-        own = (*own, *defines_for(image))
-        _run([tool("gcc"), *own, *model, f"-I{INCLUDE}", *flags, "-c", str(source), "-o", str(code)], source)
+        if flags_of:
+            flags = [*recorded_flags(flags_of, functions), *flags]
+        last = _last_word(own, model) if flags else ()
+        command = [tool("gcc"), *own, *defines_for(image), *model, f"-I{INCLUDE}", *flags, *last]
+        _run([*command, "-c", str(source), "-o", str(code)], source)
         trampolines = _assemble(Path(folder))
         merged = Path(folder, "patch.o")
         _run([tool("ld"), "-r", "-o", str(merged), str(code), *map(str, trampolines)], source)
@@ -236,13 +245,18 @@ def _add_section(merged: Path, name: str, content: Path) -> None:
     _run([tool("objcopy"), "--add-section", f"{name}={content}", "--set-section-flags", flags, str(merged)], content)
 
 
-def _image_of(source: Path, flags: Sequence[str]) -> str:
-    """What a source replaces functions of, told from its first ODDTOC_REPLACE."""
+def _last_word(own: Sequence[str], model: Sequence[str]) -> list[str]:
+    """The flags that others must not undo."""
+    return [*(flag for flag in own if not flag.startswith(_UP_TO_YOU)), *model, *_NEVER]
+
+
+def _replaced(source: Path, flags: Sequence[str]) -> tuple[str, list[str]]:
+    """What a source replaces functions of, told from its first ODDTOC_REPLACE, and the names of all of them."""
     command = [tool("gcc"), "-E", "-P", f"-I{INCLUDE}", *flags, str(source)]
     shown = subprocess.run(command, capture_output=True, text=True, check=False)
-    record = _RECORD.search(shown.stdout)
+    records = _RECORD.findall(shown.stdout)
     # what can't be preprocessed will not compile either, and the compiler says why
-    return record[1] if record else KERNEL
+    return (records[0][0] if records else KERNEL), [function for _, function in records]
 
 
 def _assemble(folder: Path) -> list[Path]:

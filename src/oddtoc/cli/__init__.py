@@ -8,6 +8,7 @@ import sys
 import typer
 
 from oddtoc.cli import (
+    build,
     check,
     complete,
     demo,
@@ -48,7 +49,7 @@ for _command in (
     scan.scan,
     report.report,
     types.types,
-    patch.build,
+    build.build,
     check.check,
     patch.apply,
     patch.watch,

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from oddtoc.target.lock import TargetLock, lock_key
-from oddtoc.target.rsp import Connection
+from oddtoc.target.server import ServerConnection
 
 
 class Contact:
@@ -32,7 +32,7 @@ class Contact:
         self.timeout = timeout
         self._lock = TargetLock(lock_key(endpoint)) if lock else None
         try:
-            self.connection = Connection(endpoint, timeout)
+            self.connection = ServerConnection(endpoint, timeout)
         except BaseException:
             self._release()
             raise
@@ -54,7 +54,7 @@ class Contact:
             TargetInUseError: another debugger was faster.
         """
         self.connection.close()
-        self.connection = Connection(self.endpoint, self.timeout)
+        self.connection = ServerConnection(self.endpoint, self.timeout)
 
     def close(self) -> None:
         """End both; safe to call twice and after any error."""

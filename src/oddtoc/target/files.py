@@ -11,14 +11,14 @@ from collections.abc import Sequence
 
 from oddtoc.errors import TargetError
 from oddtoc.target.process import MissingFileError
-from oddtoc.target.rsp import Connection
+from oddtoc.target.server import ServerConnection
 
 _PIECE = 8 << 10
 """Bytes in one request: escaped they may be twice as many, and a packet of gdbserver holds 18,431."""
 _AHEAD = 16
 
 
-def read_each(connection: Connection, paths: Sequence[str]) -> list[bytes]:
+def read_each(connection: ServerConnection, paths: Sequence[str]) -> list[bytes]:
     """The beginnings of several files, in three round trips; nothing of those that can't be read."""
     opened = connection.exchange([_open_request(path) for path in paths])
     numbers = [_result(reply)[0] for reply in opened]
@@ -40,7 +40,7 @@ class RemoteFile:
         MissingFileError: it can't be opened.
     """
 
-    def __init__(self, connection: Connection, path: str) -> None:
+    def __init__(self, connection: ServerConnection, path: str) -> None:
         self._connection = connection
         self.path = path
         (reply,) = connection.exchange([_open_request(path)])

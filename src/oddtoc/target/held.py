@@ -13,7 +13,7 @@ from oddtoc.target.memory import bytes_read, check_written, pieces, pieces_of_da
 from oddtoc.target.parting import Parting
 from oddtoc.target.process import StoppedProcess
 from oddtoc.target.process_stepper import ProcessStepper
-from oddtoc.target.rsp import Connection
+from oddtoc.target.server import ServerConnection
 from oddtoc.target.thread import ProcessLayout, Thread, changed, decode_thread, restarted
 
 _PIECE = 8 << 10
@@ -50,7 +50,7 @@ class HeldByGdbserver(StoppedProcess):
         began: when the stop was asked for.
     """
 
-    def __init__(self, connection: Connection, layout: ProcessLayout, stop: Sequence[bytes]) -> None:
+    def __init__(self, connection: ServerConnection, layout: ProcessLayout, stop: Sequence[bytes]) -> None:
         self._connection = connection
         self._layout = layout
         self._stop = stop

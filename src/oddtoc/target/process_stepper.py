@@ -15,7 +15,7 @@ from oddtoc.target.awaiting import SLICE
 from oddtoc.target.memory import bytes_read
 from oddtoc.target.packets import escaped
 from oddtoc.target.parting import Parting
-from oddtoc.target.rsp import Connection
+from oddtoc.target.server import ServerConnection
 from oddtoc.target.thread import ProcessLayout, Thread, decode_thread
 from oddtoc.target.thread_stepper import TRAP, ThreadStepper
 
@@ -44,7 +44,7 @@ class ProcessStepper(ThreadStepper):
     _NOBODYS = (0, TRAP, _STOP)
     _FAULTS = (0x04, 0x08, 0x0A, 0x0B)
 
-    def __init__(self, connection: Connection, layout: ProcessLayout, pid: int, parting: Parting) -> None:
+    def __init__(self, connection: ServerConnection, layout: ProcessLayout, pid: int, parting: Parting) -> None:
         super().__init__(pid)
         self._connection = connection
         self._layout = layout
