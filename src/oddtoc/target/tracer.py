@@ -133,17 +133,20 @@ class Tracer(Awaiting):
 def _serve(stepper: LocalStepper, pipe: Connection) -> None:
     """Do what is asked until that is the end, or nobody asks any more."""
     what = ""
-    with suppress(EOFError, OSError):
-        while what != _END:
-            while not pipe.poll(_MOMENT):
-                # who is gone is missed when something is asked
-                with suppress(OddtocError):
-                    stepper.attend()
-            number, what, arguments = pipe.recv()
-            pipe.send((number, _done(stepper, what, arguments), stepper.words))
-    if what != _END:
-        with suppress(OddtocError):
-            stepper.end()
+    try:
+        with suppress(EOFError, OSError):
+            pipe.send((0, None, {}))
+            while what != _END:
+                while not pipe.poll(_MOMENT):
+                    # who is gone is missed when something is asked
+                    with suppress(OddtocError):
+                        stepper.attend()
+                number, what, arguments = pipe.recv()
+                pipe.send((number, _done(stepper, what, arguments), stepper.words))
+    finally:
+        if what != _END:
+            with suppress(OddtocError):
+                stepper.end()
 
 
 def _done(stepper: LocalStepper, what: str, arguments: tuple[Any, ...]) -> Any:
@@ -160,9 +163,9 @@ def _main(pid: int, number: int) -> None:
         try:
             stepper = LocalStepper(pid)
         except OddtocError as error:
-            pipe.send((0, error, {}))
+            with suppress(OSError):
+                pipe.send((0, error, {}))
             return
-        pipe.send((0, None, {}))
         _serve(stepper, pipe)
 
 

@@ -39,11 +39,9 @@ for seconds in (0, 0.05, 0.2):
             Session.open(f"pid:{pid}") as session,
             followed(session, "/tmp/pace.o", "libstrained.so.1", "pace", "guarded/slot") as (trace, _),
         ):
-            Path("/tmp/ready").touch()
             while True:
                 trace(Call.GLOBAL)
-    until(Path("/tmp/ready").exists)
-    Path("/tmp/ready").unlink()
+    until(lambda: state()[1] not in ("0", str(child)))
     time.sleep(seconds)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
