@@ -1,5 +1,22 @@
 # a program with eight threads that call pace from when they begin to exist; each gets a signal every second; at last
 # who follows is killed in the middle
+def kill_who_follows(seconds):
+    """In the middle, so long after it has begun."""
+    child = os.fork()
+    if child == 0:
+        with (
+            Session.open(f"pid:{pid}") as session,
+            followed(session, "/tmp/pace.o", "libstrained.so.1", "pace", "guarded/slot") as (trace, _),
+        ):
+            while True:
+                trace(Call.GLOBAL)
+    until(lambda: state()[1] not in ("0", str(child)))
+    time.sleep(seconds)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    until(lambda: state()[1] == "0")
+
+
 with Session.open(f"pid:{pid}") as session:
     library = session.running.subject(["libstrained.so.1"])
     place = library.function("pace").local_entry
@@ -33,19 +50,7 @@ with Session.open(f"pid:{pid}") as session:
             results = traced.end.registers["r3"] - traced.moments[0].state.registers["r3"]
             parts.append((traced.stopped, back, results))
 for seconds in (0, 0.05, 0.2):
-    child = os.fork()
-    if child == 0:
-        with (
-            Session.open(f"pid:{pid}") as session,
-            followed(session, "/tmp/pace.o", "libstrained.so.1", "pace", "guarded/slot") as (trace, _),
-        ):
-            while True:
-                trace(Call.GLOBAL)
-    until(lambda: state()[1] not in ("0", str(child)))
-    time.sleep(seconds)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    until(lambda: state()[1] == "0")
+    kill_who_follows(seconds)
     with Session.open(f"pid:{pid}") as session:
         for status in session.status():
             session.revert(status.record.name)
