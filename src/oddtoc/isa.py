@@ -7,13 +7,17 @@ are in bytes with their two low bits clear.
 
 from __future__ import annotations
 
-from typing import Any, Final, overload
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, overload
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:
+    # it takes a while to load, and who has single words does without
+    import numpy as np
+    import numpy.typing as npt
 
-Words = npt.NDArray[np.uint32]
-Addresses = npt.NDArray[np.uint64]
+    Words: TypeAlias = npt.NDArray[np.uint32]
+    Addresses: TypeAlias = npt.NDArray[np.uint64]
+else:
+    Words = Addresses = Any
 
 NOP: Final = 0x60000000
 """ori r0,r0,0"""
@@ -127,6 +131,8 @@ def branch_targets(base: int, words: Words) -> tuple[npt.NDArray[np.intp], Addre
     Returns:
         The indices of the branches in `words`, shape (m,), and the address that each goes to, shape (m,).
     """
+    import numpy as np
+
     indices = np.flatnonzero(is_branch(words))
     found = words[indices].astype(np.int64)
     far = (found & 0x03FFFFFC) - ((found & 0x02000000) << 1)

@@ -272,11 +272,3 @@ def test_a_breakpoint_that_stays_is_removed_later(user_process):
             stepper.clear()
         assert session.target.read_many([(place, 4)]) == [before]
     assert user_process.ask() == PLAIN
-
-
-def test_what_is_not_followed_is_said(process_guest, built, user_process):
-    process_guest.put(built("leaf").path, "/tmp/leaf.o")
-    said = process_guest.oddtoc(f"explain /tmp/leaf.o thing_leaf --target pid:{user_process.pid}")
-    assert "can't be followed" in said
-    assert "gdbserver --multi" in said
-    assert user_process.ask() == PLAIN

@@ -177,12 +177,8 @@ class GdbserverProcess(ProcessTarget):
         self._come_back(words)
 
     def _come_back(self, words: Mapping[int, bytes]) -> None:
-        """A breakpoint that is still there ends the process: look what stands there, and write it back if need be."""
         self._connect_again(_FEATURES)
-        live = self.read_many([(address, len(word)) for address, word in words.items()]) if words else []
-        wrong = [(address, word) for (address, word), now in zip(words.items(), live, strict=True) if word != now]
-        if wrong:
-            self.write_many(wrong)
+        self._see_to_words(words)
 
     def _connect_again(self, features: bytes) -> None:
         self._contact.renew()

@@ -1,23 +1,23 @@
 """A process of this machine, which has to be a ppc64le one: its threads by ptrace, its memory by /proc/PID/mem.
 
 Nobody traces it but inside of a stop, and for writes to read-only memory where the kernel asks for that. Memory is read
-and written without a stop: what is written then is what nothing runs yet. The kernel sees to the instruction caches
-(copy_to_user_page of arch/powerpc/mm/cacheflush.c).
+and written without a stop: what is written then is what nothing runs yet.
 """
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from oddtoc.errors import FaultError, TargetError, WriteFaultError
+from oddtoc.errors import TargetError, TargetGoneError, WriteFaultError
 from oddtoc.target.memory import check_read_back
 from oddtoc.target.process import LARGEST_LIST, MissingFileError, ProcessTarget, StoppedProcess
+from oddtoc.target.process_memory import ProcessMemory
 from oddtoc.target.ptrace import Tracee, held_one, hold_all
-from oddtoc.target.thread import PTRACE_LAYOUT, Thread, changed, thread_of
+from oddtoc.target.thread import PTRACE_LAYOUT, Thread, changed
+from oddtoc.target.tracer import Tracer
 
 _PIECE = 1 << 20
 _UNKNOWN_TRAP = {"trap": 0}
@@ -43,11 +43,11 @@ class LocalProcess(ProcessTarget):
                 advice="run oddtoc where the process runs, or a gdbserver there: gdb://HOST:PORT#PID",
             )
         self.pid = pid
-        self._memory = -1
+        self._memory: ProcessMemory | None = None
         try:
             self.check_free()
             self._keep_others_out()
-            self._memory = os.open(f"/proc/{pid}/mem", os.O_RDWR | os.O_CLOEXEC)
+            self._memory = ProcessMemory(pid)
         except OSError as error:
             self.close()
             raise TargetError(
@@ -69,9 +69,8 @@ class LocalProcess(ProcessTarget):
 
     def close(self) -> None:
         """Let go; safe to call twice and after any error."""
-        if self._memory >= 0:
-            os.close(self._memory)
-            self._memory = -1
+        if self._memory is not None:
+            self._memory.close()
         super().close()
 
     @contextmanager
@@ -117,30 +116,17 @@ class LocalProcess(ProcessTarget):
             raise TargetError(f"{path} can't be read: {error.strerror}") from error
 
     def _read(self, address: int, size: int) -> bytes:
-        found = bytearray()
-        while len(found) < size:
-            try:
-                part = os.pread(self._memory, size - len(found), address + len(found))
-            except (OSError, OverflowError):
-                part = b""
-            if not part:
-                raise FaultError(f"{size} bytes at {address:#x} can't be read", address=address, size=size)
-            found += part
-        return bytes(found)
+        assert self._memory is not None
+        return self._memory.read(address, size)
 
     def _write(self, address: int, data: bytes) -> None:
-        if self._is_written(address, data):
+        assert self._memory is not None
+        if self._memory.takes(address, data):
             return
         # kernels may leave read-only memory to those who trace the process (PROC_MEM_FORCE_PTRACE of fs/proc/base.c)
         with self._traced():
-            if not self._is_written(address, data):
+            if not self._memory.takes(address, data):
                 raise WriteFaultError(f"{address:#x} can't be written", address=address, size=len(data))
-
-    def _is_written(self, address: int, data: bytes) -> bool:
-        try:
-            return os.pwrite(self._memory, data, address) == len(data)
-        except (OSError, OverflowError):
-            return False
 
     @contextmanager
     def _traced(self) -> Iterator[None]:
@@ -150,6 +136,32 @@ class LocalProcess(ProcessTarget):
             return
         with held_one(self.pid):
             yield
+
+    @contextmanager
+    def stepper(self) -> Iterator[Tracer]:
+        """As `ProcessTarget.stepper`: who traces it is another process, and outlives this one if that is killed."""
+        if self._inside:
+            raise TargetError("the target is stopped already: it can't be followed")
+        tracer = Tracer(self.pid)
+        self._inside = True
+        try:
+            yield tracer
+        except TargetGoneError:
+            # that is what has to be told, whatever else fails
+            with suppress(TargetError):
+                self._end(tracer)
+            raise
+        except BaseException:
+            self._end(tracer)
+            raise
+        self._end(tracer)
+
+    def _end(self, tracer: Tracer) -> None:
+        try:
+            tracer.end()
+        finally:
+            self._inside = False
+            self._see_to_words(tracer.words)
 
     def lend(self, values: Mapping[str, int]) -> Thread:
         """As `ProcessTarget.lend`."""
@@ -183,7 +195,7 @@ class HeldByPtrace(StoppedProcess):
 
     def cpus(self) -> list[Thread]:
         """As `StoppedProcess.cpus`."""
-        return [_decoded(tracee) for tracee in self._tracees.values()]
+        return [tracee.decoded() for tracee in self._tracees.values()]
 
     def write_many(self, writes: Sequence[tuple[int, bytes]], *, verify: bool = True) -> None:
         """As `StoppedProcess.write_many`; always read back."""
@@ -194,16 +206,12 @@ class HeldByPtrace(StoppedProcess):
 
 def lent(tracee: Tracee, values: Mapping[str, int]) -> Thread:
     """As `ProcessTarget.lend`, of a thread that is held. A signal that comes for it meanwhile waits."""
-    before = _decoded(tracee)
+    before = tracee.decoded()
     try:
         tracee.registers = changed(PTRACE_LAYOUT, before, {**_UNKNOWN_TRAP, **values})
         tracee.step()
-        return _decoded(tracee)
+        return tracee.decoded()
     finally:
         # the kernel starts a system call again that it was stopped in
         if tracee.held:
             tracee.registers = before.raw
-
-
-def _decoded(tracee: Tracee) -> Thread:
-    return thread_of(PTRACE_LAYOUT, f"p{tracee.process:x}.{tracee.number:x}", tracee.registers)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from oddtoc.errors import TargetError, TargetInUseError, UsageError
+from oddtoc.errors import TargetError, TargetInUseError
 from oddtoc.target.lock import TargetLock
 from oddtoc.target.stepping import Stepping
 from oddtoc.target.stoppable import StoppableTarget
@@ -114,16 +114,24 @@ class ProcessTarget(StoppableTarget[StoppedProcess], ABC):
             TargetError: it can't be read.
         """
 
+    @abstractmethod
     def stepper(self) -> AbstractContextManager[Stepping]:
         """For a block that follows one of its threads, while all others run.
 
         Raises:
-            UsageError: it can't be followed in the way it is reached.
+            TargetError: it can't be traced.
         """
-        raise UsageError(
-            f"calls of {self.name} can't be followed",
-            advice="start a gdbserver beside it: gdbserver --multi 127.0.0.1:3333, and use gdb://127.0.0.1:3333#PID",
-        )
+
+    def _see_to_words(self, words: Mapping[int, bytes]) -> None:
+        """A breakpoint that is still there ends the process: look what stands there, and write it back if need be.
+
+        Args:
+            words: address -> what has to stand there.
+        """
+        live = self.read_many([(address, len(word)) for address, word in words.items()]) if words else []
+        wrong = [(address, word) for (address, word), now in zip(words.items(), live, strict=True) if word != now]
+        if wrong:
+            self.write_many(wrong)
 
     @abstractmethod
     def lend(self, values: Mapping[str, int]) -> Thread:

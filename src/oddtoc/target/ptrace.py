@@ -17,20 +17,20 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from oddtoc.errors import TargetError
-from oddtoc.target.thread import PTRACE_LAYOUT, begun_again, changed, thread_of
+from oddtoc.target.thread import PTRACE_LAYOUT, Thread, begun_again, changed, thread_of
 
 _GETSIGINFO, _SETSIGINFO = 0x4202, 0x4203
 _GETREGSET, _SETREGSET = 0x4204, 0x4205
-_SEIZE, _INTERRUPT = 0x4206, 0x4207
+SEIZE, INTERRUPT = 0x4206, 0x4207
 _GETSIGMASK, _SETSIGMASK = 0x420A, 0x420B
-_SINGLESTEP, _DETACH = 9, 17
+SINGLESTEP, DETACH = 9, 17
 """include/uapi/linux/ptrace.h"""
-_EVENT_STOP = 128
+EVENT_STOP = 128
 _PRSTATUS = 1
 _REGISTERS_SIZE = 48 * 8
 """ELF_NGREG of arch/powerpc/include/uapi/asm/elf.h, 8 bytes each."""
 _SIGINFO_SIZE = 128
-_ALL_CLONES = 0x40000000
+ALL_CLONES = 0x40000000
 _SIGSET_SIZE = 8
 _ALL_BUT_TRAP = ~(1 << (signal.SIGTRAP - 1)) & (1 << 64) - 1
 _PATIENCE = 5.0
@@ -50,22 +50,71 @@ _libc.ptrace.restype = ctypes.c_long
 _libc.ptrace.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p)
 
 
-class Tracee:
-    """A thread that was seized.
+class TracedThread:
+    """A thread that this process traces. What is asked of it, it has to stand still for.
 
     Attributes:
         process, number: of the thread.
-        held: whether it stands still.
     """
 
     def __init__(self, process: int, number: int) -> None:
         self.process = process
         self.number = number
+
+    @property
+    def registers(self) -> bytes:
+        """Its general registers: struct pt_regs of arch/powerpc/include/uapi/asm/ptrace.h."""
+        buffer = ctypes.create_string_buffer(_REGISTERS_SIZE)
+        vector = _Iovec(ctypes.addressof(buffer), _REGISTERS_SIZE)
+        request(_GETREGSET, self.number, _PRSTATUS, ctypes.addressof(vector))
+        return buffer.raw[: vector.length]
+
+    @registers.setter
+    def registers(self, raw: bytes) -> None:
+        buffer = ctypes.create_string_buffer(raw, len(raw))
+        vector = _Iovec(ctypes.addressof(buffer), len(raw))
+        request(_SETREGSET, self.number, _PRSTATUS, ctypes.addressof(vector))
+
+    @property
+    def details(self) -> bytes:
+        """What came with the signal that it has stopped with (siginfo_t)."""
+        buffer = ctypes.create_string_buffer(_SIGINFO_SIZE)
+        request(_GETSIGINFO, self.number, 0, ctypes.addressof(buffer))
+        return buffer.raw
+
+    @details.setter
+    def details(self, details: bytes) -> None:
+        buffer = ctypes.create_string_buffer(details, _SIGINFO_SIZE)
+        # not where it stands for another reason than a signal by now
+        with suppress(TargetError, ProcessLookupError):
+            request(_SETSIGINFO, self.number, 0, ctypes.addressof(buffer))
+
+    def decoded(self) -> Thread:
+        """It, with its registers."""
+        return thread_of(PTRACE_LAYOUT, f"p{self.process:x}.{self.number:x}", self.registers)
+
+    def begin_again(self) -> None:
+        """Have a system call begin again that the stop has ended."""
+        thread = self.decoded()
+        values = begun_again(thread)
+        if values and not _has_signal(self.number):
+            self.registers = changed(PTRACE_LAYOUT, thread, values)
+
+
+class Tracee(TracedThread):
+    """A thread that is seized, and made to stand still.
+
+    Attributes:
+        held: whether it stands still.
+    """
+
+    def __init__(self, process: int, number: int) -> None:
+        super().__init__(process, number)
         self.held = False
         self._signal = 0
         self._signal_details: bytes | None = None
-        _ptrace(_SEIZE, number)
-        _ptrace(_INTERRUPT, number)
+        request(SEIZE, number)
+        request(INTERRUPT, number)
 
     def await_stop(self) -> bool:
         """Wait for it to stand still; False if it has ended.
@@ -77,9 +126,9 @@ class Tracee:
         if status is None:
             return False
         self.held = True
-        if status >> 16 != _EVENT_STOP:
+        if status >> 16 != EVENT_STOP:
             self._signal = os.WSTOPSIG(status)
-            self._signal_details = self._details()
+            self._signal_details = self.details
         return True
 
     def let_go(self) -> None:
@@ -90,27 +139,13 @@ class Tracee:
                 self.await_stop()
         if self.held:
             if self._signal_details is not None:
-                self._set_details(self._signal_details)
+                self.details = self._signal_details
             else:
                 with suppress(ProcessLookupError):
-                    self._begin_again()
+                    self.begin_again()
             with suppress(ProcessLookupError):
-                _ptrace(_DETACH, self.number, 0, self._signal)
+                request(DETACH, self.number, 0, self._signal)
             self.held = False
-
-    @property
-    def registers(self) -> bytes:
-        """Its general registers: struct pt_regs of arch/powerpc/include/uapi/asm/ptrace.h."""
-        buffer = ctypes.create_string_buffer(_REGISTERS_SIZE)
-        vector = _Iovec(ctypes.addressof(buffer), _REGISTERS_SIZE)
-        _ptrace(_GETREGSET, self.number, _PRSTATUS, ctypes.addressof(vector))
-        return buffer.raw[: vector.length]
-
-    @registers.setter
-    def registers(self, raw: bytes) -> None:
-        buffer = ctypes.create_string_buffer(raw, len(raw))
-        vector = _Iovec(ctypes.addressof(buffer), len(raw))
-        _ptrace(_SETREGSET, self.number, _PRSTATUS, ctypes.addressof(vector))
 
     def step(self) -> None:
         """Let it execute one instruction, its signals held back; two if the first one is a system call.
@@ -119,11 +154,11 @@ class Tracee:
             TargetError: it ended, or does not.
         """
         mask = ctypes.create_string_buffer(_SIGSET_SIZE)
-        _ptrace(_GETSIGMASK, self.number, _SIGSET_SIZE, ctypes.addressof(mask))
+        request(_GETSIGMASK, self.number, _SIGSET_SIZE, ctypes.addressof(mask))
         self._set_mask(_ALL_BUT_TRAP.to_bytes(_SIGSET_SIZE, "little"))
         try:
             for _ in range(_MOST_STOPS):
-                _ptrace(_SINGLESTEP, self.number)
+                request(SINGLESTEP, self.number)
                 status = self._awaited()
                 if status is None:
                     self.held = False
@@ -135,35 +170,16 @@ class Tracee:
             if self.held:
                 self._set_mask(mask.raw)
 
-    def _begin_again(self) -> None:
-        """Have a system call begin again that the stop has ended."""
-        thread = thread_of(PTRACE_LAYOUT, str(self.number), self.registers)
-        values = begun_again(thread)
-        if values and not _has_signal(self.number):
-            self.registers = changed(PTRACE_LAYOUT, thread, values)
-
     def _set_mask(self, mask: bytes) -> None:
         buffer = ctypes.create_string_buffer(mask, _SIGSET_SIZE)
-        _ptrace(_SETSIGMASK, self.number, _SIGSET_SIZE, ctypes.addressof(buffer))
-
-    def _details(self) -> bytes:
-        """What came with the signal that it was found with (siginfo_t)."""
-        buffer = ctypes.create_string_buffer(_SIGINFO_SIZE)
-        _ptrace(_GETSIGINFO, self.number, 0, ctypes.addressof(buffer))
-        return buffer.raw
-
-    def _set_details(self, details: bytes) -> None:
-        buffer = ctypes.create_string_buffer(details, _SIGINFO_SIZE)
-        # not where it stands for another reason than a signal by now
-        with suppress(TargetError, ProcessLookupError):
-            _ptrace(_SETSIGINFO, self.number, 0, ctypes.addressof(buffer))
+        request(_SETSIGMASK, self.number, _SIGSET_SIZE, ctypes.addressof(buffer))
 
     def _awaited(self) -> int | None:
         """The status that it stops with; None if it has ended."""
         limit = time.monotonic() + _PATIENCE
         while True:
             try:
-                found, status = os.waitpid(self.number, _ALL_CLONES | os.WNOHANG)
+                found, status = os.waitpid(self.number, ALL_CLONES | os.WNOHANG)
             except OSError as error:
                 if error.errno in _GONE:
                     return None
@@ -193,7 +209,7 @@ def held_one(pid: int) -> Iterator[Tracee]:
 
 def _first_held(pid: int) -> Tracee:
     # the first thread of a process stays until all have ended
-    for number in (number for number in _threads(pid) if not _is_dead(pid, number)):
+    for number in (number for number in threads_of(pid) if not is_dead(pid, number)):
         with suppress(ProcessLookupError):
             tracee = Tracee(pid, number)
             try:
@@ -216,7 +232,7 @@ def hold_all(pid: int, held: dict[int, Tracee]) -> None:
         TargetError: it can't be traced, has ended, or a thread does not stop.
     """
     for _ in range(_MOST_ROUNDS):
-        fresh = [number for number in _threads(pid) if number not in held and not _is_dead(pid, number)]
+        fresh = [number for number in threads_of(pid) if number not in held and not is_dead(pid, number)]
         if not fresh:
             return
         for number in fresh:
@@ -228,14 +244,19 @@ def hold_all(pid: int, held: dict[int, Tracee]) -> None:
     raise TargetError(f"process {pid} makes new threads faster than they can be stopped")
 
 
-def _threads(pid: int) -> list[int]:
+def threads_of(pid: int) -> list[int]:
+    """The numbers of a process's threads, one that has ended among them until all have.
+
+    Raises:
+        TargetError: there is no such process.
+    """
     try:
         return [int(entry.name) for entry in Path(f"/proc/{pid}/task").iterdir()]
     except OSError:
         raise TargetError(f"there is no process {pid} any more") from None
 
 
-def _is_dead(pid: int, number: int) -> bool:
+def is_dead(pid: int, number: int) -> bool:
     """Whether a thread has ended: the first one of a process stays until all have."""
     try:
         state = Path(f"/proc/{pid}/task/{number}/stat").read_text().rpartition(")")[2].split()[0]
@@ -252,8 +273,14 @@ def _has_signal(number: int) -> bool:
     return bool(waiting & ~blocked)
 
 
-def _ptrace(request: int, number: int, address: int = 0, data: int = 0) -> None:
-    if _libc.ptrace(request, number, address, data) == -1:
+def request(what: int, number: int, address: int = 0, data: int = 0) -> None:
+    """What ptrace(2) is asked.
+
+    Raises:
+        ProcessLookupError: there is no such thread, or it does not stand still.
+        TargetError: it can't be done.
+    """
+    if _libc.ptrace(what, number, address, data) == -1:
         code = ctypes.get_errno()
         if code == errno.ESRCH:
             raise ProcessLookupError(code, os.strerror(code))
