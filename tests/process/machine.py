@@ -11,6 +11,13 @@ class Machine:
         if line:
             self.start("while :; do gdbserver --multi /dev/hvc4; done")
 
+    def program(self, name, log="/dev/null", threads=1):
+        """Start a program, and wait until it is that one and no shell any more, with its threads."""
+        pid = self.start(f"exec {name}", log)
+        self.run(f"until [ $(readlink /proc/{pid}/exe) = /bin/{name} ]; do sleep 0.1; done")
+        self.run(f"until [ $(ls /proc/{pid}/task | wc -l) = {threads} ]; do sleep 0.1; done")
+        return pid
+
     def python(self, script, *words, timeout=600):
         """What a script prints that runs in the guest, where oddtoc is installed."""
         return self.run(f"cd /; HOME=/tmp python3.11 - {' '.join(words)} <<'END' 2>&1\n{script}\nEND", timeout=timeout)

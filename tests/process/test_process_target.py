@@ -20,7 +20,7 @@ GETPID = 20
 
 @pytest.fixture(scope="module")
 def pid(process_guest):
-    pid = process_guest.start("exec busy", "/tmp/busy")
+    pid = process_guest.program("busy", "/tmp/busy", THREADS + 1)
     yield pid
     process_guest.run(f"kill -9 {pid}")
 
@@ -124,7 +124,7 @@ def test_no_signal_is_lost_and_none_is_left(target, process_guest):
 
 
 def test_a_thread_is_lent_while_all_others_run_and_gets_all_of_its_signals(process_guest, busy):
-    pid = process_guest.start("exec busy", "/tmp/lent")
+    pid = process_guest.program("busy", "/tmp/lent", THREADS + 1)
     counters = Image.open(busy).symbols.one("counters").address
     with GdbserverProcess.connect(process_guest.endpoint, pid) as target:
         call = find_call(parse_maps(target.read_file(f"/proc/{pid}/maps").decode()), target.read_many)

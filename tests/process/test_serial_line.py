@@ -100,7 +100,7 @@ def look(line, folder, pid):
 
 @pytest.fixture
 def busy_pid(process_guest):
-    pid = process_guest.start("exec busy", "/tmp/busy")
+    pid = process_guest.program("busy", "/tmp/busy", 9)
     yield pid
     process_guest.run(f"kill -9 {pid}")
 

@@ -51,7 +51,7 @@ def test_exceptions_and_cancellation_pass_through(caught, built, mechanism):
 
 
 def test_an_unwinder_that_can_not_be_told_is_in_the_way(process_guest, built):
-    pid = process_guest.start("exec bare")
+    pid = process_guest.program("bare")
     with Session.open(f"{process_guest.server}#{pid}") as session:
         with pytest.raises(PatchError, match=r"libgcc_s.so.1 could not unwind through visit"):
             session.plan(built("visit", image="bare"))
