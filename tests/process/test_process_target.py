@@ -124,6 +124,8 @@ def test_no_signal_is_lost_and_none_is_left(target, process_guest):
 
 
 def test_a_thread_is_lent_while_all_others_run_and_gets_all_of_its_signals(process_guest, busy):
+    # another test may have left it
+    process_guest.run("rm -f /tmp/send")
     pid = process_guest.program("busy", "/tmp/lent", THREADS + 1)
     counters = Image.open(busy).symbols.one("counters").address
     with GdbserverProcess.connect(process_guest.endpoint, pid) as target:
@@ -135,8 +137,8 @@ def test_a_thread_is_lent_while_all_others_run_and_gets_all_of_its_signals(proce
     assert lent == [pid] * 20
     counts = [struct.unpack(f"<{THREADS}Q", counted) for counted in (before, after)]
     assert all(new > old for old, new in zip(*counts, strict=True))
-    process_guest.run("while [ -e /tmp/send ]; do sleep 0.1; done")
-    assert process_guest.run("tail -n 1 /tmp/lent") == "300 of 300\n"
+    process_guest.run("until [ -s /tmp/lent ]; do sleep 0.1; done")
+    assert process_guest.run("cat /tmp/lent") == "300 of 300\n"
     assert is_free(process_guest, pid)
     process_guest.run(f"kill -9 {pid}")
 
