@@ -4,13 +4,13 @@ import time
 
 import pytest
 from cleaning import revert_all
+from hooked import hooked_words, said
 
 from oddtoc.errors import BusyError, StateError
 from oddtoc.live import session as sessions
 from oddtoc.live.session import Session
 
 MECHANISMS = ["shared-toc", "guarded/slot", "odd-toc/cr4"]
-HOOKED = "extfrag_for_order"
 
 
 @pytest.fixture(params=["6.1"])
@@ -28,15 +28,6 @@ def session(machine):
         session.settle()
         assert hooked_words(session) == words
         assert session.gc().kept == ()
-
-
-def hooked_words(session):
-    return session.target.read(session.kernel.function(HOOKED).address, 64)
-
-
-def said(machine):
-    lines = machine.run("dmesg -c | grep callback: || true").stdout.decode().splitlines()
-    return [line.partition("callback: ")[2] for line in lines]
 
 
 @pytest.mark.parametrize(

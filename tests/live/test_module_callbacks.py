@@ -5,13 +5,13 @@ import sys
 
 import pytest
 from cleaning import revert_all
+from hooked import HOOKED, hooked_words, said
 
 from oddtoc.errors import BusyError, PatchError, StateError
 from oddtoc.live.journal import Condition
 from oddtoc.live.loading import watch
 from oddtoc.live.session import Session
 
-HOOKED = "extfrag_for_order"
 MOUNT = "umount /mnt 2>/dev/null; mount -t vfat -o loop /fat.img /mnt"
 BLOCKS = "stat -f -c %b /mnt"
 ARRIVED, LEFT = ["pre_patch 1, 3653", "post_patch 2"], ["pre_unpatch 3", "post_unpatch 4"]
@@ -38,15 +38,6 @@ def session(mounted):
         session.settle()
         assert hooked_words(session) == words
         assert session.gc().kept == ()
-
-
-def hooked_words(session):
-    return session.target.read(session.kernel.function(HOOKED).address, 64)
-
-
-def said(machine):
-    lines = machine.run("dmesg -c | grep callback: || true").stdout.decode().splitlines()
-    return [line.partition("callback: ")[2] for line in lines]
 
 
 def applied(session, patch, **options):

@@ -18,21 +18,13 @@ class Awaiting(ABC):
     def run(
         self, seconds: float, give_up: Callable[[], bool], prefers: Callable[[str], bool] = lambda _: True
     ) -> str | None:
-        """Let all threads run until one is at a breakpoint; it stands still then, and breakpoints are gone.
-
-        Args:
-            seconds: how long at most.
-            give_up: asked a few times a second.
-            prefers: asked for each thread where several arrive at once; the others go on.
-
-        Returns:
-            The thread; None when there was none.
+        """As `Stepping.run`; breakpoints are gone when one was met, and all other threads go on.
 
         Raises:
             TargetGoneError: the process has ended.
         """
         self.release()
-        for left in _slices(seconds, give_up):
+        for left in slices(seconds, give_up):
             if arrived := self.arrived(left):
                 chosen = next((thread for thread in arrived if prefers(thread)), arrived[0])
                 self.keep(chosen)
@@ -40,9 +32,9 @@ class Awaiting(ABC):
         return None
 
     def run_to(self, name: str, address: int, stack: int, seconds: float, give_up: Callable[[], bool]) -> str | None:
-        """Let all threads run until one of them is at an address, with that stack pointer; as `run`."""
+        """As `Stepping.run_to`."""
         self.await_at(address, stack)
-        for left in _slices(seconds, give_up):
+        for left in slices(seconds, give_up):
             if self.has_arrived(name, stack, left):
                 return name
         return None
@@ -72,7 +64,7 @@ class Awaiting(ABC):
         """Wait for that thread to be there; it stands still then, and the breakpoint is gone."""
 
 
-def _slices(seconds: float, give_up: Callable[[], bool]) -> Iterator[float]:
+def slices(seconds: float, give_up: Callable[[], bool]) -> Iterator[float]:
     """How long to wait next, in seconds, for as long as there is time and nobody gives up."""
     limit = time.monotonic() + seconds
     while (left := limit - time.monotonic()) > 0 and not give_up():

@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from oddtoc.errors import TargetError, TargetGoneError, TargetInUseError, UsageError
+from oddtoc.errors import TargetError, TargetInUseError, UsageError
 from oddtoc.target.contact import Contact
 from oddtoc.target.files import RemoteFile, read_each
 from oddtoc.target.handshake import Greeting, documents, greeting_of
@@ -160,21 +160,11 @@ class GdbserverProcess(ProcessTarget):
         features = _FEATURES if on_a_line else _FEATURES + _NEW_PROCESSES
         self._connect_again(features)
         words: Mapping[int, bytes] = {}
-        try:
-            with self.exclusively() as session:
-                assert isinstance(session, HeldByGdbserver)
-                with session.stepper(self.pid) as stepper:
-                    words = stepper.words
-                    yield stepper
-        except TargetGoneError:
-            # that is what has to be told, whatever else fails
-            with suppress(TargetError):
-                self._come_back(words)
-            raise
-        except BaseException:
-            self._come_back(words)
-            raise
-        self._come_back(words)
+        with self._put_right(lambda: self._come_back(words)), self.exclusively() as session:
+            assert isinstance(session, HeldByGdbserver)
+            with session.stepper(self.pid) as stepper:
+                words = stepper.words
+                yield stepper
 
     def _come_back(self, words: Mapping[int, bytes]) -> None:
         self._connect_again(_FEATURES)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
-from oddtoc.errors import TargetError, TargetGoneError, WriteFaultError
+from oddtoc.errors import TargetError, WriteFaultError
 from oddtoc.target.memory import check_read_back
 from oddtoc.target.process import LARGEST_LIST, MissingFileError, ProcessTarget, StoppedProcess
 from oddtoc.target.process_memory import ProcessMemory
@@ -144,17 +144,8 @@ class LocalProcess(ProcessTarget):
             raise TargetError("the target is stopped already: it can't be followed")
         tracer = Tracer(self.pid)
         self._inside = True
-        try:
+        with self._put_right(lambda: self._end(tracer)):
             yield tracer
-        except TargetGoneError:
-            # that is what has to be told, whatever else fails
-            with suppress(TargetError):
-                self._end(tracer)
-            raise
-        except BaseException:
-            self._end(tracer)
-            raise
-        self._end(tracer)
 
     def _end(self, tracer: Tracer) -> None:
         try:

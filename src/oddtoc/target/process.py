@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Protocol
 
-from oddtoc.errors import TargetError, TargetInUseError
+from oddtoc.errors import TargetError, TargetGoneError, TargetInUseError
 from oddtoc.target.lock import TargetLock
 from oddtoc.target.stepping import Stepping
 from oddtoc.target.stoppable import StoppableTarget
@@ -121,6 +121,24 @@ class ProcessTarget(StoppableTarget[StoppedProcess], ABC):
         Raises:
             TargetError: it can't be traced.
         """
+
+    @contextmanager
+    def _put_right(self, how: Callable[[], None]) -> Iterator[None]:
+        """Put the process right behind a block, however that ends; that it has gone is told whatever else fails.
+
+        Args:
+            how: does so.
+        """
+        try:
+            yield
+        except TargetGoneError:
+            with suppress(TargetError):
+                how()
+            raise
+        except BaseException:
+            how()
+            raise
+        how()
 
     def _see_to_words(self, words: Mapping[int, bytes]) -> None:
         """A breakpoint that is still there ends the process: look what stands there, and write it back if need be.

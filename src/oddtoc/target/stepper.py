@@ -12,11 +12,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from oddtoc.errors import FaultError, TargetError
+from oddtoc.target.awaiting import SLICE, slices
 from oddtoc.target.registers import Layout, decode_core
 from oddtoc.target.rsp import Connection
 
-_SLICE = 0.1
-"""Seconds between two questions whether to give up."""
 _ATTEMPTS = 3
 """Steps tried until one is made: a late stop of another vCPU may come before it."""
 _NO_INTERRUPTS = 7
@@ -83,21 +82,11 @@ class Stepper:
     def run(
         self, seconds: float, give_up: Callable[[], bool], prefers: Callable[[str], bool] = lambda _: True
     ) -> str | None:
-        """Let the target run to a breakpoint.
-
-        Args:
-            seconds: how long at most.
-            give_up: asked a few times a second.
-            prefers: not asked: they arrive one by one.
-
-        Returns:
-            The vCPU that stopped there; None when none did. The target stands still again in any case.
-        """
-        del prefers
-        limit = time.monotonic() + seconds
+        """As `Stepping.run`; the target stands still again in any case."""
+        del prefers  # they arrive one by one
         self._connection.resume()
-        while time.monotonic() < limit and not give_up():
-            reply = self._connection.next_stop(min(_SLICE, max(0.0, limit - time.monotonic())))
+        for left in slices(seconds, give_up):
+            reply = self._connection.next_stop(left)
             if reply is None:
                 continue
             cpu = _stopped_cpu(reply)
@@ -108,7 +97,7 @@ class Stepper:
         return None
 
     def run_to(self, name: str, address: int, stack: int, seconds: float, give_up: Callable[[], bool]) -> str | None:
-        """Let the target run until a thread with that stack pointer is at an address; as `run`."""
+        """As `Stepping.run_to`."""
         del name  # it may come back on another one
         limit = time.monotonic() + seconds
         while True:
@@ -150,7 +139,7 @@ class Stepper:
     def _let_late_stop_pass(self) -> None:
         """A vCPU that met a breakpoint while another one's stopped the target stops it again when it has run on."""
         self._connection.resume()
-        if self._connection.next_stop(_SLICE) is None:
+        if self._connection.next_stop(SLICE) is None:
             self._connection.stop()
 
     def _demand(self, request: bytes, what: str) -> None:

@@ -129,7 +129,8 @@ class Wire:
     def next_packet(self, noise: bytes = b"+") -> bytes | None:
         """As `receive`, of what has come already; None if that is no whole packet."""
         self.take_notifications(noise)
-        if self._received.lstrip(noise)[:1] == b"%":
+        begin = self._begin(noise)
+        if self._received[begin : begin + 1] == b"%":
             return None
         start = self._received.find(b"$")
         before = self._received if start < 0 else self._received[:start]
@@ -155,10 +156,15 @@ class Wire:
 
         One that was cut counts, and is empty.
         """
-        while (found := _NOTIFICATION.match(self._received.lstrip(noise))) is not None:
+        while (found := _NOTIFICATION.match(self._received, self._begin(noise))) is not None:
             text = bytes(found["text"]) if found["end"] else b""
-            self._received = self._received.lstrip(noise)[found.end() :]
+            del self._received[: found.end()]
             self.notifications.append(decode(text).removeprefix(b"Stop:"))
+
+    def _begin(self, noise: bytes) -> int:
+        """Where noise ends in what has come; what stands behind it may be long, and is not copied for that."""
+        match = re.match(rb"[%b]*" % re.escape(noise), self._received)
+        return match.end() if match else 0
 
     def has_more(self, seconds: float) -> bool:
         """Wait for something to come; False if nothing did."""
