@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -137,31 +137,13 @@ def build_fix(
     """
     files = _concerned(tree, overlay, most_units)
     subjects = Subjects(tree, image, modules)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        compiled = list(pool.map(lambda file: _compile(tree, overlay, file), files))
-    units = [
-        _judge(file, *objects, subjects.of(file), confined.values())
-        for file, objects in zip(files, compiled, strict=True)
-        if objects
-    ]
-    for unit in units:
-        versions = tree.source / unit.file, overlay.root / unit.file
-        unit.refusals, unit.on_stacks = split_layouts(unit.refusals, tree.source, *versions, confined)
-        sources = {unit.file, *(file for file in overlay.units if file not in files)}
-        old, new = ([root / file for file in sorted(sources)] for root in (tree.source, overlay.root))
-        unit.lost = lost_at_boot(unit.comparison.init_code, old, new, overlay.taken)
-        unit.refusals += [Refusal("init-code", unit.file, name, unit.subject.ran_once) for name in unit.lost]
+    units = _judged(tree, overlay, files, subjects, confined)
     if not units:
         raise RefusedError([Refusal("no-effect", files[0] if files else overlay.changed[0], "the object", _SAME)])
     check_confined(tree, confined, {name: unit.file for unit in units for name in unit.comparison.changed})
     check_told(write_data, {name for unit in units for name in unit.comparison.changed_data})
-    refusals = [r for unit in units for r in unit.refusals if not (accept_difference and r.id == "fidelity")]
-    refusals = [r for r in refusals if not (r.id == "data-changed" and r.subject in write_data)]
     running = [unit for unit in units if unit.fidelity.addresses]
-    if refusals and all(refusal.id == "init-code" for refusal in refusals) and not any(map(_still_runs, units)):
-        raise RefusedError([Refusal("boot-only", r.file, r.subject, _AT_BOOT) for r in refusals])
-    if not refusals and not write_data and not any(unit.comparison.changed for unit in running):
-        refusals = [Refusal("no-effect", units[0].file, "the object", _SAME)]
+    refusals = _in_the_way(units, running, accept_difference, write_data)
     made = [
         Piece(subject, [unit for unit in running if unit.subject is subject])
         for subject in subjects.all()
@@ -176,6 +158,44 @@ def build_fix(
     asked = sum(extractor.found.asked_keys for piece in made for extractor in piece.extractors)
     written = [name for piece in made for name in piece.written]
     return Fix(patch, units, overlay.ignored, asked, overlay.taken, overlay.left, written, confined=dict(confined))
+
+
+def _judged(
+    tree: KernelTree, overlay: Overlay, files: Sequence[str], subjects: Subjects, confined: Mapping[str, str]
+) -> list[UnitFix]:
+    """Each file compiled and compared, with what is in the way of it; without those that no header changes."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        compiled = list(pool.map(lambda file: _compile(tree, overlay, file), files))
+    units = [
+        _judge(file, *objects, subjects.of(file), confined.values())
+        for file, objects in zip(files, compiled, strict=True)
+        if objects
+    ]
+    for unit in units:
+        versions = tree.source / unit.file, overlay.root / unit.file
+        unit.refusals, unit.on_stacks = split_layouts(unit.refusals, tree.source, *versions, confined)
+        sources = {unit.file, *(file for file in overlay.units if file not in files)}
+        old, new = ([root / file for file in sorted(sources)] for root in (tree.source, overlay.root))
+        unit.lost = lost_at_boot(unit.comparison.init_code, old, new, overlay.taken)
+        unit.refusals += [Refusal("init-code", unit.file, name, unit.subject.ran_once) for name in unit.lost]
+    return units
+
+
+def _in_the_way(
+    units: Sequence[UnitFix], running: Sequence[UnitFix], accept_difference: bool, write_data: Collection[str]
+) -> list[Refusal]:
+    """What is in the way of all files together, but for what was told; also that there is nothing to be done.
+
+    Raises:
+        RefusedError: only what ran at boot differs.
+    """
+    refusals = [r for unit in units for r in unit.refusals if not (accept_difference and r.id == "fidelity")]
+    refusals = [r for r in refusals if not (r.id == "data-changed" and r.subject in write_data)]
+    if refusals and all(refusal.id == "init-code" for refusal in refusals) and not any(map(_still_runs, units)):
+        raise RefusedError([Refusal("boot-only", r.file, r.subject, _AT_BOOT) for r in refusals])
+    if not refusals and not write_data and not any(unit.comparison.changed for unit in running):
+        return [Refusal("no-effect", units[0].file, "the object", _SAME)]
+    return refusals
 
 
 def _still_runs(unit: UnitFix) -> bool:
