@@ -76,6 +76,11 @@ class PatchStatus:
         return Condition.PARTLY
 
     @property
+    def is_whole(self) -> bool:
+        """Whether everything that its record is about is in force, what finds tables and unwind information too."""
+        return {condition for _, condition in self.functions} <= {Condition.APPLIED, Condition.COVERED}
+
+    @property
     def present(self) -> bool:
         """Whether any of its words may be in force."""
         left = any(function.finder and condition.in_force for function, condition in self.functions)
@@ -266,7 +271,7 @@ class Journal:
         for entry in self.contents.entries:
             status = known.get(entry.address)
             state = State.REVERTED if status is None or not status.present else entry.state
-            if status is not None and {c for _, c in status.functions} <= {Condition.APPLIED, Condition.COVERED}:
+            if status is not None and status.is_whole:
                 state = State.APPLIED
             if state is not entry.state:
                 writes.append(state_write(entry.address, state))

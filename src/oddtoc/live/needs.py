@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from oddtoc.errors import StateError, SymbolError
 from oddtoc.link.fresh import Fresh, fresh_name, needed_parts
 from oddtoc.link.object import PatchObject
-from oddtoc.live.journal import Condition, Journal, PatchStatus
+from oddtoc.live.journal import Journal, PatchStatus
 from oddtoc.live.record import Record
 from oddtoc.live.store import JournalEntry
 
@@ -60,7 +60,7 @@ def needs_of(journal: Journal, patch: PatchObject, beside: Sequence[Record] = ()
     serials: list[int] = []
     places: dict[str, Fresh] = {}
     for image, part in needed_parts(patch).items():
-        records = [status.record for status in journal.patches if _is_whole(status)]
+        records = [status.record for status in journal.patches if status.present and status.is_whole]
         wanted = part.name, hashlib.sha256(part.content).hexdigest()
         found = [record for record in (*records, *beside) if (record.name, record.sha256) == wanted]
         if not found:
@@ -114,10 +114,3 @@ def still_needed(entries: Iterable[JournalEntry], kept: Collection[int]) -> dict
                 found[serial] = record
                 fresh.append(known[serial])
     return found
-
-
-def _is_whole(status: PatchStatus) -> bool:
-    return status.present and {condition for _, condition in status.functions} <= {
-        Condition.APPLIED,
-        Condition.COVERED,
-    }

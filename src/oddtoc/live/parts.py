@@ -100,7 +100,6 @@ def apply_parts(
         OddtocError: what planning and applying a part raise.
     """
     parts, waiting = split_parts(session.running, patch)
-
     for part in parts:
         session.prepare(part, timeout=timeout)
     plans = plan_parts(session, parts, mechanism=mechanism, which=which, replace=replace)

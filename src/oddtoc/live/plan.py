@@ -24,7 +24,7 @@ from oddtoc.live.fit import check_findings, check_first, check_kernel
 from oddtoc.live.fixups import settle_fixups
 from oddtoc.live.frames import check_catching, plan_finder
 from oddtoc.live.functions import Function, find_functions
-from oddtoc.live.journal import Condition, Journal, PatchStatus
+from oddtoc.live.journal import Journal, PatchStatus
 from oddtoc.live.names import Names
 from oddtoc.live.needs import Needs, needs_of
 from oddtoc.live.record import Change, Record
@@ -157,7 +157,7 @@ def _plan_again(subject: Subject, journal: Journal, status: PatchStatus, *, repl
     older = journal.patches[: journal.patches.index(status)] if status.record.replaces else []
     others = [other for other in journal.patches if other is not status] if replace else older
     commit = commit_arrival(journal, [Arriving(status.record, status.entry.address)], others)
-    done = {c for _, c in status.functions} <= {Condition.APPLIED, Condition.COVERED} and not others
+    done = status.is_whole and not others
     return Plan(
         subject,
         status.record,
