@@ -76,6 +76,9 @@ class ProcessThreads:
                 walk.words |= kept_in_slots(walk.words, self._slots, stopped.read_many)
         except FaultError as error:
             return BusyError(f"a stack can't be read: {error.message}", address=error.address, advice=_LATER)
+        everything = np.array([*set().union(*(walk.words for walk in walks))], np.uint64)
+        if not zones.holds(everything).any():
+            return None
         for thread, walk in zip(cpus, walks, strict=True):
             counted = np.array(sorted(walk.words), np.uint64)
             found = counted[zones.holds(counted)]

@@ -59,10 +59,12 @@ class RemoteFile:
             TargetError: it can't be read.
         """
         places = range(offset, offset + size, _PIECE)
-        requests = [
-            b"vFile:pread:%x,%x,%x" % (self._number, min(_PIECE, offset + size - place), place) for place in places
-        ]
-        return b"".join(self._data(reply) for reply in self._connection.exchange(requests))
+        requests = [self.request(place, min(_PIECE, offset + size - place)) for place in places]
+        return b"".join(self.content(reply) for reply in self._connection.exchange(requests))
+
+    def request(self, offset: int, size: int) -> bytes:
+        """What asks for some bytes at an offset, to be sent with other requests; no more than 8 KiB."""
+        return b"vFile:pread:%x,%x,%x" % (self._number, size, offset)
 
     def whole(self, most: int) -> bytes:
         """All that is in it.
@@ -76,16 +78,19 @@ class RemoteFile:
         content = bytearray()
         while len(content) <= most:
             places = range(len(content), len(content) + _AHEAD * _PIECE, _PIECE)
-            for reply in self._connection.exchange(
-                [b"vFile:pread:%x,%x,%x" % (self._number, _PIECE, place) for place in places]
-            ):
-                data = self._data(reply)
+            for reply in self._connection.exchange([self.request(place, _PIECE) for place in places]):
+                data = self.content(reply)
                 content += data
                 if len(data) < _PIECE:
                     return bytes(content)
         raise TargetError(f"{self.path} is longer than {most} bytes on the target")
 
-    def _data(self, reply: bytes) -> bytes:
+    def content(self, reply: bytes) -> bytes:
+        """The bytes in the reply to a `request`.
+
+        Raises:
+            TargetError: it can't be read.
+        """
         data = _attachment(reply)
         if data is None:
             raise TargetError(f"{self.path} can't be read on the target: {os.strerror(_result(reply)[1])}")

@@ -19,6 +19,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from oddtoc.errors import TargetError, TargetInUseError, UsageError
+from oddtoc.target.census import Census
 from oddtoc.target.contact import Contact
 from oddtoc.target.files import RemoteFile, read_each
 from oddtoc.target.handshake import Greeting, documents, greeting_of
@@ -110,8 +111,10 @@ class GdbserverProcess(ProcessTarget):
 
     @contextmanager
     def _held(self) -> Iterator[HeldByGdbserver]:
-        with self._attached((_ALL_STOP, b"?")) as session:
-            session.stop_early(self._busiest(session.meet_threads()))
+        with Census.of(self._connection, self.pid) as census, self._attached((_ALL_STOP, b"?"), census) as session:
+            last = self._busiest(session.meet_threads())
+            session.peek(last)
+            session.stop_early(last)
             session.look_early()
             yield session
 
@@ -141,7 +144,7 @@ class GdbserverProcess(ProcessTarget):
 
     @contextmanager
     def _running_on(self) -> Iterator[HeldByGdbserver]:
-        with self._attached(()) as session:
+        with self._attached() as session:
             yield session
             # the server stops those that run before it lets go
             session.stop_early(self._busiest(session.meet_threads()))
@@ -179,7 +182,7 @@ class GdbserverProcess(ProcessTarget):
             self.check_free()
 
     @contextmanager
-    def _attached(self, stop: Sequence[bytes]) -> Iterator[HeldByGdbserver]:
+    def _attached(self, stop: Sequence[bytes] = (), census: Census | None = None) -> Iterator[HeldByGdbserver]:
         attach = [_NON_STOP, b"vAttach;%x" % self.pid, b"Hgp%x.0" % self.pid]
         with self._connection.holding(attach, [_ALL_STOP, b"D;%x" % self.pid]) as replies:
             if replies != [b"OK"] * len(attach):
@@ -189,7 +192,7 @@ class GdbserverProcess(ProcessTarget):
                 )
             if self._layout is None:
                 self._layout = read_process_layout(documents(self._connection, self._packet_size))
-            session = HeldByGdbserver(self._connection, self._layout, stop)
+            session = HeldByGdbserver(self._connection, self._layout, stop, census)
             try:
                 yield session
             finally:

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from itertools import islice
 
 from oddtoc.errors import FaultError, TargetError
+from oddtoc.target.census import Census
 from oddtoc.target.memory import bytes_read, check_written, pieces, pieces_of_data
 from oddtoc.target.parting import Parting
 from oddtoc.target.process import StoppedProcess
@@ -34,6 +35,8 @@ _LONG_PATIENCE = 5.0
 """Seconds that one has to stop without which nothing can be done."""
 _TOP_OF_STACK = 2 << 10
 """Bytes."""
+_MOVES = 512
+"""Bytes, up or down, between two looks at a thread that runs; if there are more its stack is read once more."""
 
 
 class HeldByGdbserver(StoppedProcess):
@@ -44,19 +47,29 @@ class HeldByGdbserver(StoppedProcess):
         layout: of its registers.
         stop: the requests that make it stand still, sent together with what is asked first; the last is replied to
             with a stop packet. None are needed for what is asked while it runs.
+        census: of its threads, to see that there are no others than those that were met.
 
     Attributes:
         round_trips: how many were made so far, without those that stop it and let it go.
         began: when the stop was asked for.
     """
 
-    def __init__(self, connection: ServerConnection, layout: ProcessLayout, stop: Sequence[bytes]) -> None:
+    def __init__(
+        self,
+        connection: ServerConnection,
+        layout: ProcessLayout,
+        stop: Sequence[bytes] = (),
+        census: Census | None = None,
+    ) -> None:
         self._connection = connection
         self._layout = layout
         self._stop = stop
+        self._census = census
         self._threads: list[str] = []
-        self._early: dict[str, bytes] = {}
-        self._stacks: dict[int, bytes] = {}
+        self._stopped: list[str] = []
+        self._early: dict[str, Thread] = {}
+        self._stacks: list[tuple[int, bytes]] = []
+        self._probably: list[tuple[int, int]] = []
         self.round_trips = 0
         self.began = None
 
@@ -71,6 +84,17 @@ class HeldByGdbserver(StoppedProcess):
         self._threads = [match.decode("ascii") for match in _LISTED.findall(document)]
         return self._threads
 
+    def peek(self, name: str) -> None:
+        """Have one thread stop for a moment, to know where its stack will be, about, when all have stopped.
+
+        One that does not do so at once, or for another reason, does not go on either.
+        """
+        self._connection.exchange([b"vCont;t:" + name.encode()])
+        if any(reply.startswith(b"T00") for reply in self._connection.stops(1, _PATIENCE)):
+            stack = self._one(name).registers["r1"]
+            self._probably = [(stack - _MOVES, _TOP_OF_STACK + 2 * _MOVES)]
+            self._connection.exchange([b"vCont;c:" + name.encode()])
+
     def stop_early(self, last: str) -> None:
         """Stop all threads but one, which runs on. Those that don't stop in time do so with the last."""
         told = [thread.encode() for thread in self._threads if thread != last]
@@ -78,16 +102,13 @@ class HeldByGdbserver(StoppedProcess):
             return
         self._connection.exchange([b"vCont;" + b";".join(b"t:" + thread for thread in told)])
         said = b"".join(self._connection.stops(len(told), _PATIENCE))
-        self._early = {thread.decode(): b"" for thread in told if b"thread:%b;" % thread in said}
+        self._stopped = [thread.decode() for thread in told if b"thread:%b;" % thread in said]
 
     def look_early(self) -> None:
         """Look at the threads that have stopped early: they stay as they are until all go on."""
-        self._early = dict(zip(self._early, _answers(self._connection.exchange(_asking([*self._early]))), strict=True))
-        stacks = [self._decoded(thread, reply).registers["r1"] for thread, reply in self._early.items() if reply]
-        content = self._connection.exchange([_read_request(stack, _TOP_OF_STACK) for stack in stacks])
-        for stack, reply in zip(stacks, content, strict=True):
-            with suppress(FaultError):
-                self._stacks[stack] = bytes_read(reply, stack, _TOP_OF_STACK)
+        self._early = self._answered(self._stopped, self._connection.exchange(_asking(self._stopped)))
+        tops = [(thread.registers["r1"], _TOP_OF_STACK) for thread in self._early.values()]
+        self._keep_stacks(tops, self._connection.exchange([_read_request(*top) for top in tops]))
 
     def read_many(self, requests: Sequence[tuple[int, int]]) -> list[bytes]:
         """Several (address, size in bytes), in one round trip (64 requests; more of them take more).
@@ -95,7 +116,7 @@ class HeldByGdbserver(StoppedProcess):
         Raises:
             FaultError: nothing is mapped there.
         """
-        known = [self._seen_early(*request) for request in requests]
+        known = [self._kept(*request) for request in requests]
         missing = [request for request, content in zip(requests, known, strict=True) if content is None]
         cut = [pieces(address, size, _PIECE) for address, size in missing]
         replies = iter(self._exchange([_read_request(*piece) for parts in cut for piece in parts]) if cut else ())
@@ -110,17 +131,21 @@ class HeldByGdbserver(StoppedProcess):
         """
         cut = [pieces(address, size, _PIECE) for address, size in requests]
         reading = [_read_request(*piece) for parts in cut for piece in parts]
-        listing = _listing(len(self._threads))
+        counting = [self._census.request] if self._census else []
         asked = [thread for thread in self._threads if thread not in self._early]
-        replies = iter(self._exchange([*listing, *reading, *_asking(asked)]))
-        listed = list(islice(replies, len(listing)))
+        stacks = [_read_request(*stack) for stack in self._probably]
+        replies = iter(self._exchange([*counting, *stacks, *reading, *_asking(asked)]))
+        count = self._census.count(next(replies)) if self._census else 0
+        self._keep_stacks(self._probably, list(islice(replies, len(stacks))))
         memory = iter(list(islice(replies, len(reading))))
-        found = self._early | dict(zip(asked, _answers(list(replies)), strict=True))
-        self._threads = self._listed(listed)
-        fresh = [thread for thread in self._threads if thread not in found]
-        if fresh:
-            found |= dict(zip(fresh, _answers(self._exchange(_asking(fresh))), strict=True))
-        threads = [self._decoded(thread, found[thread]) for thread in self._threads]
+        found = self._early | self._answered(asked, list(replies))
+        if count != len(found):
+            self._threads = self._listed()
+            fresh = [thread for thread in self._threads if thread not in found]
+            found |= self._answered(fresh, self._exchange(_asking(fresh)) if fresh else [])
+        threads = [found[thread] for thread in self._threads if thread in found]
+        if len(threads) != len(self._threads):
+            raise TargetError("a thread that the target lists can't be looked at", advice="try again")
         return threads, [b"".join(bytes_read(next(memory), *piece) for piece in parts) for parts in cut]
 
     def cpus(self) -> list[Thread]:
@@ -172,8 +197,11 @@ class HeldByGdbserver(StoppedProcess):
             return number if number != done else 0
         raise TargetError(f"a thread ({thread}) does not stop", advice="it waits for something; try again")
 
-    def _one(self, thread: str) -> Thread:
-        return self._decoded(thread, _answers(self._connection.exchange(_asking([thread])))[0])
+    def _one(self, name: str) -> Thread:
+        found = self._answered([name], self._connection.exchange(_asking([name])))
+        if not found:
+            raise TargetError(f"a thread ({name}) can't be looked at", advice="it may have ended; try again")
+        return found[name]
 
     def restore(self, thread: Thread) -> None:
         """Give a thread its registers back. A system call in which it was stopped begins again.
@@ -205,15 +233,26 @@ class HeldByGdbserver(StoppedProcess):
         if replies != [b"OK"] * len(replies):
             raise TargetError(f"{thread.label} does not take other registers: {b', '.join(replies)[:60]!r}")
 
-    def _decoded(self, thread: str, reply: bytes) -> Thread:
-        return decode_thread(self._layout, thread, reply)
+    def _answered(self, threads: Sequence[str], replies: Sequence[bytes]) -> dict[str, Thread]:
+        """From the replies to `_asking`; without a thread that has gone, or can't be asked."""
+        pairs = zip(threads, replies[::2], replies[1::2], strict=True)
+        return {name: decode_thread(self._layout, name, core) for name, chosen, core in pairs if chosen == b"OK"}
 
-    def _seen_early(self, address: int, size: int) -> bytes | None:
-        content = self._stacks.get(address, b"") if not self._stop else b""
-        return content[:size] if size <= len(content) else None
+    def _keep_stacks(self, stacks: Sequence[tuple[int, int]], replies: Sequence[bytes]) -> None:
+        for (address, size), reply in zip(stacks, replies, strict=True):
+            with suppress(FaultError):
+                self._stacks.append((address, bytes_read(reply, address, size)))
 
-    def _listed(self, replies: Sequence[bytes]) -> list[str]:
-        replies = list(replies)
+    def _kept(self, address: int, size: int) -> bytes | None:
+        for start, content in self._stacks if not self._stop else ():
+            if start <= address and address + size <= start + len(content):
+                return content[address - start : address - start + size]
+        return None
+
+    def _listed(self) -> list[str]:
+        self.round_trips += 1
+        # one by one: for qXfer:threads:read the server reads two files in /proc for each
+        replies = self._connection.exchange([b"qfThreadInfo", *[_NEXT_THREADS] * len(self._threads)])
         while replies[-1][:1] == b"m" and len(replies) < _MOST_THREADS:
             replies += self._connection.exchange([_NEXT_THREADS] * len(replies))
         listed = [thread for reply in replies if reply[:1] == b"m" for thread in reply[1:].split(b",")]
@@ -239,16 +278,5 @@ def _read_request(address: int, size: int) -> bytes:
     return b"m%x,%x" % (address, size)
 
 
-def _listing(known: int) -> list[bytes]:
-    """The requests for the threads, which are told one by one, and that there are no more."""
-    # for qXfer:threads:read the server reads two files in /proc for each
-    return [b"qfThreadInfo", *[_NEXT_THREADS] * known]
-
-
 def _asking(threads: Sequence[str]) -> list[bytes]:
     return [request for thread in threads for request in (b"Hg" + thread.encode(), b"g")]
-
-
-def _answers(replies: Sequence[bytes]) -> list[bytes]:
-    """The registers in the replies to `_asking`; of a thread that has gone, or can't be asked, nothing."""
-    return [core if chosen == b"OK" else b"" for chosen, core in zip(replies[::2], replies[1::2], strict=True)]
