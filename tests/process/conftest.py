@@ -159,7 +159,8 @@ def process_guest(busy, user, strain, catching, apart, bare, debian_files, oddto
     line = ["-chardev", f"socket,id=line,path={path},server=on,wait=off"]
     line += ["-device", f"spapr-vty,chardev=line,reg={_SERIAL_LINE:#x}"]
     folder = tmp_path_factory.mktemp("programs")
-    programs = {"bin/busy": busy, "bin/locked": compiled("programs/locked.c", folder)}
+    programs = {"bin/busy": busy}
+    programs |= {f"bin/{name}": compiled(f"programs/{name}.c", folder) for name in ("locked", "relay")}
     programs["bin/waiting"] = compiled("programs/waiting.c", folder, "-pthread")
     files = debian_files | nginx_files() | user | strain | catching | apart | bare | oddtoc_itself | programs
     made = boot_with_gdbserver(

@@ -195,6 +195,22 @@ def test_one_thread_runs_until_all_are_asked(process_guest, target, symbols):
     assert [memory[n : n + 8].hex() == after[2 * n : 2 * n + 16] for n in range(0, 8 * THREADS, 8)].count(False) <= 1
 
 
+def test_threads_that_begin_while_the_others_are_stopped_are_found(process_guest):
+    """Compared with what the kernel lists while it stands still."""
+    pid = process_guest.start("exec relay")
+    process_guest.run(f"until [ -e /proc/{pid}/task ] && [ $(ls /proc/{pid}/task | wc -l) -gt 1 ]; do sleep 0.1; done")
+    names = set()
+    with GdbserverProcess.connect(process_guest.endpoint, pid) as target:
+        for _ in range(12):
+            with target.stopped() as stopped:
+                threads = stopped.cpus()
+                listed = process_guest.run(f"ls /proc/{pid}/task").split()
+            assert sorted(int(thread.id.rpartition(".")[2], 16) for thread in threads) == sorted(map(int, listed))
+            names |= {*listed}
+    process_guest.run(f"kill -9 {pid}")
+    assert len(names) > 12
+
+
 def test_an_error_in_a_stop_lets_the_process_go(process_guest, pid):
     target = GdbserverProcess.connect(process_guest.endpoint, pid)
     with pytest.raises(KeyboardInterrupt), target.stopped() as stopped:
