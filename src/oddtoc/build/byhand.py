@@ -24,6 +24,7 @@ from oddtoc.build.names import Found, KernelNames
 from oddtoc.build.objectfile import ObjectFile
 from oddtoc.build.origin import find_origin
 from oddtoc.build.parts import merge_parts
+from oddtoc.build.records import take_records
 from oddtoc.build.refusal import Refusal, RefusedError
 from oddtoc.build.subjects import Module, Proper, Subjects
 from oddtoc.build.tree import KernelTree
@@ -41,7 +42,6 @@ _REPLACED = re.compile(
     r"^\s*ODDTOC_REPLACE(?:_IN)?\s*\(\s*(?P<image>[\w.-]+)\s*,\s*(?:\"(?P<file>[^\"]*)\"\s*,)?\s*(?P<function>\w+)",
     re.MULTILINE,
 )
-_RECORDS = ".oddtoc."
 _ANY_FILE = "kernel/sys.c"
 """Whose flags a patch is compiled with that replaces nothing of a C file."""
 _SITES = ("-pg", "-mprofile-kernel")
@@ -177,23 +177,14 @@ def _taken_apart(source: Path, unit: UnitObject) -> ObjectFile:
     """An object of everything that the records in a unit need."""
     target = ObjectFile()
     extractor = Extractor(source.name, unit, Comparison(), _OwnNames(), target)
-    for section in unit.sections.values():
-        if not section.name.startswith(_RECORDS):
-            continue
-        records = target.section(section.name, 0, 8)
-        records.append(section.data)
-        for relocation in section.relocations:
-            user = unit.owner(section.index, relocation.offset)
-            referred = extractor.refer(relocation, user) if user else None
-            if referred:
-                records.relocations.append((relocation.offset, relocation.type, *referred))
+    take_records(extractor)
     while extractor.go_on():
         pass
     if extractor.found.refusals:
         raise RefusedError(extractor.found.refusals)
     for symbol in unit.symbols:
         if symbol.binding == WEAK and not symbol.section:
-            target.outside(symbol.name).binding = WEAK
+            target.outside(symbol.name, WEAK)
     return target
 
 

@@ -19,7 +19,8 @@ from oddtoc.build.names import Found, KernelNames
 from oddtoc.build.objectfile import ALLOC, EXECUTE, WRITE, NewSection, NewSymbol, ObjectFile
 from oddtoc.build.refusal import Refusal
 from oddtoc.link.decode import ADDR64, ENTRY, REL16_HA, REL16_LO, REL24, TOC16_HA, TOC16_LO, TOC16_LO_DS
-from oddtoc.link.unitobject import SECTION, UnitObject, UnitRelocation, UnitSection, UnitSymbol
+from oddtoc.link.provided import is_provided
+from oddtoc.link.unitobject import SECTION, WEAK, UnitObject, UnitRelocation, UnitSection, UnitSymbol
 
 _CALLS = (REL24, 11)
 _LD, _ADDI, _REGISTERS = 58, 14, 0x03FF0000
@@ -170,7 +171,7 @@ class Extractor:
         """What a relocation refers to in the patch; None if that was refused."""
         target = self.unit.symbols[relocation.symbol]
         if target.section == 0:
-            return self.outside(target.name, relocation.addend)
+            return self.outside(target, relocation.addend)
         section = self.unit.sections.get(target.section)
         if section is None:
             return self.target.absolute(target.name, target.value), relocation.addend
@@ -187,9 +188,10 @@ class Extractor:
         symbol = self.variable(owner, user)
         return (symbol, offset - owner.value) if symbol else None
 
-    def outside(self, name: str, addend: int) -> tuple[NewSymbol, int] | None:
+    def outside(self, symbol: UnitSymbol, addend: int) -> tuple[NewSymbol, int] | None:
         """A name of another file."""
-        if name == ".TOC.":
+        name = symbol.name
+        if name == ".TOC." or is_provided(name):
             return self.target.outside(name), addend
         found = self.names.outside(name)
         if found is None:
@@ -197,6 +199,8 @@ class Extractor:
             fresh = brought or self.elsewhere(name)
             if isinstance(fresh, NewSymbol):
                 return fresh, addend
+            if symbol.binding == WEAK:
+                return self.target.outside(name, WEAK), addend
             if fresh is None:
                 self.refuse("symbol", name, "is not in the running kernel")
             else:

@@ -20,6 +20,7 @@ from oddtoc.build.overlay import Overlay
 from oddtoc.build.parts import merge_parts
 from oddtoc.build.pieces import Piece, extract, in_order
 from oddtoc.build.reach import MOST_UNITS, units_of, units_reached
+from oddtoc.build.records import has_records
 from oddtoc.build.refusal import Refusal, RefusedError
 from oddtoc.build.subjects import Proper, Subjects
 from oddtoc.build.tree import KernelTree
@@ -193,7 +194,8 @@ def _in_the_way(
     refusals = [r for r in refusals if not (r.id == "data-changed" and r.subject in write_data)]
     if refusals and all(refusal.id == "init-code" for refusal in refusals) and not any(map(_still_runs, units)):
         raise RefusedError([Refusal("boot-only", r.file, r.subject, _AT_BOOT) for r in refusals])
-    if not refusals and not write_data and not any(unit.comparison.changed for unit in running):
+    changes = any(unit.comparison.changed or has_records(unit.new) for unit in running)
+    if not refusals and not write_data and not changes:
         return [Refusal("no-effect", units[0].file, "the object", _SAME)]
     return refusals
 

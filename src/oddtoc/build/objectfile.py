@@ -92,10 +92,12 @@ class ObjectFile:
             self._marks[section] = self._add(NewSymbol("", section, type=SECTION))
         return self._marks[section]
 
-    def outside(self, name: str) -> NewSymbol:
-        """A symbol that the kernel defines, looked up by its name when the patch is applied."""
+    def outside(self, name: str, binding: int = GLOBAL) -> NewSymbol:
+        """A symbol that the kernel defines, looked up by its name when the patch is applied; a weak one may be zero."""
         if name not in self._outside:
             self._outside[name] = self._add(NewSymbol(name, binding=GLOBAL))
+        if binding != GLOBAL:
+            self._outside[name].binding = binding
         return self._outside[name]
 
     def absolute(self, name: str, address: int, other: int = 0) -> NewSymbol:

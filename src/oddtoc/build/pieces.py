@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from oddtoc.build.data import write_in_place
 from oddtoc.build.extract import Extractor
 from oddtoc.build.objectfile import NewSymbol, ObjectFile
+from oddtoc.build.records import has_records, take_records
 from oddtoc.build.refusal import Refusal
 from oddtoc.build.subjects import Proper
 from oddtoc.kernel.spot import KERNEL_PROPER, Spot
@@ -53,6 +54,7 @@ class Piece:
         for extractor in self.extractors:
             extractor.elsewhere = lambda name: self._elsewhere(name, others)
             extractor.start()
+            take_records(extractor)
             for name in extractor.comparison.changed_data:
                 if name in write_data:
                     write_in_place(extractor, name, is_module=self.subject.name != KERNEL)
@@ -93,7 +95,11 @@ class Piece:
     @property
     def has_anything(self) -> bool:
         """Whether there is anything to be applied."""
-        return bool(self._functions() or self.written or self._shared)
+        return bool(self._functions() or self.written or self._shared or self._has_records)
+
+    @property
+    def _has_records(self) -> bool:
+        return any(has_records(extractor.unit) for extractor in self.extractors)
 
     @property
     def written(self) -> list[str]:
@@ -107,7 +113,7 @@ class Piece:
 
     def finished(self) -> ObjectFile:
         """The object, with what replaces what, for which kernel or module, and what other parts may use."""
-        records = self.target.section(REPLACE_SECTION, 0, 8)
+        records = self.target.shared(REPLACE_SECTION, 0, 8)
         for name, symbol, address in self._functions():
             record = bytearray(_RECORD_SIZE)
             texts = ((0, self.subject.name), (_FUNCTION, name), (_WHICH, self.subject.which(name, address)))

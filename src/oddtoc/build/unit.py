@@ -15,12 +15,15 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 
+from oddtoc.build.compile import INCLUDE, defines_for
 from oddtoc.build.tree import KernelTree
 from oddtoc.debian import cache_folder
 from oddtoc.errors import BuildError
+from oddtoc.link.object import MODULE_SUFFIX
 
 _PLAIN = {**os.environ, "LC_ALL": "C"}
 """The compiler's words, without a language and its quotation marks."""
@@ -63,7 +66,7 @@ def compile_unit(tree: KernelTree, file: str, flavour: Flavour, root: Path | Non
     """
     root = root or tree.source
     words = [word.replace(str(tree.source), str(root)) for word in tree.commands([file])[file]]
-    command = [*words, *_ERRORS, *flavour.value]
+    command = [*words, *_ERRORS, *_own_headers(tree, file), *flavour.value]
     identity = "\0".join([*command, str(root), file, str(tree.build)])
     slot = cache_folder() / "objects" / hashlib.sha256(identity.encode()).hexdigest()[:32]
     if not _is_fresh(slot):
@@ -75,6 +78,12 @@ def compile_unit(tree: KernelTree, file: str, flavour: Flavour, root: Path | Non
             tree.generate(file)
             _compile(command, tree, root / file, slot)
     return slot / "unit.o"
+
+
+def _own_headers(tree: KernelTree, file: str) -> Sequence[str]:
+    """Flags with which a changed file finds oddtoc's headers, behind all of the kernel's."""
+    module = tree.module_of(file)
+    return ["-idirafter", str(INCLUDE), *defines_for(module and module + MODULE_SUFFIX)]
 
 
 def _compile(command: list[str], tree: KernelTree, source: Path, slot: Path) -> None:

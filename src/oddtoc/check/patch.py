@@ -17,12 +17,12 @@ from oddtoc.link.escape import why_pinned
 from oddtoc.link.fresh import fresh_name, fresh_of, needed_parts, read_fresh
 from oddtoc.link.object import PatchObject, Replacement, Section
 from oddtoc.link.original import original_of
+from oddtoc.link.provided import is_provided
 from oddtoc.link.relocations import RECIPES
 
 _TABLES = {"__bug_table": "find_bug", "__ex_table": "search_module_extables"}
 """Table -> the function that a patch has to replace so that the kernel finds its entries."""
 KERNEL = "vmlinux"
-_SHARED_NAMES = ("oddtoc_tables", "oddtoc_shadow_table", "oddtoc_mailbox", ".TOC.")
 _ALWAYS_ON_A_STACK = frozenset(
     (
         "__schedule", "schedule", "schedule_idle", "schedule_timeout", "schedule_preempt_disabled", "__switch_to",
@@ -181,7 +181,7 @@ def _about_names(patch: PatchObject, resolve: Callable[[str], object]) -> Iterat
     of_parts = {fresh_name(s.name, image) for image, part in needed_parts(patch).items() for s, *_ in fresh_of(part)}
     for index in sorted(used):
         symbol = patch.symbols[index]
-        if symbol.defined or symbol.weak or symbol.name in _SHARED_NAMES or original_of(symbol.name) is not None:
+        if symbol.defined or symbol.weak or symbol.name == ".TOC." or is_provided(symbol.name):
             continue
         if read_fresh(symbol.name) is not None:
             if symbol.name not in of_parts:
