@@ -14,6 +14,7 @@ from types import MappingProxyType
 import oddtoc.mechanism
 from oddtoc.build.recorded import recorded_flags
 from oddtoc.errors import BuildError
+from oddtoc.link.notes import callbacks_of, states_of
 from oddtoc.link.object import (
     FINDER_SECTION,
     KERNEL,
@@ -222,6 +223,9 @@ def merge_patch(
 
 def _finish(merged: Path, output: Path, name: str | None, shown_as: Path) -> PatchObject:
     patch = PatchObject.open(merged, name or output.stem, shown_as=shown_as)
+    # what is wrong with them is better told now than when it is applied
+    callbacks_of(patch)
+    states_of(patch)
     try:
         shutil.copyfile(merged, output)
     except OSError as error:

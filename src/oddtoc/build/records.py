@@ -5,6 +5,8 @@ from __future__ import annotations
 from oddtoc.build.extract import Extractor
 from oddtoc.link.unitobject import UnitObject, UnitSection
 
+HOOK = "oddtoc_hook"
+"""The function that has callbacks run (oddtoc_callbacks.h)."""
 _PREFIX = ".oddtoc."
 _ONCE = ".oddtoc.hook"
 """What every file with callbacks brings along, and a patch needs once."""

@@ -84,7 +84,7 @@ def build(
     form: Output = Format.TEXT,
 ) -> None:
     """Make a patch object: of a C source, of a diff of the kernel's source, or of files of two trees."""
-    from oddtoc.report import patches
+    from oddtoc.report import built
 
     if (flags or flags_of) and (kernel or diff or new):
         raise UsageError("--flags and --flags-of are for a C source without --kernel, whose flags are the kernel's")
@@ -109,7 +109,7 @@ def build(
         patch = compile_patch(source, target, unwind=unwind, flags=_words(flags), flags_of=flags_of, **model)
     else:
         patch = _build_source(kernel, source, target, old, accept_difference, model, form)
-    typer.echo(patches.built_json(patch, target) if form is Format.JSON else patches.built_text(patch, target))
+    typer.echo(built.built_json(patch, target) if form is Format.JSON else built.built_text(patch, target))
 
 
 def _words(text: str) -> list[str]:

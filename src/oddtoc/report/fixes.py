@@ -7,8 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from oddtoc.build.records import HOOK
 from oddtoc.build.refusal import RefusedError
-from oddtoc.report.patches import built_line, built_record
+from oddtoc.report.built import built_lines, built_record
 
 if TYPE_CHECKING:
     from oddtoc.build.fix import Fix, UnitFix
@@ -17,11 +18,11 @@ if TYPE_CHECKING:
 
 def fix_text(fix: Fix, path: Path) -> str:
     """What a patch was made of."""
-    lines = [built_line(fix.patch, path)]
+    lines = built_lines(fix.patch, path)
     for unit in fix.units:
         found = unit.comparison
         lines.append(f"  {unit.file}: {_changed(unit)}")
-        lines += [f"    {name} is new" for name in found.new]
+        lines += [f"    {name} is new" for name in found.new if name != HOOK]
         lines += [f"    {name} is gone" for name in found.removed]
         lines += [f"    {name} ran at boot, before what it calls has changed" for name in found.init_code]
         lines += [f"    struct {name} is laid out anew: all objects of it are on stacks" for name in unit.on_stacks]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 from oddtoc.link.object import PatchObject
@@ -27,41 +26,6 @@ _IMMEDIATE = (
     "beside others that run what is in force now"
 )
 _LEFT_OVER = "the command that made it has ended; the next oddtoc trace, revert or gc takes it back"
-
-
-def built_text(patch: PatchObject, path: Path) -> str:
-    """One line per replaced function."""
-    lines = [built_line(patch, path)]
-    lines += [f"  {r.image}: {r.function} -> {r.symbol.name}" for part in patch.parts for r in part.replacements]
-    return "\n".join(lines)
-
-
-def built_line(patch: PatchObject, path: Path) -> str:
-    """Where a patch object is, and how large."""
-    return f"{path}: patch {patch.name}, {_size(patch)} bytes of code and data"
-
-
-def built_json(patch: PatchObject, path: Path) -> str:
-    """The same as JSON."""
-    return _json(built_record(patch, path))
-
-
-def built_record(patch: PatchObject, path: Path) -> dict[str, Any]:
-    """A patch object as plain values."""
-    return {
-        "patch": patch.name,
-        "path": str(path),
-        "bytes": _size(patch),
-        "replacements": [
-            {"image": r.image, "function": r.function, "by": r.symbol.name}
-            for part in patch.parts
-            for r in part.replacements
-        ],
-    }
-
-
-def _size(patch: PatchObject) -> int:
-    return sum(len(section.data) for part in patch.parts for section in part.loaded)
 
 
 def plan_text(rehearsal: Rehearsal) -> str:

@@ -120,6 +120,7 @@ BUILD: Final = record(
     patch=_PATCH,
     path=_PATH,
     bytes=count("code and data, in bytes"),
+    callbacks=texts("when functions of the patch run: pre_patch, post_patch, pre_unpatch, post_unpatch"),
     replacements=listing(
         "what replaces what",
         record(
