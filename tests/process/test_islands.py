@@ -71,6 +71,19 @@ def test_every_mechanism_finds_at_its_trampoline_what_it_needs(strained, tmp_pat
         assert user.ask() == UNSTRAINED
 
 
+def test_ptrace_writes_them_as_well(process_guest, user_process, built):
+    user = crowd(user_process)
+    process_guest.put(built("thing").path, "/tmp/thing.o")
+    target = f"--target pid:{user.pid}"
+    assert "stood still for" in process_guest.oddtoc(f"apply /tmp/thing.o {target}")
+    assert user.ask() == PATCHED
+    shown = process_guest.oddtoc(f"status {target}")
+    assert "thing: applied" in shown and shown.count("(island)") == len(built("thing").replacements)
+    assert "reverted thing" in process_guest.oddtoc(f"revert thing {target}")
+    assert "gave back" in process_guest.oddtoc(f"gc {target}")
+    assert user.ask() == PLAIN
+
+
 def test_a_function_without_toc_pointer_is_reached_too(user_process, built):
     user = crowd(user_process)
     with Session.open(user.target) as session:
