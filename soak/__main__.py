@@ -14,6 +14,7 @@ from pathlib import Path
 
 from oddtoc.debian import SERIES, fetch_kernel
 from oddtoc.target.guest import boot
+from soak import end_with_guests
 from soak.stress import Result, Stress, build_caller
 
 MECHANISMS = ("shared-toc", "guarded/slot", "odd-toc/cr4")
@@ -26,6 +27,7 @@ _MOST_BUSY = 0.05
 def main() -> int:
     """Make the runs that were asked for, and say what came of them."""
     wanted = _arguments()
+    end_with_guests()
     found = []
     for series in wanted.kernel or SERIES:
         for mechanism in wanted.mechanism or MECHANISMS:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from oddtoc.debian import SERIES
 from oddtoc.process.guest import boot_with_gdbserver
+from soak import end_with_guests
 from soak.own import own_files
 from soak.rounds import Result, Rounds
 from soak.services import SERVICES, Service, nginx_files
@@ -29,6 +30,7 @@ _BOOT_SECONDS = 300.0
 def main() -> int:
     """Make the rounds that were asked for, and say what came of them."""
     wanted = _arguments()
+    end_with_guests()
     found: dict[str, Result] = {}
 
     def keep(result: Result) -> None:
