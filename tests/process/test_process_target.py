@@ -195,6 +195,27 @@ def test_one_thread_runs_until_all_are_asked(process_guest, target, symbols):
     assert [memory[n : n + 8].hex() == after[2 * n : 2 * n + 16] for n in range(0, 8 * THREADS, 8)].count(False) <= 1
 
 
+def test_pages_become_the_processs_own_before_it_stands_still(process_guest):
+    """By words that are written over themselves, and only where they stand."""
+    pid = process_guest.program("relay", threads=2)
+    with GdbserverProcess.connect(process_guest.endpoint, pid) as target:
+        start = base(target)
+        place = start + int.from_bytes(target.read(start + 24, 8), "little")
+        word = target.read(place, 4)
+
+        def kibibytes():
+            shown = process_guest.run(f"sed -n '/^{start:x}-/,/^VmFlags/p' /proc/{pid}/smaps")
+            return int(shown.partition("Private_Dirty:")[2].split()[0])
+
+        with target.stopped() as stopped:
+            stopped.rehearse([(place, b"none")])
+            assert kibibytes() == 0 and stopped.began is None
+            stopped.rehearse([(place, word)])
+            assert kibibytes() == 64 and stopped.began is None
+        assert target.read(place, 4) == word
+    process_guest.run(f"kill -9 {pid}")
+
+
 def test_threads_that_begin_while_the_others_are_stopped_are_found(process_guest):
     """Compared with what the kernel lists while it stands still."""
     pid = process_guest.start("exec relay")

@@ -59,8 +59,10 @@ def carry_out(target: Target, commit: Commit, *, timeout: float, watch: Watch | 
     blocks = [_block(function.changes) for function in commit.functions]
     places = [*((block.start, block.size) for block in blocks), *((place, len(data)) for place, data in commit.states)]
     own = [(place, len(header)) for place, header in commit.entries]
+    words = [(c.address, c.old.to_bytes(4, "little")) for function in commit.functions for c in function.changes]
     while True:
         with uninterrupted(), target.stopped() as stopped:
+            stopped.rehearse(words)
             more = watch.requests() if watch else []
             cpus, memory = stopped.look([*places, *own, *more])
             live, rest = memory[: len(places)], memory[len(places) + len(own) :]

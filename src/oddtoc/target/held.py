@@ -110,6 +110,12 @@ class HeldByGdbserver(StoppedProcess):
         tops = [(thread.registers["r1"], _TOP_OF_STACK) for thread in self._early.values()]
         self._keep_stacks(tops, self._connection.exchange([_read_request(*top) for top in tops]))
 
+    def rehearse(self, words: Sequence[tuple[int, bytes]]) -> None:
+        """As `StoppedProcess.rehearse`, while one thread runs on."""
+        found = self._connection.exchange([_read_request(address, len(word)) for address, word in words])
+        same = [one for one, reply in zip(words, found, strict=True) if reply == one[1].hex().encode()]
+        self._connection.exchange([_write_request(*one) for one in same])
+
     def read_many(self, requests: Sequence[tuple[int, int]]) -> list[bytes]:
         """Several (address, size in bytes), in one round trip (64 requests; more of them take more).
 
@@ -159,7 +165,7 @@ class HeldByGdbserver(StoppedProcess):
             WriteFaultError: nothing is mapped there, or what is read back differs (all that could be written was).
         """
         parts = [part for address, data in writes for part in pieces_of_data(address, data, _PIECE)]
-        requests = [b"M%x,%x:%b" % (address, len(data), data.hex().encode()) for address, data in parts]
+        requests = [_write_request(*part) for part in parts]
         if verify:
             requests += [_read_request(address, len(data)) for address, data in parts]
         check_written(parts, self._exchange(requests))
@@ -276,6 +282,10 @@ class HeldByGdbserver(StoppedProcess):
 
 def _read_request(address: int, size: int) -> bytes:
     return b"m%x,%x" % (address, size)
+
+
+def _write_request(address: int, data: bytes) -> bytes:
+    return b"M%x,%x:%b" % (address, len(data), data.hex().encode())
 
 
 def _asking(threads: Sequence[str]) -> list[bytes]:

@@ -184,6 +184,9 @@ class HeldByPtrace(StoppedProcess):
         """As `StoppedProcess.look`."""
         return self.cpus(), self.read_many(requests)
 
+    def rehearse(self, words: Sequence[tuple[int, bytes]]) -> None:
+        """Nothing: all threads stand still already."""
+
     def cpus(self) -> list[Thread]:
         """As `StoppedProcess.cpus`."""
         return [tracee.decoded() for tracee in self._tracees.values()]

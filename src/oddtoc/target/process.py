@@ -49,6 +49,13 @@ class StoppedProcess(Protocol):
     def cpus(self) -> list[Thread]:
         """All threads with their registers."""
 
+    def rehearse(self, words: Sequence[tuple[int, bytes]]) -> None:
+        """Write words that are to change over themselves, where they stand, if the process does not stand still yet.
+
+        The page of its file that they are in becomes the process's own then (copy on write), and not in the stop. It is
+        no test: what the commit writes is looked at there.
+        """
+
     def write_many(self, writes: Sequence[tuple[int, bytes]], *, verify: bool = True) -> None:
         """Write several (address, bytes) in order, and read them back.
 
