@@ -205,7 +205,7 @@ def test_pages_become_the_processs_own_before_it_stands_still(process_guest):
 
         def kibibytes():
             shown = process_guest.run(f"sed -n '/^{start:x}-/,/^VmFlags/p' /proc/{pid}/smaps")
-            return int(shown.partition("Private_Dirty:")[2].split()[0])
+            return int(shown.partition("Anonymous:")[2].split()[0])
 
         with target.stopped() as stopped:
             stopped.rehearse([(place, b"none")])
