@@ -32,6 +32,7 @@ from oddtoc.live.session import Session
 from oddtoc.process.guest import ProcessGuest, boot_with_gdbserver
 from oddtoc.target.handshake import greet
 from oddtoc.target.server import ServerConnection
+from soak import end_with_guests
 
 _HERE = Path(__file__).parent
 _HOST = "10.0.2.2"
@@ -46,7 +47,7 @@ _SEIZED = "pid:N, threads seized and let go"
 _INSIDE = {_FIRST: "pid:N, first apply (with mmap)", _APPLY: "pid:N, apply", _REVERT: "pid:N, revert"}
 _ROWS = (_NOTHING, _FLOOR, _FIRST, _APPLY, _REVERT, _GDB, _SEIZED, *_INSIDE.values())
 _SAID, _SAID_INSIDE = "oddtoc, as it says itself", "pid:N, as it says itself"
-_OBJECT = "/tmp/patch.o"
+_OBJECT, _LOG = "/tmp/patch.o", "/tmp/inside.log"
 _PATIENCE = 60.0
 _PATIENCE_WITH_PYTHON = 300.0
 """Seconds. An emulated Python takes some to come up."""
@@ -83,11 +84,12 @@ class Inside:
         for file, place in ((patch.path, _OBJECT), (_HERE / "programs/inside.py", "/tmp/inside.py")):
             assert file is not None
             made.put(file, place)
+        self._made = made
         with socket.create_server(("127.0.0.1", 0)) as server:
             server.settimeout(_PATIENCE_WITH_PYTHON)
             port = server.getsockname()[1]
             command = f"exec python3.11 /tmp/inside.py {_HOST} {port} {_OBJECT}"
-            made.start(f"renice -n -20 -p $$; HOME=/tmp {command}", "/tmp/inside.log")
+            made.start(f"renice -n -20 -p $$; HOME=/tmp {command}", _LOG)
             self._connection = server.accept()[0]
         self._connection.settimeout(_PATIENCE_WITH_PYTHON)
         self._lines = self._connection.makefile("r")
@@ -95,7 +97,10 @@ class Inside:
     def do(self, line: str) -> float:
         """Have it do something; the seconds that it says the process stood still."""
         self._connection.sendall(f"{line}\n".encode())
-        return float(self._lines.readline())
+        answer = self._lines.readline()
+        if not answer:
+            raise TargetError(f"the oddtoc inside of the guest has ended: {self._made.run(f'tail -n 3 {_LOG}')}")
+        return float(answer)
 
 
 def main(rounds: int, series: str, output: Path | None) -> None:
@@ -242,4 +247,5 @@ if __name__ == "__main__":
     parser.add_argument("kernel", nargs="?", default="6.1")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
     options = parser.parse_args()
+    end_with_guests()
     main(options.rounds, options.kernel, options.json)
