@@ -61,7 +61,10 @@ BUILT = {
 }
 """Fix -> the functions that it changes, and what it takes of its headers."""
 REFUSED = {
-    "rq_qos": {("layout", "block/blk-rq-qos.c", "request_queue", "rq_qos_mutex")},
+    "wbt": {
+        ("no-site", "block/blk-wbt.c", "rwb_trace_step", ""),
+        ("layout", "block/blk-wbt.c", "request_queue", "rq_qos_mutex"),
+    },
     # whose functions are called through the member, too
     "proc_fd": {("layout", "fs/proc/base.c", "proc_op", "proc_get_link")},
     # signal_pending(), which asks for the new flag, is compiled into the rest of the kernel
