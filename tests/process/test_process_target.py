@@ -232,6 +232,13 @@ def test_threads_that_begin_while_the_others_are_stopped_are_found(process_guest
     assert len(names) > 12
 
 
+def test_a_thread_that_has_ended_since_it_was_met_is_not_missed(target):
+    """One that ends in that very moment can't be had: the number is made up."""
+    with target.stopped() as stopped:
+        stopped._threads.append(f"p{target.pid:x}.7ffe")
+        assert len(stopped.cpus()) == THREADS + 1
+
+
 def test_an_error_in_a_stop_lets_the_process_go(process_guest, pid):
     target = GdbserverProcess.connect(process_guest.endpoint, pid)
     with pytest.raises(KeyboardInterrupt), target.stopped() as stopped:

@@ -146,13 +146,18 @@ class HeldByGdbserver(StoppedProcess):
         memory = iter(list(islice(replies, len(reading))))
         found = self._early | self._answered(asked, list(replies))
         if count != len(found):
-            self._threads = self._listed()
-            fresh = [thread for thread in self._threads if thread not in found]
-            found |= self._answered(fresh, self._exchange(_asking(fresh)) if fresh else [])
+            found |= self._others(found)
         threads = [found[thread] for thread in self._threads if thread in found]
-        if len(threads) != len(self._threads):
-            raise TargetError("a thread that the target lists can't be looked at", advice="try again")
         return threads, [b"".join(bytes_read(next(memory), *piece) for piece in parts) for parts in cut]
+
+    def _others(self, known: Mapping[str, Thread]) -> dict[str, Thread]:
+        """Find out again which threads there are, and look at those that are new."""
+        self._threads = self._listed()
+        fresh = [thread for thread in self._threads if thread not in known]
+        found = self._answered(fresh, self._exchange(_asking(fresh)) if fresh else [])
+        if len(found) != len(fresh):
+            raise TargetError("a thread that the target lists can't be looked at", advice="try again")
+        return found
 
     def cpus(self) -> list[Thread]:
         """All threads with their registers."""
