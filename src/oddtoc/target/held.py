@@ -24,7 +24,9 @@ _MOST_THREADS = 1 << 15
 _LISTED = re.compile(rb'<thread id="(p[0-9a-f]{1,8}\.[0-9a-f]{1,8})"')
 _THREAD = re.compile(rb"p[0-9a-f]{1,8}\.[0-9a-f]{1,8}\Z")
 _NEXT_THREADS = b"qsThreadInfo"
-_TRAP = 5
+_TRAP, _STOP = 5, 17
+"""As the protocol numbers them. gdbserver 13 may tell a SIGSTOP that it has sent itself, and forgotten: a process that
+got it back would stand still for good."""
 _MOST_SIGNALS = 64
 _PATIENCE = 0.1
 """Seconds that threads have to stop while the last runs on. One that ends instead is not told of."""
@@ -180,14 +182,15 @@ class HeldByGdbserver(StoppedProcess):
         thread = self.meet_threads()[0]
         for _ in range(_MOST_SIGNALS):
             after = self._lend(thread, values)
-            if after.registers["pc"] != values["pc"]:
+            if after is not None and after.registers["pc"] != values["pc"]:
                 return after
-        raise TargetError(f"{after.label} gets signals all the time", address=values["pc"])
+        raise TargetError(f"a thread ({thread}) gets signals all the time", address=values["pc"])
 
-    def _lend(self, name: str, values: Mapping[str, int]) -> Thread:
-        """As it is behind the instruction, or before it if a signal came first."""
+    def _lend(self, name: str, values: Mapping[str, int]) -> Thread | None:
+        """As it is behind the instruction, or before it; None if a signal came before it could be lent."""
         waiting = self._stopped_alone(name, b"t", done=0)
-        thread = after = self._one(name)
+        thread = self._one(name)
+        after = None
         if not waiting:
             try:
                 self._set(thread, changed(self._layout, thread, {**_NO_ERROR, **values}))
@@ -205,7 +208,7 @@ class HeldByGdbserver(StoppedProcess):
         for reply in self._connection.stops(1, _LONG_PATIENCE):
             # of one that was cut on a serial line the signal is not known: it was hardly another
             number = int(reply[1:3] or b"0", 16)
-            return number if number != done else 0
+            return number if number not in (done, _STOP) else 0
         raise TargetError(f"a thread ({thread}) does not stop", advice="it waits for something; try again")
 
     def _one(self, name: str) -> Thread:
