@@ -87,7 +87,7 @@ class Copy:
             read_many=self.read_many,
             write_many=self.write_many,
             cpus=lambda: self.vcpus,
-            rehearse=lambda _words: None,
+            unshare=lambda _words: None,
             look=lambda requests: (self.vcpus, self.read_many(requests)),
         )
         self.pauses.append(Pause(0.001, 1))

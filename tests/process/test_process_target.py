@@ -208,9 +208,9 @@ def test_pages_become_the_processs_own_before_it_stands_still(process_guest):
             return int(shown.partition("Anonymous:")[2].split()[0])
 
         with target.stopped() as stopped:
-            stopped.rehearse([(place, b"none")])
+            stopped.unshare([(place, b"none")])
             assert kibibytes() == 0 and stopped.began is None
-            stopped.rehearse([(place, word)])
+            stopped.unshare([(place, word)])
             assert kibibytes() == 64 and stopped.began is None
         assert target.read(place, 4) == word
     process_guest.run(f"kill -9 {pid}")

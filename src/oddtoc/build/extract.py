@@ -191,7 +191,7 @@ class Extractor:
     def outside(self, symbol: UnitSymbol, addend: int) -> tuple[NewSymbol, int] | None:
         """A name of another file."""
         name = symbol.name
-        if name == ".TOC." or is_provided(name):
+        if is_provided(name):
             return self.target.outside(name), addend
         found = self.names.outside(name)
         if found is None:

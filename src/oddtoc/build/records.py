@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from oddtoc.build.extract import Extractor
+from oddtoc.link.object import HOOK_SECTION
 from oddtoc.link.unitobject import UnitObject, UnitSection
 
 HOOK = "oddtoc_hook"
 """The function that has callbacks run (oddtoc_callbacks.h)."""
 _PREFIX = ".oddtoc."
-_ONCE = ".oddtoc.hook"
-"""What every file with callbacks brings along, and a patch needs once."""
 
 
 def has_records(unit: UnitObject) -> bool:
@@ -22,7 +21,8 @@ def take_records(extractor: Extractor) -> None:
     unit = extractor.unit
     for section in filter(_is_record, unit.sections.values()):
         records = extractor.target.shared(section.name, 0, 8)
-        if section.name == _ONCE and records.size:
+        # every file with callbacks brings it along, and a patch needs it once
+        if section.name == HOOK_SECTION and records.size:
             continue
         start = records.append(section.data, 8)
         for relocation in section.relocations:

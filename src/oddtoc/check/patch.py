@@ -181,7 +181,7 @@ def _about_names(patch: PatchObject, resolve: Callable[[str], object]) -> Iterat
     of_parts = {fresh_name(s.name, image) for image, part in needed_parts(patch).items() for s, *_ in fresh_of(part)}
     for index in sorted(used):
         symbol = patch.symbols[index]
-        if symbol.defined or symbol.weak or symbol.name == ".TOC." or is_provided(symbol.name):
+        if symbol.defined or symbol.weak or is_provided(symbol.name):
             continue
         if read_fresh(symbol.name) is not None:
             if symbol.name not in of_parts:

@@ -62,7 +62,7 @@ def carry_out(target: Target, commit: Commit, *, timeout: float, watch: Watch | 
     words = [(c.address, c.old.to_bytes(4, "little")) for function in commit.functions for c in function.changes]
     while True:
         with uninterrupted(), target.stopped() as stopped:
-            stopped.rehearse(words)
+            stopped.unshare(words)
             more = watch.requests() if watch else []
             cpus, memory = stopped.look([*places, *own, *more])
             live, rest = memory[: len(places)], memory[len(places) + len(own) :]

@@ -50,7 +50,7 @@ class Held(Protocol):
     def look(self, requests: Sequence[tuple[int, int]]) -> tuple[Sequence[Stander], list[bytes]]:
         """All vCPUs or threads, and `read_many`, in as few round trips as they take."""
 
-    def rehearse(self, words: Sequence[tuple[int, bytes]]) -> None:
+    def unshare(self, words: Sequence[tuple[int, bytes]]) -> None:
         """Write words over themselves, where that spares the stop something."""
 
     def write_many(self, writes: Sequence[tuple[int, bytes]], *, verify: bool = True) -> None:

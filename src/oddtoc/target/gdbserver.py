@@ -114,8 +114,7 @@ class GdbserverProcess(ProcessTarget):
         with Census.of(self._connection, self.pid) as census, self._attached((_ALL_STOP, b"?"), census) as session:
             last = self._busiest(session.meet_threads())
             session.peek(last)
-            session.stop_early(last)
-            session.look_early()
+            session.look_early(session.stop_early(last))
             yield session
 
     def _busiest(self, threads: Sequence[str]) -> str:

@@ -68,7 +68,6 @@ class HeldByGdbserver(StoppedProcess):
         self._stop = stop
         self._census = census
         self._threads: list[str] = []
-        self._stopped: list[str] = []
         self._early: dict[str, Thread] = {}
         self._stacks: list[tuple[int, bytes]] = []
         self._probably: list[tuple[int, int]] = []
@@ -97,23 +96,23 @@ class HeldByGdbserver(StoppedProcess):
             self._probably = [(stack - _MOVES, _TOP_OF_STACK + 2 * _MOVES)]
             self._connection.exchange([b"vCont;c:" + name.encode()])
 
-    def stop_early(self, last: str) -> None:
-        """Stop all threads but one, which runs on. Those that don't stop in time do so with the last."""
+    def stop_early(self, last: str) -> list[str]:
+        """Stop all threads but one, which runs on; those that did. The others do so with the last."""
         told = [thread.encode() for thread in self._threads if thread != last]
         if not told:
-            return
+            return []
         self._connection.exchange([b"vCont;" + b";".join(b"t:" + thread for thread in told)])
         said = b"".join(self._connection.stops(len(told), _PATIENCE))
-        self._stopped = [thread.decode() for thread in told if b"thread:%b;" % thread in said]
+        return [thread.decode() for thread in told if b"thread:%b;" % thread in said]
 
-    def look_early(self) -> None:
+    def look_early(self, stopped: Sequence[str]) -> None:
         """Look at the threads that have stopped early: they stay as they are until all go on."""
-        self._early = self._answered(self._stopped, self._connection.exchange(_asking(self._stopped)))
+        self._early = self._answered(stopped, self._connection.exchange(_asking(stopped)))
         tops = [(thread.registers["r1"], _TOP_OF_STACK) for thread in self._early.values()]
         self._keep_stacks(tops, self._connection.exchange([_read_request(*top) for top in tops]))
 
-    def rehearse(self, words: Sequence[tuple[int, bytes]]) -> None:
-        """As `StoppedProcess.rehearse`, while one thread runs on."""
+    def unshare(self, words: Sequence[tuple[int, bytes]]) -> None:
+        """As `StoppedProcess.unshare`, while one thread runs on."""
         found = self._connection.exchange([_read_request(address, len(word)) for address, word in words])
         same = [one for one, reply in zip(words, found, strict=True) if reply == one[1].hex().encode()]
         self._connection.exchange([_write_request(*one) for one in same])

@@ -184,7 +184,7 @@ class HeldByPtrace(StoppedProcess):
         """As `StoppedProcess.look`."""
         return self.cpus(), self.read_many(requests)
 
-    def rehearse(self, words: Sequence[tuple[int, bytes]]) -> None:
+    def unshare(self, words: Sequence[tuple[int, bytes]]) -> None:
         """Nothing: all threads stand still already."""
 
     def cpus(self) -> list[Thread]:

@@ -49,7 +49,7 @@ class StoppedProcess(Protocol):
     def cpus(self) -> list[Thread]:
         """All threads with their registers."""
 
-    def rehearse(self, words: Sequence[tuple[int, bytes]]) -> None:
+    def unshare(self, words: Sequence[tuple[int, bytes]]) -> None:
         """Write words that are to change over themselves, where they stand, if the process does not stand still yet.
 
         The page of its file that they are in becomes the process's own then (copy on write), and not in the stop. It is

@@ -101,7 +101,7 @@ class Stopped:
         """All vCPUs with their general registers, in one round trip, or two when one is in entry code."""
         return self.look([])[0]
 
-    def rehearse(self, words: Sequence[tuple[int, bytes]]) -> None:
+    def unshare(self, words: Sequence[tuple[int, bytes]]) -> None:
         """Nothing: a guest stands still already."""
 
     def write_many(self, writes: Sequence[tuple[int, bytes]], *, verify: bool = True) -> None:
