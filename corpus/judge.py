@@ -10,7 +10,7 @@ from typing import Any
 
 from corpus.files import definers
 from corpus.guests import NEVER, Guests, exercise_of
-from corpus.told import CONFINED, TOLD
+from corpus.told import CONFINED, IN_PADDING, TOLD
 from oddtoc.build.fix import Fix, build_fix
 from oddtoc.build.newer import take_newer
 from oddtoc.build.part import build_in_part
@@ -155,6 +155,7 @@ class Attempt:
         self._sources = sources
         self._output = output
         self._confined: dict[str, str] = {}
+        self._in_padding: dict[str, tuple[str, ...]] = {}
 
     def whole(self) -> Fix:
         """With the files that define what it lacks, or that share prototypes, constants or members.
@@ -186,12 +187,15 @@ class Attempt:
 
     def _build(self) -> Fix:
         of = self._sources
-        overlay = take_newer(of.tree, of.new, self.files, of.image, self._confined)
+        overlay = take_newer(of.tree, of.new, self.files, of.image, self._confined, self._in_padding)
         return build_fix(of.tree, overlay, of.image, self._output, **self._options(self.files))
 
     def _build_in_part(self, files: Sequence[str]) -> Fix:
         of = self._sources
-        return build_in_part(of.tree, of.new, files, of.image, self._output, **self._options(files))
+        in_padding = self._in_padding if list(files) == self.files else {}
+        return build_in_part(
+            of.tree, of.new, files, of.image, self._output, in_padding=in_padding, **self._options(files)
+        )
 
     def _options(self, files: Sequence[str]) -> dict[str, Any]:
         told = [name for one in files for name in TOLD.get(one, ())]
@@ -200,9 +204,12 @@ class Attempt:
 
     def _widen(self, error: RefusedError) -> bool:
         """Take more files, or what was told of structures; tell whether there was anything of it to take."""
-        told = {r.subject: CONFINED[r.subject] for r in error.refusals if r.id == "layout" and r.subject in CONFINED}
-        is_new = not told.keys() <= self._confined.keys()
-        self._confined |= told
+        structures = {refusal.subject for refusal in error.refusals if refusal.id == "layout"}
+        confined = {name: CONFINED[name] for name in CONFINED.keys() & structures}
+        in_padding = {name: IN_PADDING[name] for name in IN_PADDING.keys() & structures}
+        is_new = not (confined.keys() <= self._confined.keys() and in_padding.keys() <= self._in_padding.keys())
+        self._confined |= confined
+        self._in_padding |= in_padding
         more = [one for one in self._others(error) if one not in self.files]
         tree, files, first = self._sources.tree, self._sources.files, self.files[0]
         beside = [one for one in self.files if not files[first] or tree.module_of(one) != files[first]]

@@ -45,3 +45,9 @@ CONFINED: Final = {
     "xlog_recover_item": "xlog_do_recovery_pass",
 }
 """Structure -> the function that all of its objects live in."""
+
+IN_PADDING: Final = {
+    # tconInfoAlloc(), alone, has kzalloc(); only trace events print it
+    "cifs_tcon": ("debug_id",),
+}
+"""Structure -> new members that may be in its padding: who makes objects, and why 0 is right in those that exist."""

@@ -8,13 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from oddtoc.build.anew import check_confined, split_layouts
 from oddtoc.build.boot import lost_at_boot
 from oddtoc.build.compare import Comparison, compare_units
 from oddtoc.build.data import check_told
 from oddtoc.build.headers import HeaderChange
-from oddtoc.build.layouts import LayoutChange, changed_layouts
+from oddtoc.build.layouts import InPadding, LayoutChange, changed_layouts
 from oddtoc.build.names import KernelNames
 from oddtoc.build.overlay import Overlay
 from oddtoc.build.parts import merge_parts
@@ -91,6 +92,7 @@ class Fix:
         written: variables whose new first values are written in place.
         left_out: what of the fix is not in it (oddtoc.build.part).
         confined: structure -> the function that its objects were told to exist in.
+        in_padding: structure -> its new members in padding.
     """
 
     patch: PatchObject
@@ -102,6 +104,7 @@ class Fix:
     written: list[str] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
     confined: dict[str, str] = field(default_factory=dict)
+    in_padding: dict[str, list[str]] = field(default_factory=dict)
 
 
 def build_fix(
@@ -158,7 +161,11 @@ def build_fix(
     patch = merge_parts(targets, output, name=name, kernel=image)
     asked = sum(extractor.found.asked_keys for piece in made for extractor in piece.extractors)
     written = [name for piece in made for name in piece.written]
-    return Fix(patch, units, overlay.ignored, asked, overlay.taken, overlay.left, written, confined=dict(confined))
+    told: dict[str, Any] = {
+        "confined": dict(confined),
+        "in_padding": {k: list(v) for k, v in overlay.in_padding.items()},
+    }
+    return Fix(patch, units, overlay.ignored, asked, overlay.taken, overlay.left, written, **told)
 
 
 def _judged(
@@ -168,7 +175,7 @@ def _judged(
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         compiled = list(pool.map(lambda file: _compile(tree, overlay, file), files))
     units = [
-        _judge(file, *objects, subjects.of(file), confined.values())
+        _judge(file, *objects, subjects.of(file), confined.values(), overlay.in_padding)
         for file, objects in zip(files, compiled, strict=True)
         if objects
     ]
@@ -236,6 +243,7 @@ def _judge(
     shipped: Path,
     subject: Proper,
     replaced: Collection[str],
+    in_padding: InPadding,
 ) -> UnitFix:
     fidelity = compare(UnitObject(running), subject.image)
     old, new = UnitObject(before), UnitObject(after)
@@ -245,7 +253,8 @@ def _judge(
     comparison.init_code = [name for name in comparison.init_code if name not in there]
     comparison.changed += [name for name in replaced if name in fidelity.addresses and name not in comparison.changed]
     unit = UnitFix(file, fidelity, comparison, UnitObject(shipped), subject.names(fidelity, old), subject)
-    layouts = {change.name: change for change in (*subject.unlike(before, after), *changed_layouts(before, after))}
+    found = (*subject.unlike(before, after, in_padding), *changed_layouts(before, after, in_padding))
+    layouts = {(change.name, change.member): change for change in found}
     unit.refusals = [*_objections(unit), *(_layout_refusal(file, change) for change in layouts.values())]
     return unit
 

@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 
-from oddtoc.build.items import Item, identifiers, split_items, without_comments
+from oddtoc.build.items import Item, identifiers, read_text, split_items, without_comments
 from oddtoc.build.members import accessed_members, changed_members, changed_pointers, defined_within, points_to_code
-from oddtoc.build.segments import LAID_OUT, Segment, compare_items
+from oddtoc.build.segments import LAID_OUT, Segment, compare_items, put_together, structure_of
 
 _STATIC = re.compile(r"(?:static|STATIC)\b")
 """The latter in XFS, where it is `static noinline` (fs/xfs/xfs_linux.h)."""
@@ -52,6 +53,8 @@ class MergedHeaders:
         headers: those that the newer files include in the newer tree, directly or through others.
         structures: names of structures and unions to take all the same, for a comparison of their layouts.
         kept: names of inline functions and macros that stay as the old headers have them.
+        padded: old structures with new members in their padding -> their definitions.
+        members: those members: inline functions and macros that access one are taken, whoever uses them.
     """
 
     def __init__(
@@ -62,13 +65,16 @@ class MergedHeaders:
         headers: Iterable[str],
         structures: Collection[str] = (),
         kept: Collection[str] = (),
+        padded: Mapping[str, str] = MappingProxyType({}),
+        members: Collection[str] = (),
     ) -> None:
         self.old = old
+        self.padded = padded
         self._kept = frozenset(kept)
         self.structures = frozenset(structures)
         self.segments: dict[str, list[Segment]] = {}
         for header in sorted(set(headers)):
-            texts = _read(old / header), _read(new / header)
+            texts = read_text(old / header), read_text(new / header)
             if texts[0] != texts[1]:
                 self.segments[header] = compare_items(*map(_items, texts))
         self.places: dict[str, list[tuple[str, Segment, int]]] = defaultdict(list)
@@ -76,13 +82,13 @@ class MergedHeaders:
         self.mentioned: set[str] = set()
         self.accessed: set[str] = set()
         self._index()
-        own = {name for file in files for name in _static_functions(_items(_read(new / file)))}
+        own = {name for file in files for name in _static_functions(_items(read_text(new / file)))}
         self.dropped = {name: header for name, header in self._dropped() if name in own}
         for file in files:
-            for item in _needy_items(_items(_read(old / file)), _items(_read(new / file))):
+            for item in _needy_items(_items(read_text(old / file)), _items(read_text(new / file))):
                 self.accessed |= accessed_members(item.text)
                 self._need(item)
-        self._pending += [name for name in self.structures if name in self.places]
+        self._pending += [name for name in (*self.structures, *self._accessing(members)) if name in self.places]
         self._take_all()
 
     @property
@@ -135,9 +141,12 @@ class MergedHeaders:
     def new_constants(self) -> set[str]:
         """Macros without parameters, and constants of enumerations, that the old headers do not have."""
         found: set[str] = set()
+        # enumerations inside of structures have no name of their own
+        known = {name for items in self.before.values() for i in items if i.kind in LAID_OUT for name in i.mentions}
         for _, item in self.taken_items():
             if item.kind == "enum" or _is_constant(item):
-                found |= {name for name in item.names if name in self.mentioned and name not in self.before}
+                fresh = {name for name in item.names if name not in self.before and name not in known}
+                found |= fresh & self.mentioned
             elif item.kind in LAID_OUT:
                 before = self._structure_before(item)
                 found |= defined_within(item.text) - defined_within(before.text if before else "")
@@ -185,11 +194,26 @@ class MergedHeaders:
         moved = {
             item.names[0] for _, segment, index, item in self._different() if index in segment.taken and item.names
         } | self.dropped.keys()
+        changed = {*self.dropped.values(), *self.headers_with(self.padded)}
         return {
-            header: "".join(item.text for segment in segments for item in segment.merged(moved))
+            header: put_together((item for segment in segments for item in segment.merged(moved)), self.padded)
             for header, segments in self.segments.items()
-            if any(segment.taken for segment in segments) or header in self.dropped.values()
+            if any(segment.taken for segment in segments) or header in changed
         }
+
+    def headers_with(self, structures: Collection[str]) -> list[str]:
+        """The headers that differ, and define one of some structures or unions in their old versions."""
+        return [
+            header
+            for header, segments in self.segments.items()
+            if any(structure_of(item) in structures for segment in segments for item in segment.old)
+        ]
+
+    def _accessing(self, members: Collection[str]) -> Iterator[str]:
+        """The inline functions and macros that differ, and access one of some members."""
+        for *_, item in self._different():
+            if item.kind in ("function", "define") and not accessed_members(item.text).isdisjoint(members):
+                yield item.names[0]
 
     def _index(self) -> None:
         self._pending: list[str] = []
@@ -306,11 +330,6 @@ def _included(item: Item) -> str:
     """The file that a line includes, as it is named there."""
     name = item.text.split("include", 1)[1].strip()[1:]
     return name.replace(">", '"').split('"', 1)[0].removeprefix("./")
-
-
-def _read(path: Path) -> str:
-    """A file's text, every byte kept; nothing if there is no such file."""
-    return path.read_text(encoding="utf-8", errors="surrogateescape") if path.is_file() else ""
 
 
 @lru_cache(maxsize=2000)

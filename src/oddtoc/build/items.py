@@ -6,10 +6,12 @@ an item can be looked up by its name in one version of a header and put into ano
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 _SKIPPED = re.compile(r"/\*.*?\*/|//[^\n]*|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'", re.DOTALL)
 _TOKEN = re.compile(r"^[ \t]*#[ \t]*(\w*)(?:[^\n\\]|\\.)*|[(){}\[\];]", re.DOTALL | re.MULTILINE)
@@ -58,7 +60,7 @@ class Item:
 
 def identifiers(text: str) -> frozenset[str]:
     """All names in a piece of C."""
-    return frozenset(_IDENTIFIER.findall(_blank(text)))
+    return frozenset(_IDENTIFIER.findall(blank(text)))
 
 
 def without_comments(text: str) -> str:
@@ -66,18 +68,30 @@ def without_comments(text: str) -> str:
     return _SKIPPED.sub(lambda match: match[0] if match[0][0] in "\"'" else " ", text)
 
 
+def read_text(path: Path) -> str:
+    """A file's text, every byte kept; nothing if there is no such file."""
+    return path.read_text(encoding="utf-8", errors="surrogateescape") if path.is_file() else ""
+
+
+def differing_lines(old: str, new: str) -> str:
+    """The lines that one of two texts has and the other has not, comments aside."""
+    before, after = (without_comments(text).splitlines() for text in (old, new))
+    found = difflib.unified_diff(before, after, lineterm="", n=0)
+    return "\n".join(line[1:] for line in list(found)[2:] if line[:1] in "+-")
+
+
 def split_items(text: str) -> list[Item]:
     """Cut a file into items, which put together are the file again."""
     return [_item(text[start:end]) for start, end in _spans(text)]
 
 
-def _blank(text: str) -> str:
+def blank(text: str) -> str:
     """The text with spaces for comments and strings, place by place."""
     return _SKIPPED.sub(lambda match: re.sub(r"[^\n\\]|\\(?!\n)", " ", match[0]), text)
 
 
 def _spans(text: str) -> Iterator[tuple[int, int]]:
-    plain = _blank(text)
+    plain = blank(text)
     start = depth = 0
     outer: list[int] = []
     has_body = False
@@ -145,7 +159,7 @@ def _closes(plain: str, inside: int, place: int) -> bool:
 
 
 def _item(text: str) -> Item:
-    plain = _blank(text).strip()
+    plain = blank(text).strip()
     directive = _TOKEN.match(plain)
     if not plain:
         return Item(text, "space", ())

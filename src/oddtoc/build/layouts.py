@@ -1,26 +1,32 @@
 """Structures that a change lays out anew: objects of the old layout exist in the running kernel.
 
 Both units are compiled with type information (BTF, Documentation/bpf/btf.rst) of all their types, which is compared by
-name: sizes, members, and where they are; enumerations too, whose constants are in running code and data.
+name: sizes, members, and where they are; enumerations too, whose constants are in running code and data. A new member
+that was told to be in padding, and is, makes no difference (oddtoc.build.padding).
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from oddtoc.errors import ImageError
 from oddtoc.image.btf import Btf, Layout
 from oddtoc.image.elf import Image
 
+InPadding = Mapping[str, Collection[str]]
+"""Structure -> new members that are to be in its padding."""
+NOWHERE: InPadding = MappingProxyType({})
 _ENUM = "enum"
+_BYTE = 8
 
 
 @dataclass(frozen=True)
 class LayoutChange:
-    """The first difference of a structure, union or enumeration.
+    """A difference of a structure, union or enumeration: each new member is one, and of others the first.
 
     Attributes:
         name: its name, `enum NAME` for an enumeration.
@@ -33,35 +39,56 @@ class LayoutChange:
     difference: str
 
 
-def changed_layouts(before: Path, after: Path) -> Iterator[LayoutChange]:
-    """The structures of two units that have the same name and another layout."""
-    old, new = _layouts(before), _layouts(after)
+def changed_layouts(before: Path, after: Path, in_padding: InPadding = NOWHERE) -> Iterator[LayoutChange]:
+    """The structures of two units that have the same name and another layout.
+
+    Args:
+        before, after: the units.
+        in_padding: members of the newer one that may be where the older one has padding.
+    """
+    old, new = layouts_of(before), layouts_of(after)
     for name in sorted(old.keys() & new.keys()):
-        if old[name] != new[name] and (found := _difference(name, old[name], new[name])):
-            yield found
+        if old[name] != new[name]:
+            yield from _differences(name, old[name], new[name], in_padding)
 
 
-def unlike_kernel(image: Image, unit: Path) -> Iterator[LayoutChange]:
+def unlike_kernel(image: Image, unit: Path, in_padding: InPadding = NOWHERE) -> Iterator[LayoutChange]:
     """The structures of a unit that a kernel's own type information has by that name, and in no such layout.
 
     Args:
         image: the kernel; one without type information says nothing.
         unit: compiled for it.
+        in_padding: members that may be where the kernel has padding.
     """
     if image.section(".BTF") is None:
         return
     running = defaultdict(list)
     for name, layout in Btf.of(image).layouts():
         running[name].append(layout)
-    for name, layout in sorted(_layouts(unit).items()):
+    for name, layout in sorted(layouts_of(unit).items()):
         known = running[name] if name != _ENUM else []
-        differences = [found for one in known if (found := _difference(name, one, layout))]
-        if differences and len(differences) == len(known):
-            yield differences[0]
+        differences = [_differences(name, one, layout, in_padding) for one in known]
+        if all(differences):
+            yield from differences[0] if differences else ()
 
 
-def _layouts(unit: Path) -> dict[str, Layout]:
-    """Name -> layout; the constants of enumerations without a name together."""
+def padding_of(layout: Layout) -> list[tuple[int, int]]:
+    """Begin and end (bits) of what belongs to no member; what follows an array without a size is the array's."""
+    found, at = [], 0
+    open_end = max((start for start, size in layout.members.values() if not size), default=layout.size * _BYTE)
+    for start, end in sorted((start, start + size) for start, size in layout.members.values() if size):
+        if start > at:
+            found.append((at, start))
+        at = max(at, end)
+    return [*found, (at, layout.size * _BYTE)] if at < layout.size * _BYTE and open_end > at else found
+
+
+def layouts_of(unit: Path) -> dict[str, Layout]:
+    """Name -> layout; the constants of enumerations without a name together.
+
+    Raises:
+        ImageError: the unit was compiled without type information.
+    """
     image = Image.open(unit)
     if image.section(".BTF") is None:
         raise ImageError(f"{unit} has no type information", advice="a gcc of version 12 or later is needed: -gbtf")
@@ -74,11 +101,25 @@ def _layouts(unit: Path) -> dict[str, Layout]:
     return found
 
 
-def _difference(name: str, old: Layout, new: Layout) -> LayoutChange | None:
+def _differences(name: str, old: Layout, new: Layout, in_padding: InPadding) -> list[LayoutChange]:
+    """All new members, or else the first other difference; nothing where there is none."""
     find = _constants_differ if name.split()[0] == _ENUM else _members_differ
-    for member, difference in find(old, new):
-        return LayoutChange(name, member, difference)
-    return None if old.size == new.size else LayoutChange(name, "", f"has {new.size} bytes instead of {old.size}")
+    new = _without(new, in_padding.get(name, ()), padding_of(old)) if name in in_padding else new
+    found = [LayoutChange(name, member, difference) for member, difference in find(old, new)]
+    fresh = [change for change in found if change.member not in old.members]
+    if not found and old.size != new.size:
+        found = [LayoutChange(name, "", f"has {new.size} bytes instead of {old.size}")]
+    return [change for change in fresh if "." not in change.member] or found[:1]
+
+
+def _without(layout: Layout, members: Collection[str], gaps: Collection[tuple[int, int]]) -> Layout:
+    """A layout without those of some members, and what is inside of them, that are in gaps as a whole."""
+    kept = {
+        name: (start, size)
+        for name, (start, size) in layout.members.items()
+        if name.partition(".")[0] not in members or not any(a <= start and start + size <= b for a, b in gaps)
+    }
+    return replace(layout, members=kept)
 
 
 def _constants_differ(old: Layout, new: Layout) -> Iterator[tuple[str, str]]:

@@ -3,14 +3,57 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-from oddtoc.build.items import without_comments
+from oddtoc.build.items import blank, without_comments
 
 _ACCESS = re.compile(r"(?:->|\.)\s*([A-Za-z_]\w*)")
 _POINTER = re.compile(r"\(\s*\*\s*(?:const\s+)?([A-Za-z_]\w*)\s*\)\s*\(")
 _INSIDE = r"\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)"
 _LAST = re.compile(rf"([A-Za-z_]\w*)\s*(?:\[[^\]]*\]\s*|:\s*\w+\s*|__\w+\s*(?:{_INSIDE})?\s*)*$")
 """The name before an array's size, a bit field's width, or attributes (three parentheses deep at most)."""
+_NO_COMMA = re.compile(rf"{_INSIDE}|\[[^\]]*\]")
+_DIRECTIVE = re.compile(r"^[ \t]*#(?:[^\n\\]|\\.)*", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """A declaration in the body of a structure.
+
+    Attributes:
+        text: its words.
+        end: the place in the structure's text behind its semicolon.
+        names: what it declares; nothing for members without a name.
+    """
+
+    text: str
+    end: int
+    names: tuple[str, ...]
+
+
+def declarations(structure: str) -> list[Declaration]:
+    """Those of a structure itself, without what stands inside of structures and unions in it."""
+    return list(_declared(structure))
+
+
+def _declared(structure: str) -> Iterator[Declaration]:
+    plain = _DIRECTIVE.sub(lambda found: " " * len(found[0]), blank(structure))
+    begin, depth = plain.find("{") + 1, 0
+    for sign in re.finditer(r"[{}();]", plain):
+        depth += (sign[0] in "{(") - (sign[0] in "})")
+        if depth == 1 and sign[0] == ";":
+            words = " ".join(plain[begin : sign.start()].split())
+            yield Declaration(words, sign.end(), tuple(_names(words)))
+            begin = sign.end()
+
+
+def _names(words: str) -> Iterator[str]:
+    """What a declaration declares."""
+    behind = words.rpartition("}")[2]
+    for part in _NO_COMMA.sub(lambda found: found[0].replace(",", " "), behind).split(","):
+        if name := _POINTER.search(part) or _LAST.search(part.strip()):
+            yield name[1]
 
 
 def accessed_members(code: str) -> set[str]:
@@ -51,10 +94,9 @@ def defined_within(structure: str) -> set[str]:
 
 def _declarations(text: str) -> dict[str, str]:
     """Member -> its declaration; of several in one only the last."""
-    body = without_comments(text).partition("{")[2]
-    lines = [line for line in body.splitlines() if not line.lstrip().startswith("#")]
+    body = _DIRECTIVE.sub("", without_comments(text)).partition("{")[2]
     found = {}
-    for part in re.split(r"[;{}]", "\n".join(lines)):
+    for part in re.split(r"[;{}]", body):
         words = " ".join(part.split())
         if name := _POINTER.search(words) or _LAST.search(words):
             found[name[1]] = words

@@ -8,8 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from oddtoc.build.headers import MergedHeaders
+from oddtoc.build.layouts import NOWHERE, InPadding
 from oddtoc.build.members import accessed_members
 from oddtoc.build.overlay import Overlay, take_files
+from oddtoc.build.padding import padded_texts
+from oddtoc.build.reach import MOST_UNITS
 from oddtoc.build.refusal import Refusal, RefusedError
 from oddtoc.build.segments import LAID_OUT
 from oddtoc.build.shared import carriers_to_keep, shared_refusals, used_elsewhere
@@ -28,7 +31,12 @@ _MOST_ROUNDS = 8
 
 
 def take_newer(
-    tree: KernelTree, new: Path, files: Sequence[str], image: Image, confined: Collection[str] = ()
+    tree: KernelTree,
+    new: Path,
+    files: Sequence[str],
+    image: Image,
+    confined: Collection[str] = (),
+    in_padding: InPadding = NOWHERE,
 ) -> Overlay:
     """The old tree with files of a newer one, and with what they need of its headers.
 
@@ -38,8 +46,10 @@ def take_newer(
         files: relative to both. With headers among them, these are taken as they are, and all others are the old ones.
         image: the running kernel.
         confined: structures whose objects exist only while a function runs that is replaced (see `build_fix`).
+        in_padding: structures, and new members of them that are to be in their padding (oddtoc.build.padding).
 
     Raises:
+        UsageError: there is no such new member, or no room for it.
         RefusedError: they need other layouts, or functions with other parameters that other files know as they were.
         BuildError: a file is not there, or the compiler fails.
     """
@@ -48,14 +58,18 @@ def take_newer(
         return plain
     headers = {header for file in plain.units for header in included_headers(tree, file, new)}
     structures = MergedHeaders(tree.source, new, plain.units, headers).touched_structures()
+    # of a member that has changed too, the comparison of layouts says what is in the way
+    padded = padded_texts(tree, new, plain.units, headers, in_padding)
+    padded = {name: text for name, text in padded.items() if name not in structures}
+    members = {member for those in in_padding.values() for member in those}
     lacked: dict[tuple[str, str], str] = {}
     kept: set[str] = set()
     first: list[Refusal] = []
     for _ in range(_MOST_ROUNDS):
-        merged = MergedHeaders(tree.source, new, plain.units, headers, structures, kept)
-        overlay = take_files(tree.source, new, files, merged)
+        merged = MergedHeaders(tree.source, new, plain.units, headers, structures, kept, padded, members)
+        overlay = replace(take_files(tree.source, new, files, merged), in_padding=in_padding)
         failed = _failures(tree, overlay)
-        wanted = {name for output in failed.values() for name in _wanted(output, merged)} - structures
+        wanted = {name for output in failed.values() for name in _wanted(output, merged)} - structures - padded.keys()
         lacked |= {found: file for file, output in failed.items() for found in _NO_MEMBER.findall(output)}
         structures |= wanted
         if wanted:
@@ -72,23 +86,37 @@ def take_newer(
     raise RefusedError(first or _explain(failed, lacked, merged))
 
 
-def take_diff(tree: KernelTree, overlay: Overlay, image: Image) -> Overlay | None:
-    """A changed tree whose structures are the running kernel's, for a diff that lays some out anew without using them.
+def take_diff(
+    tree: KernelTree, overlay: Overlay, image: Image, in_padding: InPadding = NOWHERE, *, most: int = MOST_UNITS
+) -> Overlay | None:
+    """A changed tree whose structures are the running kernel's, for a diff that lays some out anew.
 
     Args:
         tree: the running kernel's source, prepared.
         overlay: what a diff makes of it.
         image: the running kernel.
+        in_padding: see `take_newer`. Files that go by these members too are taken along.
+        most: how many files are too many.
 
     Returns:
         None where that would leave more of the headers than structures, or where other files use what they change.
 
     Raises:
-        RefusedError: see `take_newer`.
+        UsageError, RefusedError: see `take_newer`.
     """
-    if not overlay.units or not overlay.headers:
+    units = list(overlay.units)
+    if not units or not (overlay.headers or in_padding):
         return None
-    found = take_newer(tree, overlay.root, overlay.units, image)
+    while True:
+        try:
+            found = take_newer(tree, overlay.root, units, image, (), in_padding)
+            break
+        except RefusedError as error:
+            concerned = (refusal.file for refusal in error.refusals if refusal.subject in in_padding)
+            more = {file for file in concerned if file.endswith(".c")} - set(units)
+            if not more or len(units) + len(more) > most:
+                raise
+            units += sorted(more)
     left = [change for change in found.left if change.kind not in LAID_OUT]
     shared = {change.name for change in found.taken if not change.is_new and change.kind not in LAID_OUT}
     if left or used_elsewhere(tree, found, shared):

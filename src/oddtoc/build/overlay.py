@@ -7,11 +7,14 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from oddtoc.build.headers import HeaderChange, MergedHeaders
+from oddtoc.build.items import split_items
+from oddtoc.build.layouts import InPadding
+from oddtoc.build.segments import put_together
 from oddtoc.build.unit import used_files
 from oddtoc.debian import cache_folder
 from oddtoc.errors import BuildError
@@ -31,6 +34,7 @@ class Overlay:
         changed: the files that differ, relative to both.
         ignored: files of the diff that no code is made of.
         merged: headers that differ for these files alone, and what they took of newer ones and left.
+        in_padding: structures that the files have with new members in their padding, and these.
     """
 
     root: Path
@@ -38,6 +42,7 @@ class Overlay:
     changed: tuple[str, ...]
     ignored: tuple[str, ...] = ()
     merged: MergedHeaders | None = None
+    in_padding: InPadding = field(default_factory=dict)
 
     @property
     def units(self) -> list[str]:
@@ -128,8 +133,9 @@ def take_files(old: Path, new: Path, files: Sequence[str], merged: MergedHeaders
         if not (new / name).is_file():
             raise BuildError(f"{new} has no {name}", advice="name files relative to the trees' roots")
     texts = {name: (new / name).read_bytes() for name in names}
-    headers = merged.texts() if merged else {}
-    texts |= {name: text.encode(errors="surrogateescape") for name, text in headers.items()}
+    padded = [name for name in names if merged and merged.padded]
+    changed = merged.texts() | {name: _padded(texts[name], merged.padded) for name in padded} if merged else {}
+    texts |= {name: text.encode(errors="surrogateescape") for name, text in changed.items()}
 
     def fill(root: Path) -> None:
         for name, text in texts.items():
@@ -137,6 +143,11 @@ def take_files(old: Path, new: Path, files: Sequence[str], merged: MergedHeaders
 
     overlay = _overlay(old, sorted(texts), (), b"\0".join(texts[name] for name in sorted(texts)), fill)
     return replace(overlay, changed=tuple(names), merged=merged)
+
+
+def _padded(content: bytes, structures: Mapping[str, str]) -> str:
+    """A file's text, with other definitions of some structures."""
+    return put_together(split_items(content.decode(errors="surrogateescape")), structures)
 
 
 def _name(chunk: str) -> str | None:

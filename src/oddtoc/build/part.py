@@ -12,18 +12,22 @@ import difflib
 import re
 import tempfile
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from oddtoc.build.fix import Fix, LeftOut, build_fix
-from oddtoc.build.items import Item, identifiers, split_items
+from oddtoc.build.items import Item, identifiers, read_text, split_items
+from oddtoc.build.layouts import NOWHERE
 from oddtoc.build.members import accessed_members
 from oddtoc.build.newer import take_newer
 from oddtoc.build.overlay import take_files
 from oddtoc.build.refusal import Refusal, RefusedError
+from oddtoc.build.repointed import carriers
 from oddtoc.build.tree import KernelTree
+from oddtoc.build.unit import included_headers
 from oddtoc.errors import BuildError
 from oddtoc.image.elf import Image
 
@@ -133,21 +137,22 @@ def build_in_part(tree: KernelTree, new: Path, files: Sequence[str], image: Imag
         BuildError: a file is not there, or does not compile.
     """
     changed = {file: ChangedFile(*(_text(root / file) for root in (tree.source, new))) for file in files}
-    told = options.pop("write_data", ())
+    carried = _Carriers(tree, new, files)
+    told, in_padding = options.pop("write_data", ()), options.pop("in_padding", NOWHERE)
     left: list[LeftOut] = []
     first: RefusedError | None = None
     for _ in range(_MOST_ROUNDS):
         names = {one.name for one in left}
         try:
             newer = _mixed(new, changed, left) if left else new
-            overlay = take_newer(tree, newer, files, image, options.get("confined", ()))
+            overlay = take_newer(tree, newer, files, image, options.get("confined", ()), in_padding)
             data = [name for name in told if name not in names]
             fix = build_fix(tree, overlay, image, output, write_data=data, **options)
             return replace(fix, left_out=left)
         except (RefusedError, BuildError) as error:
             if first is None and not isinstance(error, RefusedError):
                 raise
-            more = leave_out(changed, error.refusals, left) if isinstance(error, RefusedError) else []
+            more = leave_out(changed, error.refusals, left, carried) if isinstance(error, RefusedError) else []
             first = first or (error if isinstance(error, RefusedError) else None)
             left += more
             if not more:
@@ -156,19 +161,49 @@ def build_in_part(tree: KernelTree, new: Path, files: Sequence[str], image: Imag
     raise first
 
 
-def leave_out(files: Mapping[str, ChangedFile], refusals: Iterable[Refusal], left: Sequence[LeftOut]) -> list[LeftOut]:
+class _Carriers:
+    """Tells the inline functions and macros of newer headers that mention a name, as a structure's member.
+
+    Args:
+        tree: the running kernel's source.
+        new: the root of the newer source.
+        files: C files, relative to both.
+    """
+
+    def __init__(self, tree: KernelTree, new: Path, files: Sequence[str]) -> None:
+        self._tree, self._new, self._files = tree, new, files
+
+    def __call__(self, name: str) -> set[str]:
+        return carriers(self._items, {name})
+
+    @cached_property
+    def _items(self) -> list[Item]:
+        headers = {header for file in self._files for header in included_headers(self._tree, file, self._new)}
+        texts = [[read_text(root / header) for root in (self._tree.source, self._new)] for header in sorted(headers)]
+        return [item for old, new in texts if old != new for item in split_items(new)]
+
+
+def leave_out(
+    files: Mapping[str, ChangedFile],
+    refusals: Iterable[Refusal],
+    left: Sequence[LeftOut],
+    carried: Callable[[str], Collection[str]] = lambda _name: (),
+) -> list[LeftOut]:
     """What else has to stay old because of refusals; nothing where none of the files' items is to blame.
 
     Args:
         files: the C files of the fix.
         refusals: what was in the way.
         left: what was left out before.
+        carried: tells which inline functions and macros of newer headers mention a member. Where none of the items
+            mentions it itself, those are to blame that mention one of these.
     """
     found = {(one.file, one.name): one for one in left}
     for refusal in refusals:
         reason = f"{refusal.id}: {refusal.subject} {refusal.reason}"
         for file, changed in files.items():
-            blamed = [name for name in changed.blamed(refusal) if (file, name) not in found]
+            named = changed.blamed(refusal) or changed.mentioning(carried(refusal.member or refusal.subject))
+            blamed = [name for name in named if (file, name) not in found]
             found |= {(file, name): LeftOut(file, name, reason) for name in blamed}
             for tied in changed.together(blamed):
                 found.setdefault((file, tied), LeftOut(file, tied, f"may belong to {', '.join(blamed)}"))

@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
 from oddtoc.build.headers import MergedHeaders
-from oddtoc.build.items import split_items
+from oddtoc.build.items import Item, split_items
 from oddtoc.build.reach import includers
 from oddtoc.build.refusal import Refusal
 from oddtoc.build.tree import KernelTree
@@ -53,13 +53,17 @@ def _used_by(
 ) -> Iterator[str]:
     """The other units that mention one of some names, or an inline function or a macro that does."""
     reached = includers(tree, header)
-    known = set(names)
     headers = [path for path in sorted(reached) if path.endswith(".h")]
     items = [item for path in headers for item in split_items((tree.source / path).read_text(errors="replace"))]
-    fresh = True
-    while fresh:
-        found = {i.names[0] for i in items if i.kind in ("function", "define") and i.names and known & i.mentions}
-        fresh = bool(found - known)
-        known |= found
+    known = set(names) | carriers(items, names)
     units = [unit for unit in (*tree.built_units(), *tree.module_units()) if unit in reached and unit not in files]
     yield from {unit for those in users(tree.source, units, known).values() for unit in those}
+
+
+def carriers(items: Collection[Item], names: Collection[str]) -> set[str]:
+    """The inline functions and macros among some items that mention one of some names, or one another that does."""
+    known, size = set(names), -1
+    while size < len(known):
+        size = len(known)
+        known |= {i.names[0] for i in items if i.kind in ("function", "define") and i.names and known & i.mentions}
+    return known - set(names)

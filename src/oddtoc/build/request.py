@@ -10,11 +10,12 @@ from typing import Any
 from oddtoc.build.byhand import compile_with_headers, compile_with_types, wants_types
 from oddtoc.build.compile import tool
 from oddtoc.build.fix import Fix, build_fix
+from oddtoc.build.layouts import NOWHERE, InPadding
 from oddtoc.build.newer import take_diff, take_newer
 from oddtoc.build.overlay import apply_diff
 from oddtoc.build.part import build_in_part
 from oddtoc.build.reach import MOST_UNITS
-from oddtoc.build.refusal import RefusedError
+from oddtoc.build.refusal import Refusal, RefusedError
 from oddtoc.build.tree import KernelTree, Note, prepare_tree
 from oddtoc.debian import DebianKernel, fetch_kernel
 from oddtoc.debian.apt import Report
@@ -35,6 +36,7 @@ def fix_from_diff(
     most_units: int = MOST_UNITS,
     write_data: Collection[str] = (),
     confined: Mapping[str, str] | None = None,
+    in_padding: InPadding = NOWHERE,
     in_part: bool = False,
     report: Report | None = None,
     note: Note | None = None,
@@ -47,6 +49,7 @@ def fix_from_diff(
         output: the object to write.
         source: the kernel's source, if it is not Debian's package of that version.
         accept_difference, most_units, write_data, confined: see `build_fix`.
+        in_padding: see `take_newer`.
         in_part: leave out what is refused, and what may belong to it (oddtoc.build.part).
         report, note: are told what takes time.
 
@@ -58,6 +61,11 @@ def fix_from_diff(
     tree = kernel_tree(kernel, source or fetch_source(series, kernel.version, report=report), note)
     overlay, image = apply_diff(tree.source, diff), _image(kernel)
     options = _options(kernel, accept_difference, most_units, write_data, confined)
+    if in_padding:
+        padded = take_diff(tree, overlay, image, in_padding, most=most_units)
+        if padded is None:
+            raise RefusedError([Refusal("header", overlay.headers[0], "the header", "changes for other files too")])
+        return build_fix(tree, padded, image, output, **options)
     try:
         return build_fix(tree, overlay, image, output, **options)
     except RefusedError as error:
@@ -122,6 +130,7 @@ def fix_from_trees(
     most_units: int = MOST_UNITS,
     write_data: Collection[str] = (),
     confined: Mapping[str, str] | None = None,
+    in_padding: InPadding = NOWHERE,
     in_part: bool = False,
     note: Note | None = None,
 ) -> Fix:
@@ -134,6 +143,7 @@ def fix_from_trees(
         files: what to take from it, relative to both.
         output: the object to write.
         accept_difference, most_units, write_data, confined: see `build_fix`.
+        in_padding: see `take_newer`.
         in_part: leave out what is refused, and what may belong to it (oddtoc.build.part).
         note: is told what takes time.
 
@@ -147,8 +157,8 @@ def fix_from_trees(
     image = _image(kernel)
     options = _options(kernel, accept_difference, most_units, write_data, confined)
     if in_part:
-        return build_in_part(tree, new.resolve(), files, image, output, **options)
-    overlay = take_newer(tree, new.resolve(), files, image, confined or ())
+        return build_in_part(tree, new.resolve(), files, image, output, in_padding=in_padding, **options)
+    overlay = take_newer(tree, new.resolve(), files, image, confined or (), in_padding)
     return build_fix(tree, overlay, image, output, **options)
 
 

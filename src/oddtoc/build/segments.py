@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 
@@ -60,6 +60,16 @@ class Segment:
             has_moved = not item.is_condition and any(name in moved for name in item.names[:1])
             if item.kind in LAID_OUT or not (is_replaced or has_moved):
                 yield item
+
+
+def structure_of(item: Item) -> str:
+    """The structure or union that an item defines; empty if none."""
+    return item.names[0] if item.kind in LAID_OUT and item.names else ""
+
+
+def put_together(items: Iterable[Item], structures: Mapping[str, str]) -> str:
+    """The text of items, with other definitions of some structures."""
+    return "".join(structures.get(structure_of(item), item.text) for item in items)
 
 
 def compare_items(old: list[Item], new: list[Item]) -> list[Segment]:

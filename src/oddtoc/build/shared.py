@@ -16,9 +16,10 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from oddtoc.build.headers import MergedHeaders
-from oddtoc.build.items import identifiers, split_items, without_comments
+from oddtoc.build.items import differing_lines, identifiers, split_items, without_comments
 from oddtoc.build.members import accessed_members
 from oddtoc.build.overlay import Overlay
+from oddtoc.build.padding import padding_refusals
 from oddtoc.build.reach import includers
 from oddtoc.build.refusal import Refusal
 from oddtoc.build.repointed import repointed_refusals
@@ -60,6 +61,7 @@ def shared_refusals(
     }
     yield from _prototypes(tree, new, declared, callers, exported)
     yield from repointed_refusals(tree, overlay.units, merged, confined, _users)
+    yield from padding_refusals(tree, new, overlay, _users)
     yield from _structures_elsewhere(tree, overlay.units, merged.new_structures())
     for name, header in sorted(changed.items()):
         for file in sorted(before[name])[:1]:
@@ -140,12 +142,12 @@ def carriers_to_keep(tree: KernelTree, new: Path, overlay: Overlay, refusals: Co
         return set()
     accessed: set[str] = set()
     for file in overlay.units:
-        accessed |= accessed_members(_differing(_text(tree.source / file), _text(new / file)))
+        accessed |= accessed_members(differing_lines(_text(tree.source / file), _text(new / file)))
     constants = {refusal.subject for refusal in refusals}
     return {
         item.names[0]
         for _, before, item in overlay.merged.carriers(constants)
-        if accessed.isdisjoint(accessed_members(_differing(before.text, item.text)))
+        if accessed.isdisjoint(accessed_members(differing_lines(before.text, item.text)))
         and all(not constants.isdisjoint(run) for run in _new_words(before.text, item.text))
     }
 
@@ -155,13 +157,6 @@ def _new_words(old: str, new: str) -> Iterator[list[str]]:
     before, after = (_WORD.findall(without_comments(text)) for text in (old, new))
     matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
     yield from (after[c:d] for kind, _, _, c, d in matcher.get_opcodes() if kind != "equal")
-
-
-def _differing(old: str, new: str) -> str:
-    """The lines that one of two texts has and the other has not, comments aside."""
-    before, after = (without_comments(text).splitlines() for text in (old, new))
-    found = difflib.unified_diff(before, after, lineterm="", n=0)
-    return "\n".join(line[1:] for line in list(found)[2:] if line[:1] in "+-")
 
 
 def used_elsewhere(tree: KernelTree, overlay: Overlay, names: Collection[str]) -> bool:

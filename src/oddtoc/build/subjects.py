@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from oddtoc.build.boot import still_there
-from oddtoc.build.layouts import LayoutChange, unlike_kernel
+from oddtoc.build.layouts import InPadding, LayoutChange, unlike_kernel
 from oddtoc.build.names import Found, KernelNames, global_of
 from oddtoc.build.objectfile import NewSymbol, ObjectFile
 from oddtoc.build.tree import KernelTree
@@ -50,14 +50,15 @@ class Proper:
         """The functions of a file whose memory is not given back after boot."""
         return still_there(fidelity.addresses, self.image)
 
-    def unlike(self, before: Path, after: Path) -> list[LayoutChange]:
+    def unlike(self, before: Path, after: Path, in_padding: InPadding) -> list[LayoutChange]:
         """The structures of a changed file that are not those of the running kernel.
 
         Args:
             before, after: the file, compiled with type information.
+            in_padding: members that may be where the kernel has padding.
         """
         del before
-        return list(unlike_kernel(self.kernel, after))
+        return list(unlike_kernel(self.kernel, after, in_padding))
 
     def which(self, name: str, address: int) -> str:
         """What tells a function from others of that name; empty where there are none."""
@@ -98,10 +99,10 @@ class Module(Proper):
         places = {name: where(self.image, address) for name, address in fidelity.addresses.items()}
         return {name for name, (section, _) in places.items() if not section.startswith(_INIT)}
 
-    def unlike(self, before: Path, after: Path) -> list[LayoutChange]:
+    def unlike(self, before: Path, after: Path, in_padding: InPadding) -> list[LayoutChange]:
         """The structures of a changed file that are not those of the running kernel, but for the module's own ones."""
         own = {change.name for change in unlike_kernel(self.kernel, before)}
-        return [change for change in unlike_kernel(self.kernel, after) if change.name not in own]
+        return [change for change in unlike_kernel(self.kernel, after, in_padding) if change.name not in own]
 
     def which(self, name: str, address: int) -> str:
         """What tells a function from others of that name; empty where there are none."""

@@ -74,6 +74,14 @@ def build(
             help="Objects of this structure exist only while that function runs, so it may change. Several times.",
         ),
     ] = None,
+    in_padding: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--in-padding",
+            metavar="STRUCTURE.MEMBER",
+            help="Put this new member into padding: objects were made zeroed, and 0 is right for them. Several times.",
+        ),
+    ] = None,
     in_part: Annotated[
         bool,
         typer.Option(
@@ -93,7 +101,8 @@ def build(
             "accept_difference": accept_difference,
             "most_units": most_units,
             "write_data": write_data or [],
-            "confined": _pairs(confined or []),
+            "confined": dict(_pairs(confined or [], "=", "STRUCTURE=FUNCTION", "request=handle_request")),
+            "in_padding": _members(in_padding or []),
             "in_part": in_part,
         }
         _build_fix(diff, kernel or "6.1", old, new, sources or [], output, options, form)
@@ -120,12 +129,21 @@ def _words(text: str) -> list[str]:
         raise UsageError(f"{text!r} can't be split into flags: {error}") from error
 
 
-def _pairs(told: list[str]) -> dict[str, str]:
-    """Structure -> function."""
+def _members(told: list[str]) -> dict[str, list[str]]:
+    """Structure -> members."""
+    found: dict[str, list[str]] = {}
+    for structure, member in _pairs(told, ".", "STRUCTURE.MEMBER", "request.is_retried"):
+        found.setdefault(structure, []).append(member)
+    return found
+
+
+def _pairs(told: list[str], between: str, form: str, example: str) -> Iterator[tuple[str, str]]:
+    """Two names each."""
     for one in told:
-        if not all(name.isidentifier() for name in one.partition("=")[::2]):
-            raise UsageError(f"{one} is not STRUCTURE=FUNCTION", advice="such as: request=handle_request")
-    return {one.partition("=")[0]: one.partition("=")[2] for one in told}
+        first, _, second = one.partition(between)
+        if not (first.isidentifier() and second.isidentifier()):
+            raise UsageError(f"{one} is not {form}", advice=f"such as: {example}")
+        yield first, second
 
 
 def _build_source(

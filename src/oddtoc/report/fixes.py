@@ -38,6 +38,8 @@ def fix_text(fix: Fix, path: Path) -> str:
         lines.append(f"  first values that are written in place: {', '.join(fix.written)}")
     for structure, function in fix.confined.items():
         lines.append(f"  {structure} changes: its objects were told to exist only while {function} runs")
+    for structure, members in fix.in_padding.items():
+        lines.append(f"  {structure} gets {', '.join(members)} in its padding, told to be 0 in objects that exist")
     if fix.taken:
         lines.append("  taken from newer headers, for these files alone:")
         lines += [f"    {_shown(change)}" for change in fix.taken]
@@ -59,6 +61,7 @@ def fix_json(fix: Fix, path: Path) -> str:
         "files": [_plain(unit) for unit in fix.units],
         "written_in_place": fix.written,
         "confined": fix.confined,
+        "in_padding": fix.in_padding,
         "left_out": list(map(asdict, fix.left_out)),
         "headers": {"taken": list(map(asdict, fix.taken)), "left": list(map(asdict, fix.left))},
     }

@@ -96,6 +96,10 @@ BUILD: Final = record(
             "only for patches from a fix of the source: structures of which --confined says that no object is there",
             text("the function that their objects exist in"),
         ),
+        "in_padding": mapping(
+            "only for patches from a fix of the source: structures that --in-padding was told of",
+            texts("their new members"),
+        ),
         "headers": record(
             "only for patches from a fix of the source: what became of newer headers",
             taken=_HEADER_CHANGES,
