@@ -169,10 +169,10 @@ class MergedHeaders:
             change.name: item.plain for change, item in self.taken_items() if item.kind in LAID_OUT and change.is_new
         }
 
-    def carriers(self, constants: Collection[str]) -> Iterator[tuple[str, Item, Item]]:
-        """Header, old and new version of the inline functions and macros that were taken and go by some constants."""
+    def carriers(self, names: Collection[str]) -> Iterator[tuple[str, Item, Item]]:
+        """Header, old and new version of the inline functions and macros that were taken and mention some names."""
         for change, item in self.taken_items():
-            if item.kind in ("function", "define") and not item.mentions.isdisjoint(constants):
+            if item.kind in ("function", "define") and not item.mentions.isdisjoint(names):
                 for before in self.before.get(change.name, ()):
                     if before.kind == item.kind and before.names[:1] == item.names[:1]:
                         yield change.header, before, item

@@ -15,7 +15,7 @@ from oddtoc.build.padding import padded_texts
 from oddtoc.build.reach import MOST_UNITS
 from oddtoc.build.refusal import Refusal, RefusedError
 from oddtoc.build.segments import LAID_OUT
-from oddtoc.build.shared import carriers_to_keep, shared_refusals, used_elsewhere
+from oddtoc.build.shared import carriers_to_keep, inlines_to_keep, shared_refusals, used_elsewhere
 from oddtoc.build.tree import KernelTree
 from oddtoc.build.unit import Flavour, compile_unit, included_headers
 from oddtoc.errors import BuildError
@@ -69,6 +69,11 @@ def take_newer(
         merged = MergedHeaders(tree.source, new, plain.units, headers, structures, kept, padded, members)
         overlay = replace(take_files(tree.source, new, files, merged), in_padding=in_padding)
         failed = _failures(tree, overlay)
+        lacking = {member for output in failed.values() for _, member in _NO_MEMBER.findall(output)}
+        spared = inlines_to_keep(tree, new, overlay, lacking) - kept if lacking else set()
+        kept |= spared
+        if spared:
+            continue
         wanted = {name for output in failed.values() for name in _wanted(output, merged)} - structures - padded.keys()
         lacked |= {found: file for file, output in failed.items() for found in _NO_MEMBER.findall(output)}
         structures |= wanted

@@ -63,6 +63,12 @@ class ChangedFile:
         """The changed items with one of some names in the lines that differ."""
         return [name for name in self.changed if not identifiers(self._lines[name]).isdisjoint(names)]
 
+    def having(self, names: Collection[str]) -> list[str]:
+        """The changed items with one of some names in any line, which may be a part of what differs behind it."""
+        return [
+            name for name in self.changed for item in self._after.get(name, ()) if not item.mentions.isdisjoint(names)
+        ]
+
     def together(self, names: Iterable[str]) -> set[str]:
         """Some changed items with all that may belong to them."""
         found = set(names)
@@ -202,7 +208,9 @@ def leave_out(
     for refusal in refusals:
         reason = f"{refusal.id}: {refusal.subject} {refusal.reason}"
         for file, changed in files.items():
-            named = changed.blamed(refusal) or changed.mentioning(carried(refusal.member or refusal.subject))
+            asked = {refusal.member or refusal.subject}
+            named = changed.blamed(refusal) or changed.mentioning(through := carried(*asked)) or changed.having(asked)
+            named = named or changed.having(through)
             blamed = [name for name in named if (file, name) not in found]
             found |= {(file, name): LeftOut(file, name, reason) for name in blamed}
             for tied in changed.together(blamed):

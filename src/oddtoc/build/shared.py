@@ -22,7 +22,7 @@ from oddtoc.build.overlay import Overlay
 from oddtoc.build.padding import padding_refusals
 from oddtoc.build.reach import includers
 from oddtoc.build.refusal import Refusal
-from oddtoc.build.repointed import repointed_refusals
+from oddtoc.build.repointed import carriers, repointed_refusals
 from oddtoc.build.segments import LAID_OUT
 from oddtoc.build.tree import KernelTree
 from oddtoc.image.elf import Image
@@ -149,6 +149,33 @@ def carriers_to_keep(tree: KernelTree, new: Path, overlay: Overlay, refusals: Co
         for _, before, item in overlay.merged.carriers(constants)
         if accessed.isdisjoint(accessed_members(differing_lines(before.text, item.text)))
         and all(not constants.isdisjoint(run) for run in _new_words(before.text, item.text))
+    }
+
+
+def inlines_to_keep(tree: KernelTree, new: Path, overlay: Overlay, members: Collection[str]) -> set[str]:
+    """Inline functions and macros that stay old, as they do in all other files: they access members that are lacking.
+
+    The code around an unchanged call of `sk_page_frag()` can change without the version that asks for a new member.
+    Nothing is kept that lines of the files mention which differ, or where these access a member that also the inline
+    function has come to treat otherwise: they may be one change.
+
+    Args:
+        tree: the running kernel's source.
+        new: the root of the newer source.
+        overlay: the files, with merged headers.
+        members: what the running kernel's structures lack.
+    """
+    lines = "".join(differing_lines(_text(tree.source / file), _text(new / file)) for file in overlay.units)
+    mentioned, accessed = identifiers(lines), accessed_members(lines)
+    if overlay.merged is None or not mentioned.isdisjoint(members):
+        return set()
+    taken = list(overlay.merged.taken_items())
+    about = carriers([item for _, item in taken], members)
+    return {
+        item.names[0]
+        for _, before, item in overlay.merged.carriers({*about, *members})
+        if item.names[0] in about - mentioned
+        and accessed.isdisjoint(accessed_members(differing_lines(before.text, item.text)))
     }
 
 
