@@ -14,7 +14,7 @@ from oddtoc.build.tree import KernelTree
 from oddtoc.errors import UsageError
 from oddtoc.report.fixes import fix_text
 
-FIXES = Path(__file__).parent / "fixes" / "together"
+FIXES = Path(__file__).parent / "fixes"
 UNITS = ["kernel/signal.c", "kernel/exit.c"]
 MODULES = {
     **{f"fs/hfs/{name}.c": "hfs" for name in ("attr", "bfind", "bnode", "brec", "super")},
@@ -24,6 +24,11 @@ MODULES = {
 }
 NILFS = {f"fs/nilfs2/{name}.c" for name in ("bmap", "btree", "direct")}
 ICREATE, ITEM, PASS = "fs/xfs/xfs_icreate_item.c", "xlog_recover_item", "xlog_do_recovery_pass"
+
+
+def diff_of(name):
+    """A set of files; some are among the thirty cases, too."""
+    return next(FIXES.glob(f"*/{name}.patch"))
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +43,7 @@ def take(tree, image):
     """Takes some files of a fix, or all."""
 
     def get(name, *files, confined=()):
-        newer = apply_diff(tree.source, FIXES / f"{name}.patch")
+        newer = apply_diff(tree.source, diff_of(name))
         return take_newer(tree, newer.root, files or newer.units, image, confined)
 
     return get
@@ -79,7 +84,7 @@ def test_an_inline_function_that_asks_for_a_new_flag_stays_old_where_the_fix_doe
     ids=["it changes in more", "the file accesses what it asks"],
 )
 def test_it_does_not_where_it_may_be_a_part_of_the_fix(tree, image, tmp_path, file, old, new):
-    newer = apply_diff(tree.source, FIXES / "posix_cpu_timers.patch").root
+    newer = apply_diff(tree.source, diff_of("posix_cpu_timers")).root
     text = (newer / file).read_text()
     assert text.count(old) == 1
     place = tmp_path / file
@@ -144,7 +149,7 @@ def test_a_confined_structure_may_be_laid_out_anew_where_no_header_names_it(tree
 
 def test_a_function_that_becomes_static_loses_its_declaration(tree):
     """And whoever calls it by that is told."""
-    newer = apply_diff(tree.source, FIXES / "xfs_buf_item.patch")
+    newer = apply_diff(tree.source, diff_of("xfs_buf_item"))
     merged = MergedHeaders(tree.source, newer.root, newer.units, newer.headers)
     assert merged.dropped == {"xfs_buf_item_relse": "fs/xfs/xfs_buf_item.h"}
     assert "xfs_buf_item_relse" not in merged.texts()["fs/xfs/xfs_buf_item.h"]

@@ -15,7 +15,8 @@ WAYS_OUT = {
     "no-site": "replace its callers instead: write the patch by hand, or change the callers in the diff too",
     "data-changed": "where nothing has copied the old value, have the new one written in place: --write-data NAME",
     "layout": "objects of the old layout exist; keep it and add members with shadow variables (oddtoc_shadow.h); "
-    "where all of them are gone when a function returns, say so: --confined STRUCTURE=FUNCTION",
+    "where all of them are gone when a function returns, say so: --confined STRUCTURE=FUNCTION; where padding has room "
+    "and is 0 in all of them: --in-padding STRUCTURE.MEMBER",
     "types": "take the headers of that very kernel (--old), or vmlinux.h, which is made of what the kernel itself says",
     "header": "the newer headers can't be had for this file alone; name all files that the fix consists of",
     "reach": "leave the header out of the diff, where the C files can do without, or give --most-units",
