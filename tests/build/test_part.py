@@ -103,6 +103,23 @@ def test_a_function_that_is_gone_comes_back_with_what_it_belongs_to():
     assert found == {"three", "four"} and ChangedFile(OLD, new).without(found) == OLD
 
 
+@pytest.mark.parametrize(
+    ("now", "tied"),
+    [
+        ("READ_ONCE(thing->size)", set()),
+        ("thing->size + thing->size", {"one"}),
+    ],
+    ids=["as-often", "more-often"],
+)
+def test_items_that_differ_in_how_they_read_a_member_are_tied_only_where_one_comes_to_access_it(now, tied):
+    changes = (
+        ("return thing->size;", f"return {now};"),
+        (THREE[0], "return value + ((struct thing *)0)->size + ((struct thing *)0)->more;"),
+    )
+    found, _ = left(*changes, refusal=layout("more"))
+    assert found == {"three", *tied}
+
+
 @pytest.fixture
 def newer(tree, tmp_path):
     """A tree with other texts in fs/pipe.c."""

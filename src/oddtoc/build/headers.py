@@ -124,11 +124,18 @@ class MergedHeaders:
     def declared_functions(self) -> dict[str, tuple[str, bool]]:
         """Functions whose prototypes were taken -> the header, and whether the old headers have none of that name.
 
-        Those that a file has made static are among them: others may call them by the old prototype.
+        Those that a file has made static are among them: others may call them by the old prototype. None does so of one
+        that was an inline function.
         """
         return {name: (header, False) for name, header in self.dropped.items()} | {
-            change.name: (change.header, change.is_new) for change, item in self.taken_items() if _is_prototype(item)
+            change.name: (change.header, change.is_new or self._was_inline(change.name))
+            for change, item in self.taken_items()
+            if _is_prototype(item)
         }
+
+    def _was_inline(self, name: str) -> bool:
+        """Whether the old headers have it as an inline function, of which others have copies of their own."""
+        return all(item.kind == "function" for item in self.before[name])
 
     def changed_constants(self) -> dict[str, str]:
         """Macros without parameters that were taken in place of old ones -> the header."""

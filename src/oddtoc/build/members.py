@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from oddtoc.build.items import blank, without_comments
 
-_ACCESS = re.compile(r"(?:->|\.)\s*([A-Za-z_]\w*)")
+ACCESS = re.compile(r"(?:->|\.)\s*([A-Za-z_]\w*)")
 _POINTER = re.compile(r"\(\s*\*\s*(?:const\s+)?([A-Za-z_]\w*)\s*\)\s*\(")
 _INSIDE = r"\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)"
 _LAST = re.compile(rf"([A-Za-z_]\w*)\s*(?:\[[^\]]*\]\s*|:\s*\w+\s*|__\w+\s*(?:{_INSIDE})?\s*)*$")
@@ -58,7 +58,7 @@ def _names(words: str) -> Iterator[str]:
 
 def accessed_members(code: str) -> set[str]:
     """The names behind `.` and `->` in code, those of designated initializers among them."""
-    return set(_ACCESS.findall(without_comments(code)))
+    return set(ACCESS.findall(without_comments(code)))
 
 
 def changed_members(old: str, new: str) -> set[str]:

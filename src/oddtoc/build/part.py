@@ -1,9 +1,10 @@
 """A part of a fix: what is in the way of a patch is left out, with everything that may belong to it.
 
 Two versions of a C file are compared item by item (oddtoc.build.items). Changed items belong together where one
-mentions the other, or where the lines that differ in both mention a member, a name of the file's top level, or a name
-that the older file does not have. An item that is refused stays old, and so does all that belongs to it. Text tells no
-more than that: whether the rest of the fix is of use, or does harm, without what is left out is for people to judge.
+mentions the other, or where the lines that differ in both mention a name that the older file does not have, or come to
+mention, or cease to, the same member or name of the file's top level. An item that is refused stays old, and so does
+all that belongs to it. Text tells no more than that: whether the rest of the fix is of use, or does harm, without what
+is left out is for people to judge.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import difflib
 import re
 import tempfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -19,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from oddtoc.build.fix import Fix, LeftOut, build_fix
-from oddtoc.build.items import Item, identifiers, read_text, split_items
+from oddtoc.build.items import IDENTIFIER, Item, blank, identifiers, read_text, split_items, without_comments
 from oddtoc.build.layouts import NOWHERE
-from oddtoc.build.members import accessed_members
+from oddtoc.build.members import ACCESS
 from oddtoc.build.newer import take_newer
 from oddtoc.build.overlay import take_files
 from oddtoc.build.refusal import Refusal, RefusedError
@@ -61,7 +62,7 @@ class ChangedFile:
 
     def mentioning(self, names: Collection[str]) -> list[str]:
         """The changed items with one of some names in the lines that differ."""
-        return [name for name in self.changed if not identifiers(self._lines[name]).isdisjoint(names)]
+        return [name for name in self.changed if not identifiers(self._text(name)).isdisjoint(names)]
 
     def having(self, names: Collection[str]) -> list[str]:
         """The changed items with one of some names in any line, which may be a part of what differs behind it."""
@@ -115,16 +116,22 @@ class ChangedFile:
         return bool(self._marks(one) & self._marks(other))
 
     def _marks(self, name: str) -> set[str]:
-        """What differing lines of an item mention that can tie it to others."""
-        lines = self._lines[name]
-        mentioned = identifiers(lines)
-        own = {other for other in mentioned if other in self._before or other in self._after}
-        return accessed_members(lines) | own | (mentioned - self._known)
+        """What differing lines of an item mention that can tie it to others: a READ_ONCE() around it does not."""
+        counts = [_mentioned("\n".join(one[2:] for one in self._lines[name] if one[0] == sign)) for sign in "-+"]
+        changed = {word for word in counts[0].keys() | counts[1].keys() if counts[0][word] != counts[1][word]}
+        own = {word for word in changed if word in self._before or word in self._after}
+        members = {word[1:] for word in changed if word.startswith(".")}
+        return members | own | {word for word in counts[1] if not word.startswith(".") and word not in self._known}
 
-    def _differing(self, name: str) -> str:
+    def _text(self, name: str) -> str:
+        """The lines of an item that differ."""
+        return "\n".join(line[2:] for line in self._lines[name])
+
+    def _differing(self, name: str) -> list[str]:
+        """Those, each behind a sign that tells whether it is gone or new."""
         texts = ["".join(item.text for item in items.get(name, ())) for items in (self._before, self._after)]
         found = difflib.ndiff(texts[0].splitlines(), texts[1].splitlines())
-        return "\n".join(line[2:] for line in found if line[:1] in "+-")
+        return [line for line in found if line[:1] in "+-"]
 
 
 def build_in_part(tree: KernelTree, new: Path, files: Sequence[str], image: Image, output: Path, **options: Any) -> Fix:
@@ -238,6 +245,12 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8", errors="surrogateescape")
     except OSError as error:
         raise BuildError(f"{path} can't be read: {error.strerror}") from error
+
+
+def _mentioned(lines: str) -> Counter[str]:
+    """Names in some lines, and how often; members with a dot before them, too."""
+    plain = without_comments(lines)
+    return Counter(f".{member}" for member in ACCESS.findall(plain)) + Counter(IDENTIFIER.findall(blank(plain)))
 
 
 def _by_name(items: Iterable[Item]) -> dict[str, list[Item]]:
