@@ -154,7 +154,7 @@ class Attempt:
         self.files = [file]
         self._sources = sources
         self._output = output
-        self._confined: dict[str, str] = {}
+        self._confined: dict[str, tuple[str, ...]] = {}
         self._in_padding: dict[str, tuple[str, ...]] = {}
 
     def whole(self) -> Fix:

@@ -42,9 +42,11 @@ TOLD: Final = {
 
 CONFINED: Final = {
     # of struct xlog_recover, which are in the hash table on the stack of this function: it frees those that are left
-    "xlog_recover_item": "xlog_do_recovery_pass",
+    "xlog_recover_item": ("xlog_do_recovery_pass",),
+    # variables of these two; what they hand it to asks it while it submits, and does not keep it (iter->private)
+    "btrfs_dio_data": ("btrfs_dio_read", "btrfs_dio_write"),
 }
-"""Structure -> the function that all of its objects live in."""
+"""Structure -> the functions that all of its objects live in."""
 
 IN_PADDING: Final = {
     # tconInfoAlloc(), alone, has kzalloc(); only trace events print it

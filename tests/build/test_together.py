@@ -119,12 +119,12 @@ def test_a_pointer_to_data_may_lead_to_something_else_where_its_objects_are_conf
     """Of them, the other files that use the member are told."""
     header = ("layout", "fs/xfs/libxfs/xfs_log_recover.h", ITEM)
     assert refusals("xlog_recover") == {header}
-    assert refusals("xlog_recover", confined={ITEM: PASS}) == {("layout", "fs/xfs/xfs_log_recover.c", ITEM)}
+    assert refusals("xlog_recover", confined={ITEM: [PASS]}) == {("layout", "fs/xfs/xfs_log_recover.c", ITEM)}
 
 
 def test_the_function_that_objects_are_confined_to_is_replaced_too(take, tree, image, tmp_path):
     overlay = take("mincore")
-    fix = build_fix(tree, overlay, image, tmp_path / "mincore.o", confined={"mm_walk": "mincore_pte_range"})
+    fix = build_fix(tree, overlay, image, tmp_path / "mincore.o", confined={"mm_walk": ["mincore_pte_range"]})
     assert {"mincore_pte_range", "sys_mincore"} <= {replacement.function for replacement in fix.patch.replacements}
     assert "mm_walk changes: its objects were told to exist only while mincore_pte_range runs" in fix_text(
         fix, tmp_path
@@ -132,9 +132,9 @@ def test_the_function_that_objects_are_confined_to_is_replaced_too(take, tree, i
     # of another file; a part of sys_mincore() alone
     for function in ("walk_page_range", "do_mincore"):
         with pytest.raises(UsageError, match="no file of the fix has that"):
-            build_fix(tree, overlay, image, tmp_path / "mincore.o", confined={"mm_walk": function})
+            build_fix(tree, overlay, image, tmp_path / "mincore.o", confined={"mm_walk": [function]})
     with pytest.raises(UsageError, match="the compiler has put that into others"):
-        build_fix(tree, take("ioprio"), image, tmp_path / "io.o", confined={"io_context": "__get_task_ioprio"})
+        build_fix(tree, take("ioprio"), image, tmp_path / "io.o", confined={"io_context": ["__get_task_ioprio"]})
 
 
 def test_a_confined_structure_may_be_laid_out_anew_where_no_header_names_it(tree):

@@ -14,6 +14,8 @@ from oddtoc.build.tree import KernelTree
 from oddtoc.build.unit import Flavour, compile_unit
 from oddtoc.errors import UsageError
 
+Confined = Mapping[str, Sequence[str]]
+"""Structure -> functions: all of its objects exist only while one of these runs."""
 _ENTRY = re.compile(r"^ *<[0-9a-f]+><[0-9a-f]+>: ", re.MULTILINE)
 """What begins an entry in what readelf prints."""
 
@@ -27,7 +29,7 @@ def split_layouts(
         refusals: all that was found.
         root: of the running kernel's source.
         old, new: the versions of the file.
-        confined: structures whose objects exist only while a function runs that is replaced; of one that a header
+        confined: structures whose objects exist only while functions run that are replaced; of one that a header
             names, other files may know the layout.
     """
     remaining, on_stacks = [], []
@@ -40,18 +42,18 @@ def split_layouts(
     return remaining, on_stacks
 
 
-def check_confined(tree: KernelTree, confined: Mapping[str, str], replaced: Mapping[str, str]) -> None:
+def check_confined(tree: KernelTree, confined: Confined, replaced: Mapping[str, str]) -> None:
     """Whether the functions that structures are confined to are replaced, so that nobody is in them.
 
     Args:
         tree: the running kernel's source.
-        confined: structure -> function.
+        confined: structure -> functions.
         replaced: functions, each with the file that has it.
 
     Raises:
         UsageError: one is not, or it runs as a part of others too.
     """
-    for structure, function in confined.items():
+    for structure, function in ((one, name) for one, names in confined.items() for name in names):
         told = f"objects of {structure} are to exist only while {function} runs"
         if function not in replaced:
             advice = "name the file too that defines the function"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from oddtoc.build.anew import check_confined, split_layouts
+from oddtoc.build.anew import Confined, check_confined, split_layouts
 from oddtoc.build.boot import lost_at_boot
 from oddtoc.build.compare import Comparison, compare_units
 from oddtoc.build.data import check_told
@@ -91,7 +91,7 @@ class Fix:
         taken, left: what differs in newer headers, and the files took or left.
         written: variables whose new first values are written in place.
         left_out: what of the fix is not in it (oddtoc.build.part).
-        confined: structure -> the function that its objects were told to exist in.
+        confined: structure -> the functions that its objects were told to exist in.
         in_padding: structure -> its new members in padding.
     """
 
@@ -103,7 +103,7 @@ class Fix:
     left: list[HeaderChange]
     written: list[str] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
-    confined: dict[str, str] = field(default_factory=dict)
+    confined: dict[str, list[str]] = field(default_factory=dict)
     in_padding: dict[str, list[str]] = field(default_factory=dict)
 
 
@@ -118,7 +118,7 @@ def build_fix(
     accept_difference: bool = False,
     most_units: int = MOST_UNITS,
     write_data: Collection[str] = (),
-    confined: Mapping[str, str] = MappingProxyType({}),
+    confined: Confined = MappingProxyType({}),
 ) -> Fix:
     """Make a patch object of a changed source tree.
 
@@ -132,8 +132,8 @@ def build_fix(
         accept_difference: go on although functions run that this source and compiler do not make.
         most_units: how many files a changed header may reach.
         write_data: variables whose new first values are written in place: somebody knows that nothing has copied them.
-        confined: structure -> function: somebody knows that its objects exist only while that runs. The function is
-            replaced even if it is the same, so that nobody is in it, and the structure may be laid out anew.
+        confined: structure -> functions: somebody knows that its objects exist only while one of these runs. They are
+            replaced even if they are the same, so that nobody is in them, and the structure may be laid out anew.
 
     Raises:
         UsageError: what was told is not so. RefusedError: no patch can be made of it; `refusals` says why, one by one.
@@ -162,20 +162,21 @@ def build_fix(
     asked = sum(extractor.found.asked_keys for piece in made for extractor in piece.extractors)
     written = [name for piece in made for name in piece.written]
     told: dict[str, Any] = {
-        "confined": dict(confined),
+        "confined": {structure: list(functions) for structure, functions in confined.items()},
         "in_padding": {k: list(v) for k, v in overlay.in_padding.items()},
     }
     return Fix(patch, units, overlay.ignored, asked, overlay.taken, overlay.left, written, **told)
 
 
 def _judged(
-    tree: KernelTree, overlay: Overlay, files: Sequence[str], subjects: Subjects, confined: Mapping[str, str]
+    tree: KernelTree, overlay: Overlay, files: Sequence[str], subjects: Subjects, confined: Confined
 ) -> list[UnitFix]:
     """Each file compiled and compared, with what is in the way of it; without those that no header changes."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         compiled = list(pool.map(lambda file: _compile(tree, overlay, file), files))
+    functions = {name for names in confined.values() for name in names}
     units = [
-        _judge(file, *objects, subjects.of(file), confined.values(), overlay.in_padding)
+        _judge(file, *objects, subjects.of(file), functions, overlay.in_padding)
         for file, objects in zip(files, compiled, strict=True)
         if objects
     ]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+from oddtoc.build.anew import Confined
 from oddtoc.build.byhand import compile_with_headers, compile_with_types, wants_types
 from oddtoc.build.compile import tool
 from oddtoc.build.fix import Fix, build_fix
@@ -35,7 +36,7 @@ def fix_from_diff(
     accept_difference: bool = False,
     most_units: int = MOST_UNITS,
     write_data: Collection[str] = (),
-    confined: Mapping[str, str] | None = None,
+    confined: Confined | None = None,
     in_padding: InPadding = NOWHERE,
     in_part: bool = False,
     report: Report | None = None,
@@ -129,7 +130,7 @@ def fix_from_trees(
     accept_difference: bool = False,
     most_units: int = MOST_UNITS,
     write_data: Collection[str] = (),
-    confined: Mapping[str, str] | None = None,
+    confined: Confined | None = None,
     in_padding: InPadding = NOWHERE,
     in_part: bool = False,
     note: Note | None = None,
@@ -167,7 +168,7 @@ def _options(
     accept_difference: bool,
     most_units: int,
     write_data: Collection[str],
-    confined: Mapping[str, str] | None,
+    confined: Confined | None,
 ) -> dict[str, Any]:
     return {
         "accept_difference": accept_difference,

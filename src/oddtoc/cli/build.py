@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -71,7 +71,7 @@ def build(
         typer.Option(
             "--confined",
             metavar="STRUCTURE=FUNCTION",
-            help="Objects of this structure exist only while that function runs, so it may change. Several times.",
+            help="Objects of this structure exist only while that function runs, or others given so: it may change.",
         ),
     ] = None,
     in_padding: Annotated[
@@ -101,8 +101,8 @@ def build(
             "accept_difference": accept_difference,
             "most_units": most_units,
             "write_data": write_data or [],
-            "confined": dict(_pairs(confined or [], "=", "STRUCTURE=FUNCTION", "request=handle_request")),
-            "in_padding": _members(in_padding or []),
+            "confined": _grouped(_pairs(confined or [], "=", "STRUCTURE=FUNCTION", "request=handle_request")),
+            "in_padding": _grouped(_pairs(in_padding or [], ".", "STRUCTURE.MEMBER", "request.is_retried")),
             "in_part": in_part,
         }
         _build_fix(diff, kernel or "6.1", old, new, sources or [], output, options, form)
@@ -129,11 +129,11 @@ def _words(text: str) -> list[str]:
         raise UsageError(f"{text!r} can't be split into flags: {error}") from error
 
 
-def _members(told: list[str]) -> dict[str, list[str]]:
-    """Structure -> members."""
+def _grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """First name -> second ones."""
     found: dict[str, list[str]] = {}
-    for structure, member in _pairs(told, ".", "STRUCTURE.MEMBER", "request.is_retried"):
-        found.setdefault(structure, []).append(member)
+    for first, second in pairs:
+        found.setdefault(first, []).append(second)
     return found
 
 

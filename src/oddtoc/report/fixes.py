@@ -36,8 +36,8 @@ def fix_text(fix: Fix, path: Path) -> str:
         lines += [f"    {one.name} of {one.file}, {one.reason}" for one in fix.left_out]
     if fix.written:
         lines.append(f"  first values that are written in place: {', '.join(fix.written)}")
-    for structure, function in fix.confined.items():
-        lines.append(f"  {structure} changes: its objects were told to exist only while {function} runs")
+    for structure, functions in fix.confined.items():
+        lines.append(f"  {structure} changes: its objects were told to exist only while {' or '.join(functions)} runs")
     for structure, members in fix.in_padding.items():
         lines.append(f"  {structure} gets {', '.join(members)} in its padding, told to be 0 in objects that exist")
     if fix.taken:

@@ -94,7 +94,7 @@ BUILD: Final = record(
         ),
         "confined": mapping(
             "only for patches from a fix of the source: structures of which --confined says that no object is there",
-            text("the function that their objects exist in"),
+            texts("the functions that their objects exist in"),
         ),
         "in_padding": mapping(
             "only for patches from a fix of the source: structures that --in-padding was told of",
