@@ -51,5 +51,7 @@ CONFINED: Final = {
 IN_PADDING: Final = {
     # tconInfoAlloc(), alone, has kzalloc(); only trace events print it
     "cifs_tcon": ("debug_id",),
+    # register_session(), alone, has kzalloc(); a session may hold 8,192 inodes, and as many more as it holds already
+    "ceph_mds_session": ("s_num_deleg_inos",),
 }
 """Structure -> new members that may be in its padding: who makes objects, and why 0 is right in those that exist."""

@@ -143,6 +143,42 @@ def test_a_constant_behind_the_others_can_be_used(build):
     assert build("\tif (m->count == UTS_PROC_MINE)\n\t\treturn 0;\n", (NAMES, last, last + "\tUTS_PROC_MINE,\n")).patch
 
 
+SHOWN = "\t\terr = m->op->show(m, p);\n"
+ASKS = (HEADER, OVERFLOWED, OVERFLOWED.replace("==", "+ m->mine >="))
+
+
+@pytest.mark.parametrize(
+    ("shown", "is_kept"),
+    [(f"{SHOWN}\t\tcond_resched();\n", True), (f"{SHOWN}\t\tif (seq_has_overflowed(m))\n\t\t\tbreak;\n", False)],
+    ids=["beside", "calls-it-anew"],
+)
+def test_an_inline_function_that_asks_for_a_new_member_stays_old_where_its_calls_do(tree, image, newer, shown, is_kept):
+    new = newer("\tseq_puts(m, v);\n", MOVED, ASKS, ("fs/seq_file.c", SHOWN, shown))
+    if is_kept:
+        overlay = take_newer(tree, new, ["fs/seq_file.c"], image)
+        assert ("seq_has_overflowed", True) in {(change.name, change.is_mentioned) for change in overlay.left}
+        assert overlay.taken == []
+        return
+    with pytest.raises(RefusedError) as caught:
+        build_fix(tree, take_newer(tree, new, ["fs/seq_file.c"], image), image, tree.source / "no.o")
+    assert ("seq_file", "mine") in {(refusal.subject, refusal.member) for refusal in caught.value.refusals}
+
+
+def test_a_new_header_is_found_behind_dots(tree, image, tmp_path):
+    """As fs/smb/client/cifsglob.h includes ../common/cifsglob.h."""
+    text = (tree.source / SOURCE).read_text()
+    include = '#include "internal.h"\n'
+    code = text.replace(include, f'{include}#include "../proc/hello.h"\n').replace(
+        BODY, f"{BODY}\tseq_puts(m, HELLO);\n"
+    )
+    diff = tmp_path / "newer.patch"
+    diff.write_text(
+        _diff(SOURCE, text, code) + '--- /dev/null\n+++ b/fs/proc/hello.h\n@@ -0,0 +1 @@\n+#define HELLO "hello"\n'
+    )
+    overlay = take_newer(tree, apply_diff(tree.source, diff).root, [SOURCE], image)
+    assert [(change.name, change.is_new) for change in overlay.taken] == [("HELLO", True)]
+
+
 MOVED = (HEADER, STRUCTURE, STRUCTURE + "\tvoid *mine;\n")
 TAKES = (HEADER, "int (*show) (struct seq_file *m, void *v);", "int (*show) (struct seq_file *m, void *v, int more);")
 NARROW = (HEADER, "\tloff_t index;\n", "\tint index __attribute__((aligned(8)));\n")

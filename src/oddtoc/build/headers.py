@@ -334,9 +334,9 @@ def _includes(segment: Segment) -> set[int]:
 
 
 def _included(item: Item) -> str:
-    """The file that a line includes, as it is named there."""
+    """The file that a line includes, as it is named there, without dots before it."""
     name = item.text.split("include", 1)[1].strip()[1:]
-    return name.replace(">", '"').split('"', 1)[0].removeprefix("./")
+    return re.sub(r"^(?:\.{1,2}/)+", "", name.replace(">", '"').split('"', 1)[0])
 
 
 @lru_cache(maxsize=2000)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from oddtoc.build.items import blank, without_comments
+from oddtoc.build.items import blank, split_items, without_comments
 
 ACCESS = re.compile(r"(?:->|\.)\s*([A-Za-z_]\w*)")
 _POINTER = re.compile(r"\(\s*\*\s*(?:const\s+)?([A-Za-z_]\w*)\s*\)\s*\(")
@@ -59,6 +60,21 @@ def _names(words: str) -> Iterator[str]:
 def accessed_members(code: str) -> set[str]:
     """The names behind `.` and `->` in code, those of designated initializers among them."""
     return set(ACCESS.findall(without_comments(code)))
+
+
+def changed_accesses(old: str, new: str) -> set[str]:
+    """The members that items of a file come to access, or cease to: told by how often each item does."""
+    counts: list[dict[str, Counter[str]]] = [defaultdict(Counter), defaultdict(Counter)]
+    for text, found in zip((old, new), counts, strict=True):
+        for item in split_items(text):
+            found[item.names[0] if item.names else ""].update(ACCESS.findall(without_comments(item.text)))
+    before, after = counts
+    return {
+        member
+        for name in before.keys() | after.keys()
+        for member in before[name].keys() | after[name].keys()
+        if before[name][member] != after[name][member]
+    }
 
 
 def changed_members(old: str, new: str) -> set[str]:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from oddtoc.build.headers import MergedHeaders
 from oddtoc.build.items import differing_lines, identifiers, split_items, without_comments
-from oddtoc.build.members import accessed_members
+from oddtoc.build.members import accessed_members, changed_accesses
 from oddtoc.build.overlay import Overlay
 from oddtoc.build.padding import padding_refusals
 from oddtoc.build.reach import includers
@@ -140,9 +140,7 @@ def carriers_to_keep(tree: KernelTree, new: Path, overlay: Overlay, refusals: Co
     """
     if overlay.merged is None or any(refusal.id != "constant" for refusal in refusals):
         return set()
-    accessed: set[str] = set()
-    for file in overlay.units:
-        accessed |= accessed_members(differing_lines(_text(tree.source / file), _text(new / file)))
+    accessed = {m for file in overlay.units for m in changed_accesses(_text(tree.source / file), _text(new / file))}
     constants = {refusal.subject for refusal in refusals}
     return {
         item.names[0]
@@ -156,8 +154,8 @@ def inlines_to_keep(tree: KernelTree, new: Path, overlay: Overlay, members: Coll
     """Inline functions and macros that stay old, as they do in all other files: they access members that are lacking.
 
     The code around an unchanged call of `sk_page_frag()` can change without the version that asks for a new member.
-    Nothing is kept that lines of the files mention which differ, or where these access a member that also the inline
-    function has come to treat otherwise: they may be one change.
+    Nothing is kept that lines of the files mention which differ, or where functions of theirs come to access a member
+    that also the inline function has come to treat otherwise: they may be one change.
 
     Args:
         tree: the running kernel's source.
@@ -165,8 +163,9 @@ def inlines_to_keep(tree: KernelTree, new: Path, overlay: Overlay, members: Coll
         overlay: the files, with merged headers.
         members: what the running kernel's structures lack.
     """
-    lines = "".join(differing_lines(_text(tree.source / file), _text(new / file)) for file in overlay.units)
-    mentioned, accessed = identifiers(lines), accessed_members(lines)
+    texts = [(_text(tree.source / file), _text(new / file)) for file in overlay.units]
+    mentioned = {name for old, newer in texts for name in identifiers(differing_lines(old, newer))}
+    accessed = {member for old, newer in texts for member in changed_accesses(old, newer)}
     if overlay.merged is None or not mentioned.isdisjoint(members):
         return set()
     taken = list(overlay.merged.taken_items())
