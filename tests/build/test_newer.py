@@ -169,7 +169,7 @@ def test_a_new_header_is_found_behind_dots(tree, image, tmp_path):
     text = (tree.source / SOURCE).read_text()
     include = '#include "internal.h"\n'
     code = text.replace(include, f'{include}#include "../proc/hello.h"\n').replace(
-        BODY, f"{BODY}\tseq_puts(m, HELLO);\n"
+        BODY, f"{BODY}\tif (!v)\n\t\treturn 0;\n"
     )
     diff = tmp_path / "newer.patch"
     diff.write_text(
