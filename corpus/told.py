@@ -35,6 +35,8 @@ TOLD: Final = {
     "fs/proc/fd.c": ("proc_fd_inode_operations",),
     "fs/proc/namespaces.c": ("proc_ns_link_inode_operations", "proc_ns_dir_inode_operations"),
     "fs/proc/proc_net.c": ("proc_net_inode_operations",),
+    # tcf_pedit_keys_ex_parse() hands it on for one message
+    "net/sched/act_pedit.c": ("pedit_key_ex_policy",),
     # .peek; a Qdisc has copies of enqueue and dequeue alone (qdisc_alloc)
     "net/sched/sch_fq_codel.c": ("fq_codel_qdisc_ops",),
 }
@@ -51,6 +53,8 @@ CONFINED: Final = {
 IN_PADDING: Final = {
     # tconInfoAlloc(), alone, has kzalloc(); only trace events print it
     "cifs_tcon": ("debug_id",),
+    # ext4_alloc_sbi(), alone, has kzalloc(); call_rcu() makes it what it is
+    "ext4_sb_info": ("s_rcu",),
     # register_session(), alone, has kzalloc(); a session may hold 8,192 inodes, and as many more as it holds already
     "ceph_mds_session": ("s_num_deleg_inos",),
 }

@@ -277,3 +277,27 @@ def test_what_ran_when_the_module_was_loaded_is_refused(tree, image, kernel, tmp
         "init_msdos_fs",
         "only ran when the module was loaded",
     )
+
+
+def test_first_values_of_a_module_are_written_in_place_when_told(machine, tree, image, kernel, tmp_path):
+    """A number, and in a table of constants a pointer to a function that only the patch has."""
+    overlay = apply_diff(tree.source, FIXES / "told.patch")
+    output, told = tmp_path / "told.o", ["days_in_year", "fat_sops"]
+    with pytest.raises(RefusedError) as caught:
+        build_fix(tree, overlay, image, output, modules=kernel.modules, write_data=told[:1])
+    assert {(refusal.id, refusal.subject) for refusal in caught.value.refusals} == {("data-changed", "fat_sops")}
+    fix = build_fix(tree, overlay, image, output, modules=kernel.modules, write_data=told)
+    before = machine.run(ASK).stdout
+    with Session.open(f"guest:{machine.name}") as session:
+        applied = apply_parts(session, fix.patch)
+        (plan,) = (plan for plan, _ in applied.done if plan.record.name == "told@fat")
+        assert {(f.name, change.role) for f in plan.record.functions for change in f.changes} == {
+            (name, "data") for name in told
+        }
+    after = machine.run(ASK).stdout
+    with Session.open(f"guest:{machine.name}") as session:
+        session.revert("told")
+        live = session.target.read_many([(change.address, 4) for change in plan.changes])
+    assert (before, after) == (PLAIN, b"4711\n2020-01-02\n")
+    assert [int.from_bytes(word, "little") for word in live] == [change.old for change in plan.changes]
+    assert machine.run(ASK).stdout == PLAIN

@@ -1,7 +1,8 @@
 """New first values of variables that exist once, to be written in place: which words, and what the patch says of them.
 
 A record of `.oddtoc.data` has the variable's name, the address and the size (bytes) of words that change, and points to
-the new ones in a copy that comes along; the old ones are in the image that the patch is for.
+the new ones in a copy that comes along; the old ones are in the image that the patch is for. Of a module's variable,
+the address comes with a relocation against its place (oddtoc.kernel.spot).
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from oddtoc.build.canonical import Meanings
 from oddtoc.build.compare import object_named
 from oddtoc.build.objectfile import ALLOC
 from oddtoc.errors import UsageError
-from oddtoc.image.elf import Image
 from oddtoc.link.data import NAME_SIZE, RECORD
 from oddtoc.link.decode import ADDR64
 from oddtoc.link.object import DATA_SECTION
@@ -21,6 +21,7 @@ from oddtoc.link.unitobject import UnitSymbol
 
 if TYPE_CHECKING:
     from oddtoc.build.extract import Extractor
+    from oddtoc.build.subjects import Proper
 
 _WORD = 4
 _KEPT_ELSEWHERE = (".data..percpu", ".init.")
@@ -39,21 +40,20 @@ def check_told(told: Collection[str], changed: Collection[str]) -> None:
             raise UsageError(f"{name} is no variable of the fix that has another first value", advice=advice)
 
 
-def write_in_place(extractor: Extractor, name: str, *, is_module: bool) -> None:
+def write_in_place(extractor: Extractor, name: str, subject: Proper) -> None:
     """Have a variable's words changed in place where its first value differs; a refusal where that can't be.
 
     Args:
         extractor: of the file.
         name: of the variable.
-        is_module: it is one of a module, whose variables are elsewhere each time.
+        subject: what the file is part of.
     """
     names, new = extractor.names, extractor.meanings
     before, after = object_named(names.old, name), object_named(new.unit, name)
     running = names.variable(after[0], new) if len(before) == len(after) == 1 else None
-    reason = "is no one variable of the running kernel that keeps its size"
+    reason = "is no one variable that runs and keeps its size"
     if running is not None:
-        reason = _why_not(after[0], new, running.address, names.image)
-    reason = "is part of a module" if is_module else reason
+        reason = _why_not(after[0], new, running.address, subject)
     if running is None or reason:
         extractor.refuse("data-changed", name, f"{reason}: it can't be written in place")
         return
@@ -63,17 +63,19 @@ def write_in_place(extractor: Extractor, name: str, *, is_module: bool) -> None:
     extractor.pending.append(lambda: extractor.fill_data(section, after[0].value, after[0].size, copy, after[0]))
     table = extractor.target.shared(DATA_SECTION, 0, 8)
     for offset, size in changed_runs(names.meanings, before[0], new, after[0]):
-        packed = RECORD.pack(name.encode()[: NAME_SIZE - 1], running.address + offset, size)
+        spot = subject.data_spot(name, running.address + offset)
+        packed = RECORD.pack(name.encode()[: NAME_SIZE - 1], 0 if spot else running.address + offset, size)
         start = table.append(packed + bytes(8), 8)
+        if spot:
+            table.relocations.append((start + NAME_SIZE, ADDR64, extractor.target.outside(str(spot)), 0))
         table.relocations.append((start + RECORD.size, ADDR64, extractor.target.mark(copy), offset))
     extractor.found.written.append(name)
 
 
-def _why_not(after: UnitSymbol, new: Meanings, address: int, image: Image) -> str:
+def _why_not(after: UnitSymbol, new: Meanings, address: int, subject: Proper) -> str:
     """Why a variable's new first value can't be written in place, in words; empty if it can."""
     section = new.unit.sections[after.section]
-    begin, end = (image.symbols.one(name).address for name in ("__init_begin", "__init_end"))
-    if section.name.startswith(_KEPT_ELSEWHERE) or begin <= address < end:
+    if section.name.startswith(_KEPT_ELSEWHERE) or subject.is_given_back(address):
         return f"is in {section.name}, which the kernel has copied or given back"
     if address % _WORD or after.size % _WORD:
         return "does not consist of whole words"

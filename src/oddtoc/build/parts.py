@@ -35,6 +35,8 @@ def merge_parts(
     parts = dict(targets)
     # of a part that only has what others use nothing would be in force: then the tables' finder is
     is_empty = KERNEL in parts and not any(_changes_something(section) for section in parts[KERNEL].sections)
+    # of a module's part that has no function, only the section that it is in says which module that is
+    is_empty |= KERNEL not in parts and not any(_replaces(section) for section in parts[next(iter(parts))].sections)
     tables = any(section.name in (BUGS, FAULTS) for part in parts.values() for section in part.sections)
     has_tables = tables or is_empty
     if has_tables and KERNEL not in parts:
@@ -54,4 +56,8 @@ def merge_parts(
 
 
 def _changes_something(section: NewSection) -> bool:
-    return section.name in (REPLACE_SECTION, DATA_SECTION) and section.size > 0
+    return _replaces(section) or (section.name == DATA_SECTION and section.size > 0)
+
+
+def _replaces(section: NewSection) -> bool:
+    return section.name == REPLACE_SECTION and section.size > 0

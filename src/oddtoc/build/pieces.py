@@ -57,7 +57,7 @@ class Piece:
             take_records(extractor)
             for name in extractor.comparison.changed_data:
                 if name in write_data:
-                    write_in_place(extractor, name, is_module=self.subject.name != KERNEL)
+                    write_in_place(extractor, name, self.subject)
 
     def _elsewhere(self, name: str, others: Sequence[Piece]) -> NewSymbol | str | None:
         """What stands here for something new of another piece; in words why it can't be used; None if no piece has it.

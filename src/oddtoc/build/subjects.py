@@ -60,6 +60,16 @@ class Proper:
         del before
         return list(unlike_kernel(self.kernel, after, in_padding))
 
+    def is_given_back(self, address: int) -> bool:
+        """Whether memory at an address is given back after boot."""
+        begin, end = (self.image.symbols.one(name).address for name in ("__init_begin", "__init_end"))
+        return begin <= address < end
+
+    def data_spot(self, name: str, address: int) -> Spot | None:
+        """A place in it that depends on where it is loaded; None if that is always at one address."""
+        del name, address
+        return None
+
     def which(self, name: str, address: int) -> str:
         """What tells a function from others of that name; empty where there are none."""
         return f"{address:#x}" if self.has_several(name) else ""
@@ -103,6 +113,14 @@ class Module(Proper):
         """The structures of a changed file that are not those of the running kernel, but for the module's own ones."""
         own = {change.name for change in unlike_kernel(self.kernel, before)}
         return [change for change in unlike_kernel(self.kernel, after, in_padding) if change.name not in own]
+
+    def is_given_back(self, address: int) -> bool:
+        """Whether memory at an address is given back when the module is loaded."""
+        return where(self.image, address)[0].startswith(_INIT)
+
+    def data_spot(self, name: str, address: int) -> Spot | None:
+        """A place in it that depends on where it is loaded."""
+        return self.spot(name, address)
 
     def which(self, name: str, address: int) -> str:
         """What tells a function from others of that name; empty where there are none."""

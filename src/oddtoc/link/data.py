@@ -25,7 +25,8 @@ class DataWrite:
 
     Attributes:
         name: of the variable.
-        address: of the first word, in the one kernel that the patch is for.
+        address: of the first word, in the one kernel that the patch is for; 0 for one of a module.
+        spot: the name of its place in a module (oddtoc.kernel.spot); empty for one of the kernel proper.
         size: bytes, whole words.
         section, offset: where the new words are in the patch object.
     """
@@ -35,6 +36,7 @@ class DataWrite:
     size: int
     section: int
     offset: int
+    spot: str = ""
 
 
 def data_writes(patch: PatchObject) -> Iterator[DataWrite]:
@@ -58,4 +60,6 @@ def data_writes(patch: PatchObject) -> Iterator[DataWrite]:
             if address % 4 or size % 4 or not 0 < size <= _MOST_BYTES or not 0 <= offset <= len(section.data) - size:
                 raise PatchError(f"{patch.name}: a record of {DATA_SECTION} is not of whole words that are there")
             name = raw.split(b"\0", 1)[0].decode("ascii", "replace")
-            yield DataWrite(name, address, size, section.index, offset)
+            spot = places.get(start + NAME_SIZE)
+            where = patch.symbols[spot.symbol].name if spot else ""
+            yield DataWrite(name, address, size, section.index, offset, where)

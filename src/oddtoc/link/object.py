@@ -50,7 +50,7 @@ _UNDEFINED, _ABSOLUTE, _COMMON = "SHN_UNDEF", "SHN_ABS", "SHN_COMMON"
 class PatchObject:
     """A parsed patch object. `name` is the file's stem unless given; `content` the bytes of the file at `path`.
 
-    A further part of a patch knows the first one (`first`), which may find its tables.
+    A further part of a patch knows the first one (`first`), which may find its tables, and what it changes (`subject`).
     """
 
     name: str
@@ -61,6 +61,7 @@ class PatchObject:
     hooks: tuple[Replacement, ...] = ()
     path: Path | None = None
     first: PatchObject | None = None
+    subject: str = KERNEL
 
     @classmethod
     def open(cls, path: str | Path, name: str | None = None, *, shown_as: str | Path | None = None) -> PatchObject:
@@ -115,7 +116,7 @@ class PatchObject:
     def images(self) -> list[str]:
         """What it changes, as often as it names it; empty for one of another kind."""
         named = [replacement.image for replacement in (*self.replacements, *self.hooks)]
-        return named or [KERNEL] * self.has_data
+        return named or [self.subject] * self.has_data
 
     @property
     def has_data(self) -> bool:
@@ -154,9 +155,10 @@ class PatchObject:
         further = []
         for section in self.sections.values():
             if section.name.startswith(PART_PREFIX):
-                subject = section.name.removeprefix(PART_PREFIX).removesuffix(MODULE_SUFFIX)
-                name, path = f"{self.name}{PART_MARK}{subject}", self.path or Path(self.name)
-                further.append(replace(PatchObject.parse(section.data, name, path), first=self, path=self.path))
+                subject = section.name.removeprefix(PART_PREFIX)
+                name = f"{self.name}{PART_MARK}{subject.removesuffix(MODULE_SUFFIX)}"
+                part = PatchObject.parse(section.data, name, self.path or Path(self.name))
+                further.append(replace(part, first=self, path=self.path, subject=subject))
         return [self, *further]
 
     @property

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 
 from oddtoc.errors import ChangedError
 from oddtoc.image.elf import Image
@@ -26,7 +28,7 @@ def data_records(
     """What a patch changes in place, as records beside those of its functions.
 
     Args:
-        subject: the kernel.
+        subject: the kernel, or a module.
         journal: what is applied there.
         patch: the patch object.
         layout, payload: where its parts go, linked: new words may be addresses of them.
@@ -36,7 +38,7 @@ def data_records(
         PatchError: the patch object is malformed.
         ChangedError: a word is not its first value any more, and no patch has changed it.
     """
-    for write in data_writes(patch):
+    for write in map(partial(_placed, subject), data_writes(patch)):
         area, start = layout.sections[write.section]
         linked = payload.segments[area][1]
         new = linked[start + write.offset : start + write.offset + write.size]
@@ -46,6 +48,11 @@ def data_records(
         if changes:
             _check_live(subject, journal, write, changes)
             yield FunctionRecord(write.name, mechanism, write.address, write.address, write.address, changes)
+
+
+def _placed(subject: Subject, write: DataWrite) -> DataWrite:
+    """A write with the address that it has there."""
+    return replace(write, address=subject.resolve(write.spot).address) if write.spot else write
 
 
 def _check_live(subject: Subject, journal: Journal, write: DataWrite, changes: tuple[Change, ...]) -> None:
