@@ -3,7 +3,7 @@
 import pytest
 
 from oddtoc.build.fix import build_fix
-from oddtoc.build.overlay import apply_diff
+from oddtoc.build.overlay import apply_diff, take_files
 from oddtoc.build.reach import units_reached
 from oddtoc.build.refusal import RefusedError
 from oddtoc.build.tree import KernelTree
@@ -67,3 +67,15 @@ def test_what_is_reached_is_what_compilers_read(tree):
 def test_a_header_that_reaches_too_much_is_refused(tree, header):
     with pytest.raises(RefusedError, match="reaches"):
         units_reached(tree, [header], most=2)
+
+
+def test_a_header_is_reached_by_a_path_upwards_out_of_a_folder_that_does_not_change(tree, tmp_path):
+    """fs/smb/server/mgmt/user_session.h includes ../smb_common.h, and fs/smb/server/smb_common.h changes."""
+    name = "fs/smb/server/smb_common.h"
+    changed = tmp_path / name
+    changed.parent.mkdir(parents=True)
+    changed.write_text((tree.source / name).read_text() + "#define FRESH 1\n")
+    overlay = take_files(tree.source, tmp_path, [name])
+    unit = compile_unit(tree, "fs/smb/server/auth.c", Flavour.COMPARED, overlay.root)
+    assert (overlay.root / name).resolve() in {path.resolve() for path in used_files(unit)}
+    overlay.check_used(unit)

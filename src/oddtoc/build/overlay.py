@@ -21,6 +21,8 @@ from oddtoc.errors import BuildError
 
 _HEADER = re.compile(r"^(?:---|\+\+\+) (?:[ab]/)?([^\t\n]+)", re.MULTILINE)
 _CHUNK = re.compile(r"^(?=diff --git )|^(?=--- [^\n]*\n\+\+\+ )", re.MULTILINE)
+_OF_ALL = ("include/", "arch/")
+"""Where headers are that nobody includes by a path upwards."""
 _NO_CODE = re.compile(r"(Documentation|tools|samples|LICENSES)/|MAINTAINERS|CREDITS|.*\.(rst|txt|yaml|dts|dtsi|md)\Z")
 
 
@@ -167,28 +169,34 @@ def _overlay(
     old: Path, names: Sequence[str], ignored: tuple[str, ...], content: bytes, fill: Callable[[Path], None]
 ) -> Overlay:
     old = old.resolve()
-    key = hashlib.sha256("\0".join([str(old), *names, ""]).encode() + content).hexdigest()[:16]
+    opened = {Path(name).parent for name in names if name.endswith(".h") and not name.startswith(_OF_ALL)}
+    key = hashlib.sha256("\0".join([str(old), *names, *map(str, sorted(opened)), ""]).encode() + content).hexdigest()[
+        :16
+    ]
     root = cache_folder() / "changed" / f"{old.name}-{key}"
     if not root.exists():
         root.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=root.parent, prefix=".tree-") as temporary:
             work = Path(temporary, "tree")
-            _link(old, work, {Path(name) for name in names})
+            _link(old, work, {Path(name) for name in names}, opened)
             fill(work)
             if not root.exists():
                 work.rename(root)
     return Overlay(root, old, tuple(names), ignored)
 
 
-def _link(old: Path, new: Path, real: set[Path], below: Path = Path()) -> None:
-    """Make a folder of links, real ones down to each of the files that will be real."""
+def _link(old: Path, new: Path, real: set[Path], opened: set[Path], below: Path = Path()) -> None:
+    """Make a folder of links, real ones down to each of the files that will be real.
+
+    Folders in opened ones are real too: from a link, `../name.h` would lead to the old header.
+    """
     (new / below).mkdir(exist_ok=True)
     inner = {file.relative_to(below).parts[0] for file in real}
     present = {entry.name for entry in (old / below).iterdir()} if (old / below).is_dir() else set()
     for name in sorted(present | inner):
         place = below / name
         under = {file for file in real if place in file.parents}
-        if under:
-            _link(old, new, under, place)
+        if under or (not opened.isdisjoint(place.parents) and (old / place).is_dir()):
+            _link(old, new, under, opened, place)
         elif place not in real:
             (new / place).symlink_to(old / place)
