@@ -7,7 +7,7 @@ import pytest
 
 from oddtoc.build.fix import build_fix
 from oddtoc.build.newer import take_newer
-from oddtoc.build.part import ChangedFile, build_in_part, leave_out
+from oddtoc.build.part import ChangedFile, Headers, build_in_part, leave_out
 from oddtoc.build.refusal import Refusal, RefusedError
 from oddtoc.report import fixes
 from oddtoc.report.schemas import schema_of
@@ -47,7 +47,7 @@ def left(*changes, refusal):
     for before, after in changes:
         assert before in new
         new = new.replace(before, after, 1)
-    found = leave_out({"a.c": ChangedFile(OLD, new)}, [refusal], [])
+    found = leave_out({"a.c": ChangedFile(OLD, new)}, [refusal], [], Headers())
     return {one.name for one in found}, new
 
 
@@ -106,15 +106,15 @@ def test_a_function_that_is_gone_comes_back_with_what_it_belongs_to():
 @pytest.mark.parametrize(
     ("now", "tied"),
     [
-        ("READ_ONCE(thing->size)", set()),
-        ("thing->size + thing->size", {"one"}),
+        ("READ_ONCE(that->size)", set()),
+        ("that->size + that->size", {"one"}),
     ],
     ids=["as-often", "more-often"],
 )
 def test_items_that_differ_in_how_they_read_a_member_are_tied_only_where_one_comes_to_access_it(now, tied):
     changes = (
-        ("return thing->size;", f"return {now};"),
-        (THREE[0], "return value + ((struct thing *)0)->size + ((struct thing *)0)->more;"),
+        ("int one(struct thing *thing)\n{\n\treturn thing->size;", f"int one(struct thing *that)\n{{\n\treturn {now};"),
+        (THREE[0], "return value->size + value->more;"),
     )
     found, _ = left(*changes, refusal=layout("more"))
     assert found == {"three", *tied}

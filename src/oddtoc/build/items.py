@@ -15,7 +15,7 @@ from pathlib import Path
 
 _SKIPPED = re.compile(r"/\*.*?\*/|//[^\n]*|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'", re.DOTALL)
 _TOKEN = re.compile(r"^[ \t]*#[ \t]*(\w*)(?:[^\n\\]|\\.)*|[(){}\[\];]", re.DOTALL | re.MULTILINE)
-IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
+_IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
 _TAGGED = re.compile(r"(?:typedef\s+)?(?:static\s+|const\s+|extern\s+)*(struct|union|enum)\b([^{;()=]*)\{")
 _CALLED = re.compile(r"([A-Za-z_]\w*)\s*\(")
 _INVOCATION = re.compile(r"\s*[A-Za-z_]\w*\s*\(")
@@ -60,7 +60,7 @@ class Item:
 
 def identifiers(text: str) -> frozenset[str]:
     """All names in a piece of C."""
-    return frozenset(IDENTIFIER.findall(blank(text)))
+    return frozenset(_IDENTIFIER.findall(blank(text)))
 
 
 def without_comments(text: str) -> str:
@@ -165,11 +165,11 @@ def _item(text: str) -> Item:
         return Item(text, "space", ())
     if directive and plain.startswith("#"):
         word = directive[1]
-        names = IDENTIFIER.findall(plain[directive.end(1) :])[:1] if word in ("define", "undef") else []
+        names = _IDENTIFIER.findall(plain[directive.end(1) :])[:1] if word in ("define", "undef") else []
         return Item(text, word, tuple(names))
     tagged = _TAGGED.match(plain)
     if tagged:
-        tags = IDENTIFIER.findall(re.sub(r"__\w+\(.*?\)|__packed|__randomize_layout", "", tagged[2]))
+        tags = _IDENTIFIER.findall(re.sub(r"__\w+\(.*?\)|__packed|__randomize_layout", "", tagged[2]))
         names = [*tags[-1:], *_declared(plain[plain.rfind("}") + 1 :])]
         if tagged[1] == "enum":
             names += _CONSTANT.findall(re.sub(r"\n\s*#[^\n]*", "\n", plain[tagged.end() - 1 : plain.rfind("}") + 1]))
@@ -186,7 +186,7 @@ def _item(text: str) -> Item:
 def _invoked(plain: str) -> list[str]:
     """What a macro's call may define: told by its first argument, as `DEFINE_GUARD` and `TRACE_EVENT` do."""
     macro, _, arguments = plain.partition("(")
-    first = IDENTIFIER.findall(arguments.split(",", 1)[0])[-1:]
+    first = _IDENTIFIER.findall(arguments.split(",", 1)[0])[-1:]
     return [*first, *(f"trace_{name}" for name in first if macro.endswith("EVENT"))]
 
 
@@ -209,4 +209,4 @@ def _called(head: str) -> list[str]:
 def _declared(head: str) -> list[str]:
     """The last name before the end, an array's size or a first value."""
     head = re.split(r"[=\[]", re.sub(r"__\w+(\([^;]*\))?", "", head), maxsplit=1)[0]
-    return IDENTIFIER.findall(head)[-1:]
+    return _IDENTIFIER.findall(head)[-1:]

@@ -1,8 +1,8 @@
 """A part of a fix: what is in the way of a patch is left out, with everything that may belong to it.
 
 Two versions of a C file are compared item by item (oddtoc.build.items). Changed items belong together where one
-mentions the other, or where the lines that differ in both mention a name that the older file does not have, or come to
-mention, or cease to, the same member or name of the file's top level. An item that is refused stays old, and so does
+mentions the other, or where the lines that differ in both mention a name of the file's top level, or one that the older
+file does not have, or come to access, or cease to, the same member. An item that is refused stays old, and so does
 all that belongs to it. Text tells no more than that: whether the rest of the fix is of use, or does harm, without what
 is left out is for people to judge.
 """
@@ -13,20 +13,21 @@ import difflib
 import re
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from oddtoc.build.fix import Fix, LeftOut, build_fix
-from oddtoc.build.items import IDENTIFIER, Item, blank, identifiers, read_text, split_items, without_comments
+from oddtoc.build.items import Item, identifiers, read_text, split_items, without_comments
 from oddtoc.build.layouts import NOWHERE
-from oddtoc.build.members import ACCESS
+from oddtoc.build.members import ACCESS, changed_members
 from oddtoc.build.newer import take_newer
 from oddtoc.build.overlay import take_files
 from oddtoc.build.refusal import Refusal, RefusedError
 from oddtoc.build.repointed import carriers
+from oddtoc.build.segments import structure_of
 from oddtoc.build.tree import KernelTree
 from oddtoc.build.unit import included_headers
 from oddtoc.errors import BuildError
@@ -116,16 +117,16 @@ class ChangedFile:
         return bool(self._marks(one) & self._marks(other))
 
     def _marks(self, name: str) -> set[str]:
-        """What differing lines of an item mention that can tie it to others: a READ_ONCE() around it does not."""
-        counts = [_mentioned("\n".join(one[2:] for one in self._lines[name] if one[0] == sign)) for sign in "-+"]
-        changed = {word for word in counts[0].keys() | counts[1].keys() if counts[0][word] != counts[1][word]}
-        own = {word for word in changed if word in self._before or word in self._after}
-        members = {word[1:] for word in changed if word.startswith(".")}
-        return members | own | {word for word in counts[1] if not word.startswith(".") and word not in self._known}
+        """What differing lines of an item mention that can tie it to others; a READ_ONCE() around a member does not."""
+        mentioned = identifiers(self._text(name))
+        own = {other for other in mentioned if other in self._before or other in self._after}
+        counts = [Counter(ACCESS.findall(without_comments(self._text(name, sign)))) for sign in "-+"]
+        members = {word for word in counts[0].keys() | counts[1].keys() if counts[0][word] != counts[1][word]}
+        return members | own | (mentioned - self._known)
 
-    def _text(self, name: str) -> str:
-        """The lines of an item that differ."""
-        return "\n".join(line[2:] for line in self._lines[name])
+    def _text(self, name: str, signs: str = "+-") -> str:
+        """The lines of an item that differ: new ones, and ones that are gone."""
+        return "\n".join(line[2:] for line in self._lines[name] if line[0] in signs)
 
     def _differing(self, name: str) -> list[str]:
         """Those, each behind a sign that tells whether it is gone or new."""
@@ -150,7 +151,7 @@ def build_in_part(tree: KernelTree, new: Path, files: Sequence[str], image: Imag
         BuildError: a file is not there, or does not compile.
     """
     changed = {file: ChangedFile(*(_text(root / file) for root in (tree.source, new))) for file in files}
-    carried = _Carriers(tree, new, files)
+    headers = _headers(tree, new, files)
     told, in_padding = options.pop("write_data", ()), options.pop("in_padding", NOWHERE)
     left: list[LeftOut] = []
     first: RefusedError | None = None
@@ -165,7 +166,7 @@ def build_in_part(tree: KernelTree, new: Path, files: Sequence[str], image: Imag
         except (RefusedError, BuildError) as error:
             if first is None and not isinstance(error, RefusedError):
                 raise
-            more = leave_out(changed, error.refusals, left, carried) if isinstance(error, RefusedError) else []
+            more = leave_out(changed, error.refusals, left, headers) if isinstance(error, RefusedError) else []
             first = first or (error if isinstance(error, RefusedError) else None)
             left += more
             if not more:
@@ -174,33 +175,35 @@ def build_in_part(tree: KernelTree, new: Path, files: Sequence[str], image: Imag
     raise first
 
 
-class _Carriers:
-    """Tells the inline functions and macros of newer headers that mention a name, as a structure's member.
+class Headers:
+    """What a fix may come to through headers.
 
     Args:
-        tree: the running kernel's source.
-        new: the root of the newer source.
-        files: C files, relative to both.
+        texts: both versions of each, the older one first.
     """
 
-    def __init__(self, tree: KernelTree, new: Path, files: Sequence[str]) -> None:
-        self._tree, self._new, self._files = tree, new, files
+    def __init__(self, *texts: tuple[str, str]) -> None:
+        self._items = [[item for text in texts for item in split_items(text[which])] for which in (0, 1)]
 
-    def __call__(self, name: str) -> set[str]:
-        return carriers(self._items, {name})
+    def carriers(self, name: str) -> set[str]:
+        """The newer inline functions and macros that mention a name, or one another that does."""
+        return carriers(self._items[1], {name})
 
-    @cached_property
-    def _items(self) -> list[Item]:
-        headers = {header for file in self._files for header in included_headers(self._tree, file, self._new)}
-        texts = [[read_text(root / header) for root in (self._tree.source, self._new)] for header in sorted(headers)]
-        return [item for old, new in texts if old != new for item in split_items(new)]
+    def touched(self, structure: str) -> set[str]:
+        """The members of a structure that both versions have, in other words."""
+        versions = [[item.text for item in items if structure_of(item) == structure] for items in self._items]
+        return changed_members(versions[0][0], versions[1][0]) if all(versions) else set()
+
+
+def _headers(tree: KernelTree, new: Path, files: Sequence[str]) -> Headers:
+    """Those of some files that differ."""
+    names = sorted({header for file in files for header in included_headers(tree, file, new)})
+    texts = ((read_text(tree.source / name), read_text(new / name)) for name in names)
+    return Headers(*((old, newer) for old, newer in texts if old != newer))
 
 
 def leave_out(
-    files: Mapping[str, ChangedFile],
-    refusals: Iterable[Refusal],
-    left: Sequence[LeftOut],
-    carried: Callable[[str], Collection[str]] = lambda _name: (),
+    files: Mapping[str, ChangedFile], refusals: Iterable[Refusal], left: Sequence[LeftOut], headers: Headers
 ) -> list[LeftOut]:
     """What else has to stay old because of refusals; nothing where none of the files' items is to blame.
 
@@ -208,17 +211,15 @@ def leave_out(
         files: the C files of the fix.
         refusals: what was in the way.
         left: what was left out before.
-        carried: tells which inline functions and macros of newer headers mention a member. Where none of the items
-            mentions it itself, those are to blame that mention one of these.
+        headers: of the files.
     """
     found = {(one.file, one.name): one for one in left}
-    for refusal in refusals:
-        reason = f"{refusal.id}: {refusal.subject} {refusal.reason}"
+    for (kind, subject), alike in groupby(refusals, lambda refusal: (refusal.id, refusal.subject)):
+        together = list(alike)
+        reason = f"{kind}: {subject} {together[0].reason}"
         for file, changed in files.items():
-            asked = {refusal.member or refusal.subject}
-            named = changed.blamed(refusal) or changed.mentioning(through := carried(*asked)) or changed.having(asked)
-            named = named or changed.having(through)
-            blamed = [name for name in named if (file, name) not in found]
+            known = {name for where, name in found if where == file}
+            blamed = _to_blame(changed, together, headers, known)
             found |= {(file, name): LeftOut(file, name, reason) for name in blamed}
             for tied in changed.together(blamed):
                 found.setdefault((file, tied), LeftOut(file, tied, f"may belong to {', '.join(blamed)}"))
@@ -227,6 +228,22 @@ def leave_out(
         for tied in changed.together(changed.mentioning(names)):
             found.setdefault((file, tied), LeftOut(file, tied, "may belong to what is left out of another file"))
     return list(found.values())[len(left) :]
+
+
+def _to_blame(changed: ChangedFile, refusals: Sequence[Refusal], headers: Headers, known: Collection[str]) -> list[str]:
+    """The changed items that are to blame for refusals of one thing, but for some: those that say it most plainly."""
+    asked = {refusal.member or refusal.subject for refusal in refusals}
+    through = {name for one in asked for name in headers.carriers(one)}
+    for names in (
+        [name for refusal in refusals for name in changed.blamed(refusal)],
+        changed.mentioning(through),
+        changed.having(asked),
+        changed.having(through),
+        changed.having(headers.touched(refusals[0].subject)),
+    ):
+        if fresh := [name for name in dict.fromkeys(names) if name not in known]:
+            return fresh
+    return []
 
 
 def _mixed(new: Path, changed: Mapping[str, ChangedFile], left: Sequence[LeftOut]) -> Path:
@@ -245,12 +262,6 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8", errors="surrogateescape")
     except OSError as error:
         raise BuildError(f"{path} can't be read: {error.strerror}") from error
-
-
-def _mentioned(lines: str) -> Counter[str]:
-    """Names in some lines, and how often; members with a dot before them, too."""
-    plain = without_comments(lines)
-    return Counter(f".{member}" for member in ACCESS.findall(plain)) + Counter(IDENTIFIER.findall(blank(plain)))
 
 
 def _by_name(items: Iterable[Item]) -> dict[str, list[Item]]:
