@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +74,7 @@ class Sources:
         files: all that differ, each with its module.
         image: the running kernel.
         modules: the folder with its modules.
+        together: what became of files that changed with another one, in one patch with all that is theirs.
     """
 
     tree: KernelTree
@@ -81,12 +82,15 @@ class Sources:
     files: Mapping[str, str]
     image: Image
     modules: Path
+    together: dict[str, Verdict] = field(default_factory=dict)
 
 
 def judge(file: str, sources: Sources, guests: Guests, folder: Path) -> Verdict:
     """Build a file of the newer source, and try it."""
     started = time.monotonic()
     module = sources.files[file]
+    if file in sources.together:
+        return replace(sources.together[file], file=file, module=module, seconds=(0.0, 0.0))
     attempt = Attempt(file, sources, _output(folder, file))
     try:
         fix = attempt.whole()
@@ -100,7 +104,10 @@ def judge(file: str, sources: Sources, guests: Guests, folder: Path) -> Verdict:
             return verdict
         if any(left.file == file for left in fix.left_out):
             return _tried(replace(verdict, outcome="in part", files=(file,)), fix, guests, started)
-    return _tried(Verdict(file, "applied", files=tuple(attempt.files), module=module), fix, guests, started)
+    verdict = _tried(Verdict(file, "applied", files=tuple(attempt.files), module=module), fix, guests, started)
+    if verdict.outcome == "applied" and not fix.left_out:
+        sources.together.update({other: verdict for other in attempt.files})
+    return verdict
 
 
 def _refused(file: str, module: str, error: RefusedError, started: float) -> Verdict:
