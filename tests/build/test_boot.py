@@ -35,9 +35,9 @@ def test_only_what_a_function_calls_may_have_changed(tmp_path, old, new, lost):
     before, after = tmp_path / "old.c", tmp_path / "new.c"
     before.write_text(OLD)
     after.write_text(OLD.replace(old, new))
-    assert lost_at_boot(["start"], before, after, []) == lost
+    assert lost_at_boot(["start"], [before], [after], []) == lost
     header = HeaderChange("a.h", "define", "take", is_new=False, is_mentioned=True)
-    assert lost_at_boot(["start"], before, after, [header]) == ["start"]
+    assert lost_at_boot(["start"], [before], [after], [header]) == ["start"]
 
 
 def test_what_runs_when_memory_is_added_is_still_there(image):

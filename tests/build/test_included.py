@@ -61,7 +61,7 @@ def test_a_change_of_an_included_file_acts_in_the_running_kernel(guest, build):
 def test_code_of_an_included_file_that_only_ran_at_boot_is_refused(build):
     with pytest.raises(RefusedError) as caught:
         build("kernel/sched/psi.c", "psi_period = jiffies_to_nsecs(PSI_FREQ);", "psi_period = 1;")
-    assert ("init-code", "psi_init") in {(r.id, r.subject) for r in caught.value.refusals}
+    assert ("boot-only", "psi_init") in {(r.id, r.subject) for r in caught.value.refusals}
 
 
 def test_a_file_that_is_a_unit_and_included_concerns_both(tree):
