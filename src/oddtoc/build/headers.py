@@ -9,7 +9,6 @@ changed code asks for another version of a member: there a comparison of layouts
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,12 +16,17 @@ from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 
-from oddtoc.build.items import Item, identifiers, read_text, split_items, without_comments
+from oddtoc.build.items import Item, read_text, split_items
+from oddtoc.build.kinds import (
+    differing_names,
+    included,
+    is_constant,
+    is_prototype,
+    needy_items,
+    static_functions,
+)
 from oddtoc.build.members import accessed_members, changed_members, changed_pointers, defined_within, points_to_code
 from oddtoc.build.segments import LAID_OUT, Segment, compare_items, put_together, structure_of
-
-_STATIC = re.compile(r"(?:static|STATIC)\b")
-"""The latter in XFS, where it is `static noinline` (fs/xfs/xfs_linux.h)."""
 
 
 @dataclass(frozen=True)
@@ -82,10 +86,10 @@ class MergedHeaders:
         self.mentioned: set[str] = set()
         self.accessed: set[str] = set()
         self._index()
-        own = {name for file in files for name in _static_functions(_items(read_text(new / file)))}
+        own = {name for file in files for name in static_functions(_items(read_text(new / file)))}
         self.dropped = {name: header for name, header in self._dropped() if name in own}
         for file in files:
-            for item in _needy_items(_items(read_text(old / file)), _items(read_text(new / file))):
+            for item in needy_items(_items(read_text(old / file)), _items(read_text(new / file))):
                 self.accessed |= accessed_members(item.text)
                 self._need(item)
         self._pending += [name for name in (*self.structures, *self._accessing(members)) if name in self.places]
@@ -106,7 +110,7 @@ class MergedHeaders:
         found: dict[str, set[str]] = defaultdict(set)
         for _, segment, index, item in self._different():
             if item.kind in LAID_OUT and index not in segment.taken and not self._is_old(item):
-                found[item.names[0]] |= _differing_names(self._structure_before(item), item)
+                found[item.names[0]] |= differing_names(self._structure_before(item), item)
         return found
 
     def touched_structures(self) -> set[str]:
@@ -130,7 +134,7 @@ class MergedHeaders:
         return {name: (header, False) for name, header in self.dropped.items()} | {
             change.name: (change.header, change.is_new or self._was_inline(change.name))
             for change, item in self.taken_items()
-            if _is_prototype(item)
+            if is_prototype(item)
         }
 
     def _was_inline(self, name: str) -> bool:
@@ -140,9 +144,7 @@ class MergedHeaders:
     def changed_constants(self) -> dict[str, str]:
         """Macros without parameters that were taken in place of old ones -> the header."""
         return {
-            change.name: change.header
-            for change, item in self.taken_items()
-            if not change.is_new and _is_constant(item)
+            change.name: change.header for change, item in self.taken_items() if not change.is_new and is_constant(item)
         }
 
     def new_constants(self) -> set[str]:
@@ -151,7 +153,7 @@ class MergedHeaders:
         # enumerations inside of structures have no name of their own
         known = {name for items in self.before.values() for i in items if i.kind in LAID_OUT for name in i.mentions}
         for _, item in self.taken_items():
-            if item.kind == "enum" or _is_constant(item):
+            if item.kind == "enum" or is_constant(item):
                 fresh = {name for name in item.names if name not in self.before and name not in known}
                 found |= fresh & self.mentioned
             elif item.kind in LAID_OUT:
@@ -237,7 +239,7 @@ class MergedHeaders:
         everywhere = {name for segments in self.segments.values() for s in segments for i in s.new for name in i.names}
         for header, segments in self.segments.items():
             for item in (item for segment in segments if not segment.is_same for item in segment.old):
-                if _is_prototype(item) and item.names[0] not in everywhere:
+                if is_prototype(item) and item.names[0] not in everywhere:
                     yield item.names[0], header
 
     def _different(self) -> Iterator[tuple[str, Segment, int, Item]]:
@@ -253,7 +255,7 @@ class MergedHeaders:
         self._pending += [name for name in fresh if name in self.places]
         if item.kind == "include":
             for header, segments in self.segments.items():
-                if not (self.old / header).exists() and header.endswith(f"/{_included(item)}"):
+                if not (self.old / header).exists() and header.endswith(f"/{included(item)}"):
                     self._take(header, segments[0], 0)
 
     def _take_all(self) -> None:
@@ -297,46 +299,9 @@ class MergedHeaders:
         return HeaderChange(header, item.kind, item.names[0], is_new, item.names[0] in self.mentioned)
 
 
-def _needy_items(old: Sequence[Item], new: Sequence[Item]) -> list[Item]:
-    """What has changed in a file, and what uses a name that the file has ceased to define."""
-    words = {item.plain for item in old}
-    defined = {name for item in new for name in item.names}
-    gone = {name for item in old for name in item.names[:1] if name not in defined and item.kind != "include"}
-    return [item for item in new if item.plain not in words or item.mentions & gone]
-
-
-def _is_prototype(item: Item) -> bool:
-    """Whether an item declares a function that other files may call."""
-    return item.kind == "declaration" and "(" in item.plain and not item.plain.startswith(("typedef", "static"))
-
-
-def _static_functions(items: Iterable[Item]) -> set[str]:
-    """Those that a file defines for itself."""
-    return {item.names[0] for item in items if item.kind == "function" and item.names and _STATIC.match(item.plain)}
-
-
-def _differing_names(old: Item | None, new: Item) -> set[str]:
-    """Names in the lines of a structure that another version of it does not have."""
-    known = set(map(str.strip, without_comments(old.text).splitlines())) if old else set()
-    differing = [line for line in without_comments(new.text).splitlines() if line.strip() not in known]
-    return {name for line in differing for name in identifiers(line)}
-
-
-def _is_constant(item: Item) -> bool:
-    """Whether an item is a macro without parameters that stands for something."""
-    words = item.plain.split(maxsplit=2)
-    return item.kind == "define" and len(words) == 3 and "(" not in words[1]
-
-
 def _includes(segment: Segment) -> set[int]:
     """What a header newly includes, which anything that is taken from it may need."""
     return {index for index, item in enumerate(segment.new) if item.kind == "include" and not segment.is_same}
-
-
-def _included(item: Item) -> str:
-    """The file that a line includes, as it is named there, without dots before it."""
-    name = item.text.split("include", 1)[1].strip()[1:]
-    return re.sub(r"^(?:\.{1,2}/)+", "", name.replace(">", '"').split('"', 1)[0])
 
 
 @lru_cache(maxsize=2000)
