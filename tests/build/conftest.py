@@ -1,5 +1,7 @@
 """The source of the 6.1 kernel, prepared once, and its files compiled."""
 
+import difflib
+
 import pytest
 
 from oddtoc.build.tree import prepare_tree
@@ -28,3 +30,27 @@ def tree(kernel):
 def running(tree):
     """Compiles a file as the kernel was built."""
     return lambda file: UnitObject(compile_unit(tree, file, Flavour.RUNNING))
+
+
+@pytest.fixture
+def diff(tree, tmp_path):
+    """A diff of texts that take the places of others: `diff((file, old, new), ...)`."""
+
+    def get(*changes):
+        texts = {}
+        for file, old, new in changes:
+            text = texts.setdefault(file, (tree.source / file).read_text())
+            assert old in text
+            texts[file] = text.replace(old, new, 1)
+        place = tmp_path / "newer.patch"
+        place.write_text(
+            "".join(_unified(file, (tree.source / file).read_text(), text) for file, text in texts.items())
+        )
+        return place
+
+    return get
+
+
+def _unified(file, old, new):
+    lines = difflib.unified_diff(*(text.splitlines(keepends=True) for text in (old, new)), f"a/{file}", f"b/{file}")
+    return "".join(lines)

@@ -1,6 +1,5 @@
 """Files of a newer tree are built with what they need of its headers, and the running kernel's layouts stay."""
 
-import difflib
 import json
 
 import pytest
@@ -34,20 +33,9 @@ def built(monkeypatch):
 
 
 @pytest.fixture
-def newer(tree, tmp_path):
+def newer(tree, diff):
     """A newer tree, of texts that take the places of others: `newer(code, (HEADER, old, new), ...)`."""
-
-    def get(code, *changes):
-        texts = {}
-        for file, old, new in ((SOURCE, BODY, BODY + code), *changes):
-            text = texts.setdefault(file, (tree.source / file).read_text())
-            assert old in text
-            texts[file] = text.replace(old, new, 1)
-        diff = tmp_path / "newer.patch"
-        diff.write_text("".join(_diff(file, (tree.source / file).read_text(), text) for file, text in texts.items()))
-        return apply_diff(tree.source, diff).root
-
-    return get
+    return lambda code, *changes: apply_diff(tree.source, diff((SOURCE, BODY, BODY + code), *changes)).root
 
 
 @pytest.fixture
@@ -95,11 +83,6 @@ def test_a_unit_is_held_against_the_types_of_the_kernel_itself(tree, image, kern
     found = {(change.name, change.member) for change in unlike_kernel(Image.open(kernels["6.12"].vmlinux), unit)}
     assert {("ctl_table", "child"), ("cpu_vfs_cap_data", "permitted"), ("enum clocksource_ids", "CSID_MAX")} <= found
     assert {"list_head", "qstr", "seq_file", "uts_namespace"}.isdisjoint(name for name, _ in found)
-
-
-def _diff(file, old, new):
-    lines = difflib.unified_diff(*(text.splitlines(keepends=True) for text in (old, new)), f"a/{file}", f"b/{file}")
-    return "".join(lines)
 
 
 def test_what_the_code_uses_is_taken_and_members_stay_where_they_are(build, guest_factory, tmp_path):
@@ -152,7 +135,9 @@ ASKS = (HEADER, OVERFLOWED, OVERFLOWED.replace("==", "+ m->mine >="))
     [(f"{SHOWN}\t\tcond_resched();\n", True), (f"{SHOWN}\t\tif (seq_has_overflowed(m))\n\t\t\tbreak;\n", False)],
     ids=["beside", "calls-it-anew"],
 )
-def test_an_inline_function_that_asks_for_a_new_member_stays_old_where_its_calls_do(tree, image, newer, shown, is_kept):
+def test_an_inline_function_that_asks_for_a_new_member_stays_old_where_its_calls_do(
+    tree, image, newer, tmp_path, shown, is_kept
+):
     new = newer("\tseq_puts(m, v);\n", MOVED, ASKS, ("fs/seq_file.c", SHOWN, shown))
     if is_kept:
         overlay = take_newer(tree, new, ["fs/seq_file.c"], image)
@@ -160,22 +145,20 @@ def test_an_inline_function_that_asks_for_a_new_member_stays_old_where_its_calls
         assert overlay.taken == []
         return
     with pytest.raises(RefusedError) as caught:
-        build_fix(tree, take_newer(tree, new, ["fs/seq_file.c"], image), image, tree.source / "no.o")
+        build_fix(tree, take_newer(tree, new, ["fs/seq_file.c"], image), image, tmp_path / "no.o")
     assert ("seq_file", "mine") in {(refusal.subject, refusal.member) for refusal in caught.value.refusals}
 
 
-def test_a_new_header_is_found_behind_dots(tree, image, tmp_path):
+def test_a_new_header_is_found_behind_dots(tree, image, diff):
     """As fs/smb/client/cifsglob.h includes ../common/cifsglob.h."""
-    text = (tree.source / SOURCE).read_text()
     include = '#include "internal.h"\n'
-    code = text.replace(include, f'{include}#include "../proc/hello.h"\n').replace(
-        BODY, f"{BODY}\tif (!v)\n\t\treturn 0;\n"
+    changed = diff(
+        (SOURCE, include, f'{include}#include "../proc/hello.h"\n'),
+        (SOURCE, BODY, f"{BODY}\tif (!v)\n\t\treturn 0;\n"),
     )
-    diff = tmp_path / "newer.patch"
-    diff.write_text(
-        _diff(SOURCE, text, code) + '--- /dev/null\n+++ b/fs/proc/hello.h\n@@ -0,0 +1 @@\n+#define HELLO "hello"\n'
-    )
-    overlay = take_newer(tree, apply_diff(tree.source, diff).root, [SOURCE], image)
+    with changed.open("a") as more:
+        more.write('--- /dev/null\n+++ b/fs/proc/hello.h\n@@ -0,0 +1 @@\n+#define HELLO "hello"\n')
+    overlay = take_newer(tree, apply_diff(tree.source, changed).root, [SOURCE], image)
     assert [(change.name, change.is_new) for change in overlay.taken] == [("HELLO", True)]
 
 

@@ -1,7 +1,5 @@
 """New members in the padding of structures: objects of the running kernel stay as they are."""
 
-import difflib
-
 import pytest
 
 from oddtoc.build.fix import build_fix
@@ -31,28 +29,6 @@ def built(monkeypatch):
     """To ask kbuild for all of them takes a minute."""
     monkeypatch.setattr(KernelTree, "built_units", lambda _: [SOURCE, OTHER, "fs/proc/array.c"])
     monkeypatch.setattr(KernelTree, "module_units", lambda _: {})
-
-
-@pytest.fixture
-def diff(tree, tmp_path):
-    """A diff of texts that take the places of others: `diff((file, old, new), ...)`."""
-
-    def get(*changes):
-        texts = {}
-        for file, old, new in changes:
-            text = texts.setdefault(file, (tree.source / file).read_text())
-            assert old in text
-            texts[file] = text.replace(old, new, 1)
-        place = tmp_path / "fix.patch"
-        place.write_text("".join(_diff(file, (tree.source / file).read_text(), text) for file, text in texts.items()))
-        return place
-
-    return get
-
-
-def _diff(file, old, new):
-    lines = difflib.unified_diff(*(text.splitlines(keepends=True) for text in (old, new)), f"a/{file}", f"b/{file}")
-    return "".join(lines)
 
 
 def _member(declaration="int seen"):

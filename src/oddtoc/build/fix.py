@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 from oddtoc.build.anew import Confined, check_confined, split_layouts
 from oddtoc.build.boot import lost_at_boot
@@ -161,11 +160,17 @@ def build_fix(
     patch = merge_parts(targets, output, name=name, kernel=image)
     asked = sum(extractor.found.asked_keys for piece in made for extractor in piece.extractors)
     written = [name for piece in made for name in piece.written]
-    told: dict[str, Any] = {
-        "confined": {structure: list(functions) for structure, functions in confined.items()},
-        "in_padding": {k: list(v) for k, v in overlay.in_padding.items()},
-    }
-    return Fix(patch, units, overlay.ignored, asked, overlay.taken, overlay.left, written, **told)
+    return Fix(
+        patch,
+        units,
+        overlay.ignored,
+        asked,
+        overlay.taken,
+        overlay.left,
+        written,
+        confined={structure: list(functions) for structure, functions in confined.items()},
+        in_padding={structure: list(members) for structure, members in overlay.in_padding.items()},
+    )
 
 
 def _judged(

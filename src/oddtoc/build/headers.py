@@ -12,11 +12,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 
-from oddtoc.build.items import Item, read_text, split_items
+from oddtoc.build.items import Item, items_of, read_text
 from oddtoc.build.kinds import (
     differing_names,
     included,
@@ -80,16 +79,16 @@ class MergedHeaders:
         for header in sorted(set(headers)):
             texts = read_text(old / header), read_text(new / header)
             if texts[0] != texts[1]:
-                self.segments[header] = compare_items(*map(_items, texts))
+                self.segments[header] = compare_items(*map(items_of, texts))
         self.places: dict[str, list[tuple[str, Segment, int]]] = defaultdict(list)
         self.before: dict[str, list[Item]] = defaultdict(list)
         self.mentioned: set[str] = set()
         self.accessed: set[str] = set()
         self._index()
-        own = {name for file in files for name in static_functions(_items(read_text(new / file)))}
+        own = {name for file in files for name in static_functions(items_of(read_text(new / file)))}
         self.dropped = {name: header for name, header in self._dropped() if name in own}
         for file in files:
-            for item in needy_items(_items(read_text(old / file)), _items(read_text(new / file))):
+            for item in needy_items(items_of(read_text(old / file)), items_of(read_text(new / file))):
                 self.accessed |= accessed_members(item.text)
                 self._need(item)
         self._pending += [name for name in (*self.structures, *self._accessing(members)) if name in self.places]
@@ -302,8 +301,3 @@ class MergedHeaders:
 def _includes(segment: Segment) -> set[int]:
     """What a header newly includes, which anything that is taken from it may need."""
     return {index for index, item in enumerate(segment.new) if item.kind == "include" and not segment.is_same}
-
-
-@lru_cache(maxsize=2000)
-def _items(text: str) -> list[Item]:
-    return split_items(text)

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from oddtoc.build.items import blank, split_items, without_comments
+from oddtoc.build.items import blank, items_of, without_comments
 
 ACCESS = re.compile(r"(?:->|\.)\s*([A-Za-z_]\w*)")
 _POINTER = re.compile(r"\(\s*\*\s*(?:const\s+)?([A-Za-z_]\w*)\s*\)\s*\(")
@@ -35,18 +35,16 @@ class Declaration:
 
 def declarations(structure: str) -> list[Declaration]:
     """Those of a structure itself, without what stands inside of structures and unions in it."""
-    return list(_declared(structure))
-
-
-def _declared(structure: str) -> Iterator[Declaration]:
     plain = _DIRECTIVE.sub(lambda found: " " * len(found[0]), blank(structure))
     begin, depth = plain.find("{") + 1, 0
+    found = []
     for sign in re.finditer(r"[{}();]", plain):
         depth += (sign[0] in "{(") - (sign[0] in "})")
         if depth == 1 and sign[0] == ";":
             words = " ".join(plain[begin : sign.start()].split())
-            yield Declaration(words, sign.end(), tuple(_names(words)))
+            found.append(Declaration(words, sign.end(), tuple(_names(words))))
             begin = sign.end()
+    return found
 
 
 def _names(words: str) -> Iterator[str]:
@@ -66,7 +64,7 @@ def changed_accesses(old: str, new: str) -> set[str]:
     """The members that items of a file come to access, or cease to: told by how often each item does."""
     counts: list[dict[str, Counter[str]]] = [defaultdict(Counter), defaultdict(Counter)]
     for text, found in zip((old, new), counts, strict=True):
-        for item in split_items(text):
+        for item in items_of(text):
             found[item.names[0] if item.names else ""].update(ACCESS.findall(without_comments(item.text)))
     before, after = counts
     return {

@@ -14,6 +14,7 @@ from pathlib import Path
 from oddtoc.build.headers import HeaderChange, MergedHeaders
 from oddtoc.build.items import split_items
 from oddtoc.build.layouts import InPadding
+from oddtoc.build.reach import FOR_ALL
 from oddtoc.build.segments import put_together
 from oddtoc.build.unit import used_files
 from oddtoc.debian import cache_folder
@@ -21,8 +22,8 @@ from oddtoc.errors import BuildError
 
 _HEADER = re.compile(r"^(?:---|\+\+\+) (?:[ab]/)?([^\t\n]+)", re.MULTILINE)
 _CHUNK = re.compile(r"^(?=diff --git )|^(?=--- [^\n]*\n\+\+\+ )", re.MULTILINE)
-_OF_ALL = ("include/", "arch/")
-"""Where headers are that nobody includes by a path upwards."""
+_FORM = "folders beside changed headers are real"
+"""What trees in the cache are like: one that is made otherwise is another one."""
 _NO_CODE = re.compile(r"(Documentation|tools|samples|LICENSES)/|MAINTAINERS|CREDITS|.*\.(rst|txt|yaml|dts|dtsi|md)\Z")
 
 
@@ -135,8 +136,9 @@ def take_files(old: Path, new: Path, files: Sequence[str], merged: MergedHeaders
         if not (new / name).is_file():
             raise BuildError(f"{new} has no {name}", advice="name files relative to the trees' roots")
     texts = {name: (new / name).read_bytes() for name in names}
-    padded = [name for name in names if merged and merged.padded]
-    changed = merged.texts() | {name: _padded(texts[name], merged.padded) for name in padded} if merged else {}
+    changed = merged.texts() if merged else {}
+    if merged and merged.padded:
+        changed |= {name: _padded(content, merged.padded) for name, content in texts.items()}
     texts |= {name: text.encode(errors="surrogateescape") for name, text in changed.items()}
 
     def fill(root: Path) -> None:
@@ -169,10 +171,10 @@ def _overlay(
     old: Path, names: Sequence[str], ignored: tuple[str, ...], content: bytes, fill: Callable[[Path], None]
 ) -> Overlay:
     old = old.resolve()
-    opened = {Path(name).parent for name in names if name.endswith(".h") and not name.startswith(_OF_ALL)}
-    key = hashlib.sha256("\0".join([str(old), *names, *map(str, sorted(opened)), ""]).encode() + content).hexdigest()[
-        :16
-    ]
+    # headers for all are not included by a path upwards
+    opened = {Path(name).parent for name in names if name.endswith(".h") and not name.startswith(FOR_ALL)}
+    identity = "\0".join([_FORM, str(old), *names, ""]).encode() + content
+    key = hashlib.sha256(identity).hexdigest()[:16]
     root = cache_folder() / "changed" / f"{old.name}-{key}"
     if not root.exists():
         root.parent.mkdir(parents=True, exist_ok=True)

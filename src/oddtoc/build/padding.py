@@ -192,9 +192,10 @@ def padding_refusals(tree: KernelTree, new: Path, overlay: Overlay, users: Users
         overlay: the fix.
         users: tells which of some units of a tree mention names.
     """
-    merged = overlay.merged
-    for structure, members in overlay.in_padding.items() if merged else ():
-        for header in merged.headers_with([structure]) if merged else ():
+    if overlay.merged is None:
+        return
+    for structure, members in overlay.in_padding.items():
+        for header in overlay.merged.headers_with([structure]):
             for file in sorted(_going_by(tree, new, header, set(members), overlay.units, users)):
                 reason = f"gets a new member {', '.join(members)} in its padding, and this file goes by it too"
                 yield Refusal("layout", file, structure, reason, next(iter(members)))

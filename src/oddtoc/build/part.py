@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from oddtoc.build.fix import Fix, LeftOut, build_fix
-from oddtoc.build.items import Item, identifiers, read_text, split_items, without_comments
+from oddtoc.build.items import Item, identifiers, items_of, read_text, split_items, without_comments
 from oddtoc.build.layouts import NOWHERE
 from oddtoc.build.members import ACCESS, changed_members
 from oddtoc.build.newer import take_newer
@@ -183,7 +183,7 @@ class Headers:
     """
 
     def __init__(self, *texts: tuple[str, str]) -> None:
-        self._items = [[item for text in texts for item in split_items(text[which])] for which in (0, 1)]
+        self._items = [[item for text in texts for item in items_of(text[which])] for which in (0, 1)]
 
     def carriers(self, name: str) -> set[str]:
         """The newer inline functions and macros that mention a name, or one another that does."""

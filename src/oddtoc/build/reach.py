@@ -21,7 +21,8 @@ _INCLUDE = r'^\s*#\s*include\s+[<"]'
 _IN_ALL = frozenset(f"include/linux/{name}.h" for name in ("kconfig", "compiler_types", "compiler-version"))
 """Included on the command line (LINUXINCLUDE and c_flags in Kbuild's makefiles)."""
 _GENERIC, _WRAPPERS = "include/asm-generic/", ("arch/powerpc/include/asm/", "arch/powerpc/include/generated/asm/")
-_FOR_ALL = ("include/", "arch/")
+FOR_ALL = ("include/", "arch/")
+"""Where headers are that all may include."""
 MOST_UNITS = 60
 Graph = dict[str, list[tuple[str, str]]]
 
@@ -49,7 +50,7 @@ def units_reached(
     for header in headers:
         reached = _includers(_graph(tree), header)
         units = built if reached & _IN_ALL else reached & built
-        is_private = not header.startswith(_FOR_ALL)
+        is_private = not header.startswith(FOR_ALL)
         if is_private or modules:
             of_modules = tree.module_units()
             units = units | {u for u in reached & of_modules.keys() if is_private or of_modules[u] in modules}

@@ -16,13 +16,11 @@ from pathlib import Path
 
 from oddtoc.build.headers import MergedHeaders
 from oddtoc.build.items import Item, split_items
-from oddtoc.build.reach import includers
+from oddtoc.build.reach import FOR_ALL, includers
 from oddtoc.build.refusal import Refusal
 from oddtoc.build.tree import KernelTree
 
 Users = Callable[[Path, Collection[str], Collection[str]], Mapping[str, set[str]]]
-_OF_ALL = ("include/", "arch/")
-"""Where headers are that modules of others may include."""
 
 
 def repointed_refusals(
@@ -40,7 +38,7 @@ def repointed_refusals(
     for header, structure, member, is_code in merged.repointed_members():
         reason = f"has its member {member} point to something else"
         names = {member, structure} if structure in confined else {member}
-        is_sound = (is_code or structure in confined) and not header.startswith(_OF_ALL)
+        is_sound = (is_code or structure in confined) and not header.startswith(FOR_ALL)
         if not is_sound or len(set(map(tree.module_of, files))) > 1:
             yield Refusal("layout", header, structure, reason, member)
             continue

@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from oddtoc.build.headers import MergedHeaders
-from oddtoc.build.items import differing_lines, identifiers, split_items, without_comments
+from oddtoc.build.items import differing_lines, identifiers, read_text, split_items, without_comments
 from oddtoc.build.members import accessed_members, changed_accesses
 from oddtoc.build.overlay import Overlay
 from oddtoc.build.padding import padding_refusals
@@ -104,7 +104,7 @@ def _within_reach(tree: KernelTree, files: Collection[str], name: str, header: s
 
 def _exported(root: Path, units: Collection[str]) -> set[str]:
     """All names that some units hand to a macro that exports."""
-    return {name for unit in units for said in _EXPORTED.findall(_text(root / unit)) for name in identifiers(said)}
+    return {name for unit in units for said in _EXPORTED.findall(read_text(root / unit)) for name in identifiers(said)}
 
 
 def _structures_elsewhere(tree: KernelTree, files: Collection[str], taken: Mapping[str, str]) -> Iterator[Refusal]:
@@ -140,7 +140,9 @@ def carriers_to_keep(tree: KernelTree, new: Path, overlay: Overlay, refusals: Co
     """
     if overlay.merged is None or any(refusal.id != "constant" for refusal in refusals):
         return set()
-    accessed = {m for file in overlay.units for m in changed_accesses(_text(tree.source / file), _text(new / file))}
+    accessed = {
+        m for file in overlay.units for m in changed_accesses(read_text(tree.source / file), read_text(new / file))
+    }
     constants = {refusal.subject for refusal in refusals}
     return {
         item.names[0]
@@ -163,7 +165,7 @@ def inlines_to_keep(tree: KernelTree, new: Path, overlay: Overlay, members: Coll
         overlay: the files, with merged headers.
         members: what the running kernel's structures lack.
     """
-    texts = [(_text(tree.source / file), _text(new / file)) for file in overlay.units]
+    texts = [(read_text(tree.source / file), read_text(new / file)) for file in overlay.units]
     mentioned = {name for old, newer in texts for name in identifiers(differing_lines(old, newer))}
     accessed = {member for old, newer in texts for member in changed_accesses(old, newer)}
     if overlay.merged is None or not mentioned.isdisjoint(members):
@@ -217,14 +219,10 @@ def _users(root: Path, units: Collection[str], names: Collection[str]) -> dict[s
 
 
 def _mentions(unit: Path) -> frozenset[str]:
-    return identifiers(_text(unit))
-
-
-def _text(unit: Path) -> str:
-    return unit.read_text(errors="replace") if unit.is_file() else ""
+    return identifiers(read_text(unit))
 
 
 def _head(path: Path, name: str) -> str:
     """What a function's definition in a file says before its body; empty if there is none."""
-    items = split_items(path.read_text(errors="replace")) if path.is_file() else []
+    items = split_items(read_text(path))
     return next((item.plain.partition("{")[0] for item in items if item.kind == "function" and name in item.names), "")

@@ -106,8 +106,7 @@ class Module(Proper):
 
     def still_there(self, fidelity: Fidelity) -> set[str]:
         """The functions of a file whose memory is not given back when the module is loaded."""
-        places = {name: where(self.image, address) for name, address in fidelity.addresses.items()}
-        return {name for name, (section, _) in places.items() if not section.startswith(_INIT)}
+        return {name for name, address in fidelity.addresses.items() if not self.is_given_back(address)}
 
     def unlike(self, before: Path, after: Path, in_padding: InPadding) -> list[LayoutChange]:
         """The structures of a changed file that are not those of the running kernel, but for the module's own ones."""
