@@ -47,6 +47,7 @@ class Verdict:
         equal, compared: functions of the old source that are the code that runs, of all that were compared.
         seconds: to build it, and to build, apply, exercise and revert it.
         module: that it is part of; empty for the kernel proper.
+        refusals: id, file and subject of each, also of those that made it a patch in part.
     """
 
     file: str
@@ -58,6 +59,7 @@ class Verdict:
     compared: int = 0
     seconds: tuple[float, float] = (0.0, 0.0)
     module: str = ""
+    refusals: tuple[tuple[str, str, str], ...] = ()
 
     def plain(self) -> dict[str, Any]:
         """For JSON."""
@@ -115,7 +117,8 @@ def _refused(file: str, module: str, error: RefusedError, started: float) -> Ver
     outcome = {("no-effect",): "no effect", ("boot-only",): "ran at boot"}.get(ids, "refused")
     first = error.refusals[0]
     reason = f"{', '.join(ids)}: {first.file}: {first.subject} {first.reason}"[:200]
-    return Verdict(file, outcome, reason, seconds=(time.monotonic() - started,) * 2, module=module)
+    refusals = tuple((one.id, one.file, one.subject) for one in error.refusals)
+    return Verdict(file, outcome, reason, seconds=(time.monotonic() - started,) * 2, module=module, refusals=refusals)
 
 
 def _tried(verdict: Verdict, fix: Fix, guests: Guests, started: float) -> Verdict:

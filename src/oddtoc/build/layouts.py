@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 
@@ -89,6 +90,12 @@ def layouts_of(unit: Path) -> dict[str, Layout]:
     Raises:
         ImageError: the unit was compiled without type information.
     """
+    # no object in the cache is written to; one of the same name is another file
+    return _layouts(unit, unit.stat().st_ino)
+
+
+@lru_cache(maxsize=8)
+def _layouts(unit: Path, _number: int) -> dict[str, Layout]:
     image = Image.open(unit)
     if image.section(".BTF") is None:
         raise ImageError(f"{unit} has no type information", advice="a gcc of version 12 or later is needed: -gbtf")

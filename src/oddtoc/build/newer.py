@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from oddtoc.build.headers import MergedHeaders
@@ -17,7 +20,7 @@ from oddtoc.build.refusal import Refusal, RefusedError
 from oddtoc.build.segments import LAID_OUT
 from oddtoc.build.shared import carriers_to_keep, inlines_to_keep, shared_refusals, used_elsewhere
 from oddtoc.build.tree import KernelTree
-from oddtoc.build.unit import Flavour, compile_unit, included_headers
+from oddtoc.build.unit import Flavour, check_unit, compile_unit, included_headers
 from oddtoc.errors import BuildError
 from oddtoc.image.elf import Image
 
@@ -131,15 +134,21 @@ def take_diff(
 
 def _failures(tree: KernelTree, overlay: Overlay) -> dict[str, str]:
     """File -> what the compiler says, for those that do not compile."""
-    failed = {}
-    for file in overlay.units:
+    # of several that are tried often, most rounds end at one of them
+    check = check_unit if len(overlay.units) > 1 else partial(compile_unit, flavour=Flavour.COMPARED)
+
+    def said(file: str) -> str:
         try:
-            compile_unit(tree, file, Flavour.COMPARED, overlay.root)
+            check(tree, file, root=overlay.root)
         except BuildError as error:
             if not _ERROR.search(error.output):
                 raise
-            failed[file] = error.output
-    return failed
+            return error.output
+        return ""
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        outputs = zip(overlay.units, pool.map(said, overlay.units), strict=True)
+        return {file: output for file, output in outputs if output}
 
 
 def _wanted(output: str, merged: MergedHeaders) -> set[str]:

@@ -114,6 +114,7 @@ def _names(path: str) -> list[str]:
     return [path]
 
 
+@lru_cache(maxsize=2)
 def _graph(tree: KernelTree) -> Graph:
     """Base name of a header -> how it is included, and by which file; kept beside the build."""
     place = tree.build / _GRAPH

@@ -119,8 +119,11 @@ class KernelTree:
         place = self.build / _MODULES
         if not place.exists():
             # it ends where the kernel proper is missing, behind all files
-            found = _parse(_make(self, ["-n", "-k", "modules"], may_fail=True), self, None)
-            place.write_text(json.dumps({file: name for file, words in found if (name := _module_in(words))}))
+            printed = _make(self, ["-n", "-k", "modules"], may_fail=True)
+            found = {file: words for file, words in _parse(printed, self, None) if _module_in(words)}
+            for file, words in found.items():
+                self._remember(file, words)
+            place.write_text(json.dumps({file: _module_in(words) for file, words in found.items()}))
         units: dict[str, str] = json.loads(place.read_text())
         return units
 

@@ -15,8 +15,9 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
+from functools import lru_cache
 from pathlib import Path
 
 from oddtoc.build.compile import INCLUDE, defines_for
@@ -65,19 +66,50 @@ def compile_unit(tree: KernelTree, file: str, flavour: Flavour, root: Path | Non
         BuildError: it does not compile.
     """
     root = root or tree.source
-    words = [word.replace(str(tree.source), str(root)) for word in tree.commands([file])[file]]
-    command = [*words, *_ERRORS, *_own_headers(tree, file), *flavour.value]
-    identity = "\0".join([*command, str(root), file, str(tree.build)])
-    slot = cache_folder() / "objects" / hashlib.sha256(identity.encode()).hexdigest()[:32]
+    command = _command(tree, file, flavour, root)
+    slot = _slot(command, tree, file, root)
     if not _is_fresh(slot):
-        try:
-            _compile(command, tree, root / file, slot)
-        except BuildError as error:
-            if not _LACKING.search(error.output):
-                raise
-            tree.generate(file)
-            _compile(command, tree, root / file, slot)
+        _with_generated(tree, file, lambda: _compile(command, tree, root / file, slot))
     return slot / "unit.o"
+
+
+def check_unit(tree: KernelTree, file: str, root: Path) -> None:
+    """Whether a file compiles, which takes less than to do it.
+
+    Args:
+        tree: the prepared tree, which gives the command.
+        file: relative to the tree's root.
+        root: another tree to take the file and its headers from.
+
+    Raises:
+        BuildError: it does not.
+    """
+    command = _command(tree, file, Flavour.COMPARED, root)
+    if not _is_fresh(_slot(command, tree, file, root)):
+        words = [*command, "-fsyntax-only", str(root / file)]
+        _with_generated(tree, file, lambda: _run(words, tree, root / file))
+
+
+def _command(tree: KernelTree, file: str, flavour: Flavour, root: Path) -> list[str]:
+    words = [word.replace(str(tree.source), str(root)) for word in tree.commands([file])[file]]
+    return [*words, *_ERRORS, *_own_headers(tree, file), *flavour.value]
+
+
+def _slot(command: Sequence[str], tree: KernelTree, file: str, root: Path) -> Path:
+    """Where in the cache what a command makes is kept."""
+    identity = "\0".join([*command, str(root), file, str(tree.build)])
+    return cache_folder() / "objects" / hashlib.sha256(identity.encode()).hexdigest()[:32]
+
+
+def _with_generated(tree: KernelTree, file: str, run: Callable[[], None]) -> None:
+    """Run the compiler; again, with the headers that kbuild generates for the file's folder, if it lacks one."""
+    try:
+        run()
+    except BuildError as error:
+        if not _LACKING.search(error.output):
+            raise
+        tree.generate(file)
+        run()
 
 
 def _own_headers(tree: KernelTree, file: str) -> Sequence[str]:
@@ -93,10 +125,7 @@ def _compile(command: list[str], tree: KernelTree, source: Path, slot: Path) -> 
         work.mkdir()
         output, dependencies = work / "unit.o", work / "unit.d"
         full = [*command, "-MD", "-MF", str(dependencies), "-MT", "unit", "-c", "-o", str(output), str(source)]
-        result = subprocess.run(full, cwd=tree.build, capture_output=True, text=True, check=False, env=_PLAIN)
-        if result.returncode:
-            errors = [line for line in result.stderr.splitlines() if "error:" in line] or ["the compiler failed"]
-            raise BuildError(f"{source} does not compile", output=result.stderr, advice=errors[0])
+        _run(full, tree, source)
         used = dependencies.read_text().replace("\\\n", " ").split()[1:]
         paths = sorted({str((tree.build / path).absolute()) for path in used})
         (work / "used.json").write_text(json.dumps({path: _digest(Path(path)) for path in paths}))
@@ -109,7 +138,15 @@ def _compile(command: list[str], tree: KernelTree, source: Path, slot: Path) -> 
                 raise
 
 
-def included_headers(tree: KernelTree, file: str, root: Path) -> list[str]:
+def _run(command: Sequence[str], tree: KernelTree, source: Path) -> None:
+    result = subprocess.run(command, cwd=tree.build, capture_output=True, text=True, check=False, env=_PLAIN)
+    if result.returncode:
+        errors = [line for line in result.stderr.splitlines() if "error:" in line] or ["the compiler failed"]
+        raise BuildError(f"{source} does not compile", output=result.stderr, advice=errors[0])
+
+
+@lru_cache(maxsize=64)
+def included_headers(tree: KernelTree, file: str, root: Path) -> tuple[str, ...]:
     """The headers that a file of another tree includes there, as this kernel is configured: relative to the root.
 
     Raises:
@@ -121,7 +158,8 @@ def included_headers(tree: KernelTree, file: str, root: Path) -> list[str]:
     if result.returncode:
         raise BuildError(f"{root / file} can't be preprocessed", output=result.stderr)
     names = [os.path.normpath(path) for path in result.stdout.replace("\\\n", " ").split()[1:]]
-    return [path.removeprefix(f"{root}/") for path in names if path.startswith(f"{root}/") and path.endswith(".h")]
+    inside = (path.removeprefix(f"{root}/") for path in names if path.startswith(f"{root}/"))
+    return tuple(path for path in inside if path.endswith(".h"))
 
 
 def used_files(unit: Path) -> list[Path]:

@@ -106,6 +106,7 @@ class SymbolTable:
         versions: Versions | None = None,
     ) -> None:
         self._records = records
+        self._found: dict[str, list[Symbol]] = {}
         self._versions = versions
         self._strings = strings
         self._sections = sections
@@ -164,7 +165,9 @@ class SymbolTable:
     def find(self, name: str) -> list[Symbol]:
         """All symbols called `name`, in table order; empty when there is none."""
         # A name may be the tail of a longer one: linkers share them.
-        return self._named(self._occurrences(name.encode() + b"\0")) if name else []
+        if name not in self._found:
+            self._found[name] = self._named(self._occurrences(name.encode() + b"\0")) if name else []
+        return list(self._found[name])
 
     def one(self, name: str, which: str | None = None, *, functions_only: bool = False) -> Symbol:
         """The one symbol called `name`; of several versions the one that is not hidden.
