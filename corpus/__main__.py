@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from corpus.files import changed_files
+from corpus.files import changed_files, included_files
 from corpus.guests import Guests
 from corpus.judge import Sources, Verdict, judge
 from corpus.workers import Workers
@@ -43,7 +43,7 @@ def main() -> None:
     asked = [file for file, module in files.items() if file.startswith(options.only) or module == options.only]
     # neighbours share a guest
     todo = sorted((file for file in asked if file not in known), key=lambda file: files[file])[: options.limit]
-    sources = Sources(tree, new, files, Image.open(kernel.vmlinux), kernel.modules)
+    sources = Sources(tree, new, files, Image.open(kernel.vmlinux), kernel.modules, included_files(tree, new))
     try:
         with Workers(lambda: Bench(sources, todo), options.jobs) as workers, log.open("a") as out:
             for verdict in workers.judged(todo):

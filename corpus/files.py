@@ -6,6 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from oddtoc.build.items import split_items
+from oddtoc.build.reach import included_sources
 from oddtoc.build.tree import KernelTree
 
 FOLDERS = (
@@ -13,13 +14,20 @@ FOLDERS = (
     *("net/core", "net/ipv4", "net/ipv6", "net/unix", "net/netlink", "net/sched"),
 )
 """The core folders."""
+_IN_CORE = tuple(f"{folder}/" for folder in FOLDERS)
 
 
 def changed_files(tree: KernelTree, new: Path) -> dict[str, str]:
     """The C files of core folders that differ in a newer source, each with its module; empty for the kernel proper."""
     built = {**dict.fromkeys(tree.built_units(), ""), **tree.module_units()}
-    core = {file: built[file] for file in built if file.startswith(tuple(f"{folder}/" for folder in FOLDERS))}
+    core = {file: built[file] for file in built if file.startswith(_IN_CORE)}
     return {file: module for file, module in core.items() if _differ(tree.source / file, new / file)}
+
+
+def included_files(tree: KernelTree, new: Path) -> list[str]:
+    """The C files of core folders that are part of others and differ in a newer source."""
+    core = (file for file in included_sources(tree) if file.startswith(_IN_CORE))
+    return [file for file in core if _differ(tree.source / file, new / file)]
 
 
 def definers(tree: KernelTree, new: Path, symbol: str, files: Collection[str]) -> list[str]:

@@ -76,6 +76,7 @@ class Sources:
         files: all that differ, each with its module.
         image: the running kernel.
         modules: the folder with its modules.
+        included: C files that differ and are part of others.
         together: what became of files that changed with another one, in one patch with all that is theirs.
     """
 
@@ -84,6 +85,7 @@ class Sources:
     files: Mapping[str, str]
     image: Image
     modules: Path
+    included: Sequence[str] = ()
     together: dict[str, Verdict] = field(default_factory=dict)
 
 
@@ -231,9 +233,10 @@ class Attempt:
     def _others(self, error: RefusedError) -> list[str]:
         of = self._sources
         missing = [refusal.subject for refusal in error.refusals if refusal.id == "symbol"]
-        found = [one for symbol in missing for one in definers(of.tree, of.new, symbol, of.files)]
+        defining = (*of.files, *of.included)
+        found = [one for symbol in missing for one in definers(of.tree, of.new, symbol, defining)]
         shared = [refusal.file for refusal in error.refusals if refusal.id in ("prototype", "constant", "layout")]
-        found += [one for one in shared if one in of.files or (one.endswith(".c") and of.tree.is_built(one))]
+        found += [one for one in shared if one in defining or (one.endswith(".c") and of.tree.is_built(one))]
         return list(dict.fromkeys(found))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from oddtoc.build.anew import Confined, check_confined, split_layouts
+from oddtoc.build.beside import live_beside, retyped
 from oddtoc.build.boot import lost_at_boot
 from oddtoc.build.compare import Comparison, compare_units
 from oddtoc.build.data import check_told
@@ -50,6 +51,7 @@ class UnitFix:
         refusals: what is in the way.
         lost: functions that only ran at boot, and that a part of the change is in.
         on_stacks: structures that are laid out anew: all their objects are on stacks (oddtoc.build.onstack).
+        beside: exported functions that stay as they were for others (oddtoc.build.beside).
     """
 
     file: str
@@ -61,6 +63,7 @@ class UnitFix:
     refusals: list[Refusal] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     on_stacks: list[str] = field(default_factory=list)
+    beside: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -192,6 +195,7 @@ def _judged(
         old, new = ([root / file for file in sorted(sources)] for root in (tree.source, overlay.root))
         unit.lost = lost_at_boot(unit.comparison.init_code, old, new, overlay.taken)
         unit.refusals += [Refusal("init-code", unit.file, name, unit.subject.ran_once) for name in unit.lost]
+    live_beside(units)
     return units
 
 
@@ -259,6 +263,7 @@ def _judge(
     comparison.init_code = [name for name in comparison.init_code if name not in there]
     comparison.changed += [name for name in replaced if name in fidelity.addresses and name not in comparison.changed]
     unit = UnitFix(file, fidelity, comparison, UnitObject(shipped), subject.names(fidelity, old), subject)
+    unit.beside = retyped(subject.image, before, after, comparison.changed)
     found = (*subject.unlike(before, after, in_padding), *changed_layouts(before, after, in_padding))
     layouts = {(change.name, change.member): change for change in found}
     unit.refusals = [*_objections(unit), *(_layout_refusal(file, change) for change in layouts.values())]

@@ -42,6 +42,9 @@ class KernelNames:
         image: the running kernel.
         fidelity: its old source, compared with the code that runs.
         old: the old unit, with each object in a section of its own.
+
+    Attributes:
+        beside: names that the running kernel's functions keep, while a fix has others (oddtoc.build.beside).
     """
 
     def __init__(self, image: Image, fidelity: Fidelity, old: UnitObject) -> None:
@@ -49,6 +52,7 @@ class KernelNames:
         self.fidelity = fidelity
         self.old = old
         self.old_functions = {symbol.name for symbol in old.functions}
+        self.beside: set[str] = set()
         self._outside: dict[str, Found | None] = {}
 
     def placed(self, target: ObjectFile, name: str, found: Found) -> NewSymbol:
@@ -63,6 +67,8 @@ class KernelNames:
 
     def outside(self, name: str) -> Found | None:
         """A global name of another file; None if there is none."""
+        if name in self.beside:
+            return None
         if name not in self._outside:
             self._outside[name] = self.look_up(name)
         return self._outside[name]
@@ -73,6 +79,8 @@ class KernelNames:
 
     def function(self, name: str) -> Found | None:
         """A function of the old unit, where its code was found to run."""
+        if name in self.beside:
+            return None
         address = self.fidelity.addresses.get(name)
         if address is None:
             return self.outside(name) if name in self.fidelity.overridden else None

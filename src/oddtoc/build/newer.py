@@ -15,7 +15,7 @@ from oddtoc.build.layouts import NOWHERE, InPadding
 from oddtoc.build.members import accessed_members
 from oddtoc.build.overlay import Overlay, take_files
 from oddtoc.build.padding import padded_texts
-from oddtoc.build.reach import MOST_UNITS
+from oddtoc.build.reach import MOST_UNITS, units_of
 from oddtoc.build.refusal import Refusal, RefusedError
 from oddtoc.build.segments import LAID_OUT
 from oddtoc.build.shared import carriers_to_keep, inlines_to_keep, shared_refusals, used_elsewhere
@@ -59,7 +59,8 @@ def take_newer(
     plain = take_files(tree.source, new, files)
     if plain.headers:
         return plain
-    headers = {header for file in plain.units for header in included_headers(tree, file, new)}
+    units = list(dict.fromkeys(unit for file in plain.units for unit in units_of(tree, file)))
+    headers = {header for unit in units for header in included_headers(tree, unit, new)}
     structures = MergedHeaders(tree.source, new, plain.units, headers).touched_structures()
     # of a member that has changed too, the comparison of layouts says what is in the way
     padded = padded_texts(tree, new, plain.units, headers, in_padding)
@@ -71,7 +72,7 @@ def take_newer(
     for _ in range(_MOST_ROUNDS):
         merged = MergedHeaders(tree.source, new, plain.units, headers, structures, kept, padded, members)
         overlay = replace(take_files(tree.source, new, files, merged), in_padding=in_padding)
-        failed = _failures(tree, overlay)
+        failed = _failures(tree, overlay, units)
         lacking = {member for output in failed.values() for _, member in _NO_MEMBER.findall(output)}
         spared = inlines_to_keep(tree, new, overlay, lacking) - kept if lacking else set()
         kept |= spared
@@ -132,10 +133,10 @@ def take_diff(
     return replace(found, ignored=overlay.ignored)
 
 
-def _failures(tree: KernelTree, overlay: Overlay) -> dict[str, str]:
-    """File -> what the compiler says, for those that do not compile."""
+def _failures(tree: KernelTree, overlay: Overlay, units: Sequence[str]) -> dict[str, str]:
+    """Unit -> what the compiler says, for those that do not compile."""
     # of several that are tried often, most rounds end at one of them
-    check = check_unit if len(overlay.units) > 1 else partial(compile_unit, flavour=Flavour.COMPARED)
+    check = check_unit if len(units) > 1 else partial(compile_unit, flavour=Flavour.COMPARED)
 
     def said(file: str) -> str:
         try:
@@ -147,7 +148,7 @@ def _failures(tree: KernelTree, overlay: Overlay) -> dict[str, str]:
         return ""
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        outputs = zip(overlay.units, pool.map(said, overlay.units), strict=True)
+        outputs = zip(units, pool.map(said, units), strict=True)
         return {file: output for file, output in outputs if output}
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
@@ -82,6 +82,35 @@ def units_of(tree: KernelTree, file: str, *, most: int = MOST_UNITS) -> list[str
     if not units:
         raise RefusedError([Refusal("not-running", file, "the file", "is part of nothing that is built")])
     return units
+
+
+def sources_beside(tree: KernelTree, files: Collection[str]) -> list[str]:
+    """The C files that share headers with some: the units beside them, and the files that units include.
+
+    Raises:
+        BuildError: kbuild does not know what the kernel is made of.
+    """
+    units = tree.units_beside(files)
+    there = {*units, *files}
+    return [*units, *(file for file, unit in included_sources(tree).items() if file not in there and unit in there)]
+
+
+@lru_cache(maxsize=2)
+def included_sources(tree: KernelTree) -> dict[str, str]:
+    """The C files that are part of units and none themselves, as kernel/sched/psi.c is, each with its unit.
+
+    Raises:
+        BuildError: kbuild does not know what the kernel is made of.
+    """
+    graph, units = _graph(tree), {*tree.built_units(), *tree.module_units()}
+    found: dict[str, str] = {}
+    for name, places in graph.items():
+        for plain, includer in places if name.endswith(".c") else ():
+            above = (str(parent / plain) for parent in PurePosixPath(includer).parents)
+            file = next((path for path in above if (tree.source / path).is_file()), None)
+            if file and file not in units and not units.isdisjoint(around := _includers(graph, file)):
+                found[file] = min(units & around)
+    return found
 
 
 @lru_cache(maxsize=200)

@@ -12,7 +12,7 @@ import difflib
 import re
 import subprocess
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from oddtoc.build.headers import MergedHeaders
@@ -20,7 +20,7 @@ from oddtoc.build.items import differing_lines, identifiers, read_text, split_it
 from oddtoc.build.members import accessed_members, changed_accesses
 from oddtoc.build.overlay import Overlay
 from oddtoc.build.padding import padding_refusals
-from oddtoc.build.reach import includers
+from oddtoc.build.reach import included_sources, includers, sources_beside
 from oddtoc.build.refusal import Refusal
 from oddtoc.build.repointed import carriers, repointed_refusals
 from oddtoc.build.segments import LAID_OUT
@@ -50,7 +50,7 @@ def shared_refusals(
     if merged is None:
         return
     declared, changed, fresh = merged.declared_functions(), merged.changed_constants(), merged.new_constants()
-    others = tree.units_beside(overlay.units) if declared or changed or fresh else []
+    others = sources_beside(tree, overlay.units) if declared or changed or fresh else []
     before = _users(tree.source, others, {*declared, *changed, *fresh})
     after = _users(new, others, fresh)
     exported = _exported(tree.source, overlay.units)
@@ -59,7 +59,7 @@ def shared_refusals(
         name: before[name] if name in exported else _within_reach(tree, overlay.units, name, header, before[name])
         for name, (header, _) in declared.items()
     }
-    yield from _prototypes(tree, new, declared, callers, exported)
+    yield from _prototypes(tree, new, overlay.units, declared, callers, exported)
     yield from repointed_refusals(tree, overlay.units, merged, confined, _users)
     yield from padding_refusals(tree, new, overlay, _users)
     yield from _structures_elsewhere(tree, overlay.units, merged.new_structures())
@@ -75,17 +75,23 @@ def shared_refusals(
 def _prototypes(
     tree: KernelTree,
     new: Path,
+    files: Collection[str],
     declared: Mapping[str, tuple[str, bool]],
     users: Mapping[str, set[str]],
     exported: Collection[str],
 ) -> Iterator[Refusal]:
     """Functions that others call, or define, with what they took and returned before."""
     for name, (header, is_new) in sorted(declared.items()):
-        if not is_new and name in exported:
+        if not is_new and name in exported and not _is_defined(tree.source, new, files, name):
             yield Refusal("prototype", header, name, "takes or returns something else, and modules may call it")
         for file in sorted(users[name]):
             if not is_new or _head(tree.source / file, name) != _head(new / file, name):
                 yield Refusal("prototype", file, name, "takes or returns something else in the newer headers")
+
+
+def _is_defined(old: Path, new: Path, files: Iterable[str], name: str) -> bool:
+    """Whether one of some files defines a function in both trees: the new one lives beside it (oddtoc.build.beside)."""
+    return any(_head(old / file, name) and _head(new / file, name) for file in files)
 
 
 def _within_reach(tree: KernelTree, files: Collection[str], name: str, header: str, users: Collection[str]) -> set[str]:
@@ -97,8 +103,13 @@ def _within_reach(tree: KernelTree, files: Collection[str], name: str, header: s
     if name in _exported(tree.source, users):
         return set(users)
     modules = tree.module_units()
-    own = {part for file in files for part in modules.get(file, "").split(":")}
-    others = {user for user in users if own.isdisjoint(modules.get(user, "").split(":"))}
+    included = included_sources(tree)
+
+    def parts(file: str) -> list[str]:
+        return modules.get(included.get(file, file), "").split(":")
+
+    own = {part for file in files for part in parts(file)}
+    others = {user for user in users if own.isdisjoint(parts(user))}
     return set(users) - (others - includers(tree, header) if others else set())
 
 
@@ -114,7 +125,7 @@ def _structures_elsewhere(tree: KernelTree, files: Collection[str], taken: Mappi
     pattern = rf"^(struct|union)[ \t]+({'|'.join(map(re.escape, taken))})\b[^;(]*\{{"
     headers = ["grep", "-rslE", "--include=*.h", "-e", pattern, *_FOLDERS]
     units = ["xargs", "-0", "grep", "-slE", "-e", pattern]
-    others = "\0".join(tree.units_beside(files))
+    others = "\0".join(sources_beside(tree, files))
     for command in (headers, units):
         done = subprocess.run(command, input=others.encode(), cwd=tree.source, capture_output=True, check=False)
         for file in done.stdout.decode(errors="replace").splitlines():
@@ -189,7 +200,7 @@ def _new_words(old: str, new: str) -> Iterator[list[str]]:
 
 def used_elsewhere(tree: KernelTree, overlay: Overlay, names: Collection[str]) -> bool:
     """Whether other files mention one of some names."""
-    others = tree.units_beside(overlay.units) if names else []
+    others = sources_beside(tree, overlay.units) if names else []
     return any(_users(tree.source, others, names).values())
 
 

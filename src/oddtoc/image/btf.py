@@ -125,6 +125,33 @@ class Btf:
         is_variadic = parameters[-1:] == [("", 0)]
         return Prototype(len(parameters) - is_variadic, is_variadic)
 
+    def signature(self, function: str) -> tuple[str, ...]:
+        """The types of what a function returns and takes, in words, without typedefs and qualifiers.
+
+        Raises:
+            SymbolError: there is no function of that name.
+            ImageError: an entry is malformed.
+        """
+        prototype = self.table.entry(self._find(function, Kind.FUNC).size)
+        types = (kind for _, kind in self.table.parameters(prototype))
+        return tuple(self._spelt(number, 0) for number in (prototype.size, *types))
+
+    def _spelt(self, number: int, depth: int) -> str:
+        entry = self.table.unmodified(number)
+        if entry is None or depth > _DEEPEST:
+            return "void"
+        if entry.kind is Kind.POINTER:
+            return f"{self._spelt(entry.size, depth + 1)} *"
+        if entry.kind is Kind.ARRAY:
+            element, count = self.table.array(entry)
+            return f"{self._spelt(element, depth + 1)} [{count}]"
+        if entry.kind is Kind.FUNC_PROTO:
+            takes = (self._spelt(kind, depth + 1) for _, kind in self.table.parameters(entry))
+            return f"{self._spelt(entry.size, depth + 1)} ({', '.join(takes)})"
+        # a forward declaration is the structure that it announces
+        kind = (Kind.UNION if entry.flag else Kind.STRUCT) if entry.kind is Kind.FORWARD else entry.kind
+        return f"{kind.name.lower()} {entry.name}"
+
     def _find(self, name: str, *kinds: Kind) -> Entry:
         for kind in kinds:
             if (name, kind) in self._by_name:

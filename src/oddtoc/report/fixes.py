@@ -26,6 +26,7 @@ def fix_text(fix: Fix, path: Path) -> str:
         lines += [f"    {name} is gone" for name in found.removed]
         lines += [f"    {name} ran at boot, before what it calls has changed" for name in found.init_code]
         lines += [f"    struct {name} is laid out anew: all objects of it are on stacks" for name in unit.on_stacks]
+        lines += [f"    {name} stays for others: it takes or returns something else now" for name in unit.beside]
         equal, all_of_them = len(unit.fidelity.addresses), len(unit.fidelity.unit.functions)
         lines.append(f"    {equal} of {all_of_them} functions of the old source are the code that runs")
         lines += [f"    {name} is not: {how}" for name, how in unit.fidelity.different.items()]
@@ -92,6 +93,7 @@ def _plain(unit: UnitFix) -> dict[str, Any]:
         "removed": found.removed,
         "ran_at_boot": found.init_code,
         "on_stacks": unit.on_stacks,
+        "beside": unit.beside,
         "running_as_compiled": len(unit.fidelity.addresses),
         "different": unit.fidelity.different,
         "overridden": unit.fidelity.overridden,

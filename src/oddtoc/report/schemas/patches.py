@@ -115,6 +115,7 @@ BUILD: Final = record(
                 removed=texts("functions that are gone"),
                 ran_at_boot=texts("functions that only ran at boot, before what they call has changed"),
                 on_stacks=texts("structures that are laid out anew, as all objects of them are on stacks"),
+                beside=texts("exported functions that take or return something else now: for others they stay"),
                 running_as_compiled=count("functions of the old source that are the code that runs"),
                 different=mapping("those that are not", text("how they differ")),
                 overridden=texts("weak functions in whose place another one runs"),
