@@ -4,6 +4,8 @@ import pytest
 
 from oddtoc.build.beside import retyped
 from oddtoc.build.compile import compile_object, tool
+from oddtoc.build.newer import take_newer
+from oddtoc.build.overlay import apply_diff
 from oddtoc.build.refusal import RefusedError
 from oddtoc.build.request import fix_from_diff
 from oddtoc.build.tree import KernelTree
@@ -14,14 +16,13 @@ from oddtoc.live.session import Session
 RING, TRACE, HEADER = "kernel/trace/ring_buffer.c", "kernel/trace/trace.c", "include/linux/ring_buffer.h"
 START = "ring_buffer_read_start"
 BEFORE, AFTER = f"{START}(struct ring_buffer_iter *iter)", f"{START}(int cpu, struct ring_buffer_iter *iter)"
-FIRST = "\tcpu_buffer = iter->cpu_buffer;\n"
+LOCALS = "\n{\n\tstruct ring_buffer_per_cpu *cpu_buffer;\n\tunsigned long flags;\n"
 HERE = (
-    (RING, f"void\n{BEFORE}\n{{", f"void\n{AFTER}\n{{"),
-    (RING, f"{FIRST}\n\traw_spin_lock_irqsave", f'{FIRST}\tprintk("starts at %d\\n", cpu);\n\traw_spin_lock_irqsave'),
+    (RING, f"{BEFORE}{LOCALS}", f'{AFTER}{LOCALS}\n\tprintk("starts at %d\\n", cpu);'),
     (HEADER, f"void {BEFORE};", f"void {AFTER};"),
 )
 CALLER = (TRACE, f"{START}(iter->buffer_iter[cpu]);", f"{START}(cpu, iter->buffer_iter[cpu]);")
-READ = "cd /sys/kernel/tracing; mount -t tracefs none . && cd .; echo here > trace_marker; cat trace"
+READ = "mkdir -p /t; mount -t tracefs none /t; echo here > /t/trace_marker; cat /t/trace; umount /t"
 
 
 @pytest.fixture(autouse=True)
@@ -67,10 +68,12 @@ def test_the_old_function_stays_for_others_and_callers_of_the_fix_call_the_new_o
     assert machine.run("dmesg | grep -c 'starts at'").stdout == said
 
 
-def test_a_caller_that_is_not_part_of_the_fix_is_in_the_way(tree, diff, tmp_path):
+@pytest.mark.parametrize(("file", "other"), [(RING, TRACE), (TRACE, RING)], ids=["the-caller", "the-function"])
+def test_what_is_not_part_of_the_fix_is_in_the_way(tree, image, diff, file, other):
+    newer = apply_diff(tree.source, diff(*HERE, CALLER, CALLER)).root
     with pytest.raises(RefusedError) as caught:
-        fix_from_diff("6.1", diff(*HERE), tmp_path / "start.o", source=tree.source)
-    assert ("prototype", TRACE, START) in {(r.id, r.file, r.subject) for r in caught.value.refusals}
+        take_newer(tree, newer, [file], image)
+    assert ("prototype", other, START) in {(r.id, r.file, r.subject) for r in caught.value.refusals}
 
 
 def test_a_function_is_told_by_its_types_and_not_by_qualifiers_or_names(image, compiled):

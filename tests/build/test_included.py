@@ -5,17 +5,18 @@ import difflib
 import pytest
 
 from oddtoc.build.fix import build_fix
+from oddtoc.build.newer import take_newer
 from oddtoc.build.overlay import apply_diff
 from oddtoc.build.reach import units_of
 from oddtoc.build.refusal import RefusedError
 from oddtoc.build.tree import KernelTree
 from oddtoc.live.session import Session
 
-LOADAVG = "kernel/sched/loadavg.c"
+LOADAVG, CORE, DEADLINE = (f"kernel/sched/{name}.c" for name in ("loadavg", "core", "deadline"))
 
 
 BUILT = (
-    "kernel/sched/build_utility.c", "kernel/sched/build_policy.c", "fs/binfmt_elf.c", "fs/compat_binfmt_elf.c",
+    CORE, "kernel/sched/build_utility.c", "kernel/sched/build_policy.c", "fs/binfmt_elf.c", "fs/compat_binfmt_elf.c",
     "kernel/locking/rtmutex_api.c", "kernel/locking/rwsem.c", "fs/pipe.c",
 )  # fmt: skip
 
@@ -56,6 +57,30 @@ def test_a_change_of_an_included_file_acts_in_the_running_kernel(guest, build):
         with Session.open(f"guest:{machine.name}") as session:
             session.revert("included")
     assert not machine.run("cat /proc/loadavg").stdout.startswith(b"42.00 ")
+
+
+def test_a_newer_included_file_is_compiled_as_part_of_its_unit(tree, image, diff, tmp_path):
+    newer = apply_diff(
+        tree.source, diff((LOADAVG, "loads[1] = (avenrun[1] + offset)", "loads[1] = (42 + offset)"))
+    ).root
+    fix = build_fix(tree, take_newer(tree, newer, [LOADAVG], image), image, tmp_path / "included.o")
+    assert [(unit.file, unit.comparison.changed) for unit in fix.units] == [
+        ("kernel/sched/build_utility.c", ["get_avenrun"])
+    ]
+
+
+def test_an_included_file_with_the_old_prototype_is_in_the_way(tree, image, diff):
+    changes = (
+        (CORE, "dl_bw_check_overflow(cpu)", "dl_bw_check_overflow(0, cpu)"),
+        ("kernel/sched/sched.h", "dl_bw_check_overflow(int cpu)", "dl_bw_check_overflow(int how, int cpu)"),
+        (DEADLINE, "dl_bw_check_overflow(int cpu)", "dl_bw_check_overflow(int how, int cpu)"),
+    )
+    newer = apply_diff(tree.source, diff(*changes)).root
+    with pytest.raises(RefusedError) as caught:
+        take_newer(tree, newer, [CORE], image)
+    found = {(refusal.id, refusal.file, refusal.subject) for refusal in caught.value.refusals}
+    assert found == {("prototype", DEADLINE, "dl_bw_check_overflow")}
+    assert take_newer(tree, newer, [CORE, DEADLINE], image).units == [CORE, DEADLINE]
 
 
 def test_code_of_an_included_file_that_only_ran_at_boot_is_refused(build):
