@@ -7,13 +7,13 @@ import json
 import shutil
 import sys
 import tempfile
-from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from corpus.files import changed_files, included_files
-from corpus.guests import Guests
+from corpus.guests import Guests, together
 from corpus.judge import Sources, Verdict, judge
 from corpus.workers import Workers
 from oddtoc.build.tree import prepare_tree
@@ -41,12 +41,11 @@ def main() -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     known = {plain["file"]: plain for plain in _read(log)}
     asked = [file for file, module in files.items() if file.startswith(options.only) or module == options.only]
-    # neighbours share a guest
     todo = sorted((file for file in asked if file not in known), key=lambda file: files[file])[: options.limit]
     sources = Sources(tree, new, files, Image.open(kernel.vmlinux), kernel.modules, included_files(tree, new))
     try:
         with Workers(lambda: Bench(sources, todo), options.jobs) as workers, log.open("a") as out:
-            for verdict in workers.judged(todo):
+            for verdict in workers.judged(_groups(todo, files)):
                 out.write(json.dumps(verdict.plain()) + "\n")
                 out.flush()
                 known[verdict.file] = verdict.plain()
@@ -81,6 +80,17 @@ def table(verdicts: list[dict[str, Any]], files: int, versions: str) -> str:
     equal, compared = (sum(verdict[key] for verdict in verdicts) for key in ("equal", "compared"))
     lines += ["", f"Functions of the old source that are the code that runs: {equal} of {compared}."]
     return "\n".join(lines)
+
+
+def _groups(todo: Sequence[str], files: Mapping[str, str]) -> list[list[str]]:
+    """Files that may be in one patch: those of a module, or of a folder of the kernel proper."""
+    found: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for file in todo:
+        found[files[file], "" if files[file] else PurePosixPath(file).parent.as_posix()].append(file)
+    guest = {module: number for number, names in enumerate(together(files[file] for file in todo)) for module in names}
+    # neighbours share a guest, and the largest goes first: nobody waits for it at the end
+    order = sorted(found.items(), key=lambda item: (guest.get(item[0][0], -1), -len(item[1])))
+    return [group for _, group in order]
 
 
 def _read(log: Path) -> Iterator[dict[str, Any]]:

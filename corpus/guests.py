@@ -18,6 +18,12 @@ _MAKERS = {"ext4": "mke2fs -F -q"}
 """Module -> what makes a file system for it, where busybox can."""
 
 
+def together(modules: Iterable[str]) -> list[list[str]]:
+    """The modules that one guest has at a time, for each guest."""
+    names = sorted({*modules} - {"", *NEVER})
+    return [names[start : start + _TOGETHER] for start in range(0, len(names), _TOGETHER)]
+
+
 class Guests:
     """One guest at a time, which has the modules that the files in hand are parts of.
 
@@ -28,8 +34,7 @@ class Guests:
 
     def __init__(self, kernel: DebianKernel, modules: Iterable[str]) -> None:
         self._kernel = kernel
-        names = sorted({*modules} - {"", *NEVER})
-        self._groups = [names[start : start + _TOGETHER] for start in range(0, len(names), _TOGETHER)]
+        self._groups = together(modules)
         self._there: list[str] | None = None
         self._guest: Guest | None = None
 

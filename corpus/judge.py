@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,7 @@ class Sources:
         modules: the folder with its modules.
         included: C files that differ and are part of others.
         together: what became of files that changed with another one, in one patch with all that is theirs.
+        sets: what became of sets of files of which not all can be changed as a whole, and of parts of these.
     """
 
     tree: KernelTree
@@ -87,6 +88,7 @@ class Sources:
     modules: Path
     included: Sequence[str] = ()
     together: dict[str, Verdict] = field(default_factory=dict)
+    sets: dict[tuple[str, frozenset[str]], Fix | RefusedError] = field(default_factory=dict)
 
 
 def judge(file: str, sources: Sources, guests: Guests, folder: Path) -> Verdict:
@@ -177,7 +179,7 @@ class Attempt:
         """
         while True:
             try:
-                return self._build()
+                return self._once("whole", self._build)
             except RefusedError as error:
                 if not self._widen(error):
                     raise
@@ -190,12 +192,28 @@ class Attempt:
         """
         if len(self.files) > 1:
             try:
-                fix = self._build_in_part(self.files)
+                fix = self._once("in part", lambda: self._build_in_part(self.files))
                 if not any(left.file == self.files[0] for left in fix.left_out):
                     return fix
             except RefusedError:
                 pass
         return self._build_in_part(self.files[:1])
+
+    def _once(self, how: str, build: Callable[[], Fix]) -> Fix:
+        """What came of a set when another of its files was judged, or comes of it now."""
+        known = how, frozenset((*self.files, *self._confined, *self._in_padding))
+        found = self._sources.sets.get(known)
+        if found is None:
+            try:
+                found = build()
+            except RefusedError as error:
+                # what it was raised from would hold all objects
+                found = error.with_traceback(None)
+            if len(self.files) > 1:
+                self._sources.sets[known] = found
+        if isinstance(found, RefusedError):
+            raise found
+        return found
 
     def _build(self) -> Fix:
         of = self._sources

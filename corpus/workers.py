@@ -41,10 +41,11 @@ class Workers:
     def __init__(self, make: Callable[[], Judge], jobs: int) -> None:
         self._make = make
         self._jobs = jobs
+        self._verdicts: multiprocessing.SimpleQueue[Verdict] = multiprocessing.SimpleQueue()
 
     def __enter__(self) -> Self:
         self._before = {number: signal.signal(number, _interrupt) for number in _ENDING}
-        self._pool = multiprocessing.Pool(self._jobs, _start, (self._make,))
+        self._pool = multiprocessing.Pool(self._jobs, _start, (self._make, self._verdicts))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -53,12 +54,21 @@ class Workers:
         else:
             self._pool.terminate()
         self._pool.join()
-        for number, handler in self._before.items():
+        # the run ends: who asks for that once more, late, shall still read what it says
+        interrupted = kind is not None and issubclass(kind, KeyboardInterrupt)
+        for number, handler in () if interrupted else self._before.items():
             signal.signal(number, handler)
 
-    def judged(self, files: Sequence[str]) -> Iterator[Verdict]:
-        """The verdicts, as they come."""
-        return self._pool.imap_unordered(_judge, files)
+    def judged(self, groups: Sequence[Sequence[str]]) -> Iterator[Verdict]:
+        """The verdicts, as they come.
+
+        Args:
+            groups: files that one process judges, one after the other: a patch for several of them is made once.
+        """
+        under_way = self._pool.map_async(_judge_all, groups, chunksize=1)
+        for _ in range(sum(map(len, groups))):
+            yield self._verdicts.get()
+        under_way.get()
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
@@ -68,9 +78,10 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _start(make: Callable[[], Judge]) -> None:
+def _start(make: Callable[[], Judge], verdicts: multiprocessing.SimpleQueue[Verdict]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end)
+    _STATE["verdicts"] = verdicts
     _STATE["judge"] = judge = make()
     multiprocessing.util.Finalize(None, judge.stop, exitpriority=10)
 
@@ -79,6 +90,11 @@ def _end(_number: int, _frame: FrameType | None) -> None:
     """Unwind, so that what is under way is undone; once."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit(1)
+
+
+def _judge_all(files: Sequence[str]) -> None:
+    for file in files:
+        _STATE["verdicts"].put(_judge(file))
 
 
 def _judge(file: str) -> Verdict:

@@ -36,7 +36,7 @@ class Booting:
 
 try:
     with Workers(Booting, 2) as workers:
-        for verdict in workers.judged(sys.argv[1:]):
+        for verdict in workers.judged([[name] for name in sys.argv[1:]]):
             print(verdict.outcome, flush=True)
 except KeyboardInterrupt:
     sys.exit("interrupted")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from oddtoc.build.boot import still_there
@@ -140,6 +140,11 @@ class Module(Proper):
         return [Image.of_bytes(f"{name}{MODULE_SUFFIX}", read_module([self._folder], name)) for name in needed]
 
 
+@lru_cache(maxsize=4)
+def _module(kernel: Image, folder: Path, name: str) -> Module:
+    return Module(kernel, folder, name)
+
+
 class Subjects:
     """What is there to be changed.
 
@@ -166,7 +171,7 @@ class Subjects:
                 raise BuildError(
                     f"{file} is part of the module {name}", advice="give the folder of the kernel's modules"
                 )
-            self._known[name] = Module(self._known[""].kernel, self._modules, name)
+            self._known[name] = _module(self._known[""].kernel, self._modules, name)
         return self._known[name]
 
     def all(self) -> list[Proper]:
