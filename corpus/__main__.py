@@ -7,7 +7,7 @@ import json
 import shutil
 import sys
 import tempfile
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from corpus.files import changed_files, included_files
 from corpus.guests import Guests, together
 from corpus.judge import Sources, Verdict, judge
+from corpus.table import table
 from corpus.workers import Workers
 from oddtoc.build.tree import prepare_tree
 from oddtoc.debian import cache_folder, fetch_kernel
@@ -53,33 +54,7 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit("interrupted: the guests are stopped, and the next run goes on behind the last file above")
     print(f"for a page: oddtoc report {log} -o corpus.html")
-    versions = f"{kernel.version} to {version}"
-    for of_modules, what in ((False, "files of the kernel proper"), (True, "files of modules")):
-        chosen = [file for file, module in files.items() if bool(module) is of_modules]
-        print(table([known[file] for file in chosen if file in known], len(chosen), f"{versions}, {what}"), end="\n\n")
-
-
-def table(verdicts: list[dict[str, Any]], files: int, versions: str) -> str:
-    """How many files came to what, and why."""
-    outcomes = Counter(verdict["outcome"] for verdict in verdicts)
-    why = Counter(
-        reason
-        for verdict in verdicts
-        if verdict["outcome"] == "refused"
-        for reason in [verdict["reason"].split(":")[0].split(",")[0]]
-    )
-    lines = [f"Linux {versions}: {len(verdicts)} of {files} that differ", ""]
-    lines += ["| outcome | files | share |", "|---|---|---|"]
-    lines += [f"| {name} | {count} | {count / len(verdicts):.0%} |" for name, count in outcomes.most_common()]
-    lines += [
-        "",
-        "| refused for | files |",
-        "|---|---|",
-        *(f"| {name} | {count} |" for name, count in why.most_common()),
-    ]
-    equal, compared = (sum(verdict[key] for verdict in verdicts) for key in ("equal", "compared"))
-    lines += ["", f"Functions of the old source that are the code that runs: {equal} of {compared}."]
-    return "\n".join(lines)
+    print(table([known[file] for file in files if file in known], len(files), f"{kernel.version} to {version}"))
 
 
 def _groups(todo: Sequence[str], files: Mapping[str, str]) -> list[list[str]]:

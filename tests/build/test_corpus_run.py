@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from corpus.judge import Verdict
+from corpus.table import table
 from oddtoc.errors import GuestError
 from oddtoc.target.interrupts import interrupts_held
 
@@ -108,6 +110,15 @@ def test_ended():
     pid = int(said.split("up ")[1].split()[0])
     # where nobody waits for it, it stays in the list, without a command
     assert not Path(f"/proc/{pid}").exists() or not Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def test_its_table():
+    outcomes = (("applied", ""), ("in part", "m"), ("refused", "m"), ("no effect", ""))
+    verdicts = [Verdict("f.c", outcome, "layout, symbol: f.c", module=module) for outcome, module in outcomes]
+    lines = table([verdict.plain() for verdict in verdicts], 5, "1 to 2").splitlines()
+    assert lines[0] == "Linux 1 to 2: 4 of 5 files that differ"
+    assert "| in part | 1 (25.0%) | 0 (0.0%) | 1 (50.0%) |" in lines and "| layout | 1 | 0 | 1 |" in lines
+    assert any(line.startswith("2 files, 50.0%,") and line.endswith("it is 3 files, 75.0%.") for line in lines)
 
 
 def test_who_is_told_to_end_ends_when_an_error_comes_first():
