@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
-
 from corpus.judge import Verdict
 from corpus.table import table
+
 from oddtoc.errors import GuestError
 from oddtoc.target.interrupts import interrupts_held
 
