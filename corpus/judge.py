@@ -29,6 +29,8 @@ cat /tmp/x/l; find /proc/sys > /dev/null; umount /tmp/x; echo b | cat; ps > /dev
 sleep 0.1 & wait; ping -c1 127.0.0.1 > /dev/null 2>&1; true
 """
 COMPLAINTS = "dmesg | grep -ciE 'oops|bug:|warning:|call trace|unable to handle' || true"
+_ITS_OWN = ("layout", "data-changed", "init-code", "static-local", "no-site")
+"""Refusals that stay, whatever changes with a file."""
 _MOST_FILES = 6
 """Beside those of the file's own module, of which all may be in a set."""
 
@@ -181,7 +183,7 @@ class Attempt:
             try:
                 return self._once("whole", self._build)
             except RefusedError as error:
-                if not self._widen(error):
+                if self._is_hopeless(error) or not self._widen(error):
                     raise
 
     def in_part(self) -> Fix:
@@ -231,6 +233,13 @@ class Attempt:
         told = [name for one in files for name in TOLD.get(one, ())]
         confined = self._confined if list(files) == self.files else {}
         return {"write_data": told, "modules": self._sources.modules, "confined": confined}
+
+    def _is_hopeless(self, error: RefusedError) -> bool:
+        """Whether something of the file itself is in the way that no other file can mend."""
+        return any(
+            refusal.file == self.files[0] and refusal.id in _ITS_OWN and refusal.subject not in {*CONFINED, *IN_PADDING}
+            for refusal in error.refusals
+        )
 
     def _widen(self, error: RefusedError) -> bool:
         """Take more files, or what was told of structures; tell whether there was anything of it to take."""

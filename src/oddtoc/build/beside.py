@@ -44,8 +44,8 @@ def live_beside(units: Sequence[UnitFix]) -> None:
         found.changed = [name for name in found.changed if name not in unit.beside]
         found.new += unit.beside
         known = {*found.changed, *found.new, *found.init_code}
-        running = unit.fidelity.addresses
-        found.changed += [name for name in _users(unit.new, names) if name in running and name not in known]
+        there = unit.subject.still_there(unit.fidelity)
+        found.changed += [name for name in _users(unit.new, names) if name in there and name not in known]
 
 
 def _signature(types: Btf, name: str) -> tuple[str, ...]:

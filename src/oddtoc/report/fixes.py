@@ -22,7 +22,7 @@ def fix_text(fix: Fix, path: Path) -> str:
     for unit in fix.units:
         found = unit.comparison
         lines.append(f"  {unit.file}: {_changed(unit)}")
-        lines += [f"    {name} is new" for name in found.new if name != HOOK]
+        lines += [f"    {name} is new" for name in found.new if name not in (HOOK, *unit.beside)]
         lines += [f"    {name} is gone" for name in found.removed]
         lines += [f"    {name} ran at boot, before what it calls has changed" for name in found.init_code]
         lines += [f"    struct {name} is laid out anew: all objects of it are on stacks" for name in unit.on_stacks]
