@@ -32,20 +32,21 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, help="how many at a time, each with a guest of its own")
     parser.add_argument("--only", default="", help="judge only files whose names begin so, or of that module")
     parser.add_argument("--version", default=None, help="the newer source's version [the newest on the mirror]")
+    parser.add_argument("--build-only", action="store_true", help="decide without a guest; kept apart from other runs")
     options = parser.parse_args()
     kernel = fetch_kernel(SERIES)
     version = options.version or source_versions(SERIES)[0]
     tree = prepare_tree(fetch_source(SERIES, kernel.version), kernel.config, release=kernel.release)
     new = fetch_source(SERIES, version)
     files = changed_files(tree, new)
-    log = cache_folder() / "corpus" / f"{kernel.version}-{version}.jsonl"
+    log = cache_folder() / "corpus" / f"{kernel.version}-{version}{'-built' if options.build_only else ''}.jsonl"
     log.parent.mkdir(parents=True, exist_ok=True)
     known = {plain["file"]: plain for plain in _read(log)}
     asked = [file for file, module in files.items() if file.startswith(options.only) or module == options.only]
     todo = sorted((file for file in asked if file not in known), key=lambda file: files[file])[: options.limit]
     sources = Sources(tree, new, files, Image.open(kernel.vmlinux), kernel.modules, included_files(tree, new))
     try:
-        with Workers(lambda: Bench(sources, todo), options.jobs) as workers, log.open("a") as out:
+        with Workers(lambda: Bench(sources, todo, options.build_only), options.jobs) as workers, log.open("a") as out:
             for verdict in workers.judged(_groups(todo, files)):
                 out.write(json.dumps(verdict.plain()) + "\n")
                 out.flush()
@@ -79,11 +80,13 @@ class Bench:
     Args:
         sources: where they come from.
         todo: all that are going to be judged.
+        build_only: they are not applied.
     """
 
-    def __init__(self, sources: Sources, todo: list[str]) -> None:
+    def __init__(self, sources: Sources, todo: list[str], build_only: bool = False) -> None:
         self._sources = sources
-        self._guests = Guests(fetch_kernel(SERIES), (sources.files[file] for file in todo))
+        modules = (sources.files[file] for file in todo)
+        self._guests = None if build_only else Guests(fetch_kernel(SERIES), modules)
         self._folder = Path(tempfile.mkdtemp())
 
     def judge(self, file: str) -> Verdict:
@@ -92,7 +95,8 @@ class Bench:
 
     def stop(self) -> None:
         """End its guest, and what it has built."""
-        self._guests.stop()
+        if self._guests is not None:
+            self._guests.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
 
 

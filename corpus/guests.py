@@ -35,13 +35,14 @@ class Guests:
     def __init__(self, kernel: DebianKernel, modules: Iterable[str]) -> None:
         self._kernel = kernel
         self._groups = together(modules)
-        self._there: list[str] | None = None
+        self._there: list[str] = []
         self._guest: Guest | None = None
 
-    def of(self, module: str) -> Guest:
-        """The guest for a file of a module, or of the kernel proper if that is empty."""
-        wanted = next((group for group in self._groups if module in group), [])
-        if self._guest is None or wanted != self._there or not self._guest.alive:
+    def of(self, module: str, others: Iterable[str] = ()) -> Guest:
+        """The guest for a file of a module, or of the kernel proper if that is empty; with other modules beside it."""
+        group = next((group for group in self._groups if module in group), [])
+        wanted = [*group, *sorted({*others} - {*group})]
+        if self._guest is None or not {*wanted} <= {*self._there} or not self._guest.alive:
             self.stop()
             self._there, self._guest = wanted, boot_with(self._kernel, wanted)
         return self._guest

@@ -18,6 +18,7 @@ from oddtoc.build.refusal import RefusedError
 from oddtoc.build.tree import KernelTree
 from oddtoc.errors import BusyError, OddtocError, RoomError
 from oddtoc.image.elf import Image
+from oddtoc.link.object import KERNEL, MODULE_SUFFIX
 from oddtoc.live.parts import apply_parts
 from oddtoc.live.session import Session
 from oddtoc.target.guest import Guest
@@ -42,7 +43,8 @@ class Verdict:
     Attributes:
         file: the file.
         outcome: applied, in part (without what `reason` names), no effect, ran at boot (nothing else changes), refused,
-            built (its module can't be loaded), not now (a thread was in the way all the time), or failed.
+            built (not applied: its module can't be loaded, or there are no guests), not now (a thread was in the way
+            all the time) or failed.
         reason: ids of refusals, or what went wrong.
         files: all that the patch was made of.
         functions: how many functions were replaced.
@@ -93,8 +95,8 @@ class Sources:
     sets: dict[tuple[str, frozenset[str]], Fix | RefusedError] = field(default_factory=dict)
 
 
-def judge(file: str, sources: Sources, guests: Guests, folder: Path) -> Verdict:
-    """Build a file of the newer source, and try it."""
+def judge(file: str, sources: Sources, guests: Guests | None, folder: Path) -> Verdict:
+    """Build a file of the newer source, and try it where there are guests."""
     started = time.monotonic()
     module = sources.files[file]
     if file in sources.together:
@@ -113,7 +115,7 @@ def judge(file: str, sources: Sources, guests: Guests, folder: Path) -> Verdict:
         if any(left.file == file for left in fix.left_out):
             return _tried(replace(verdict, outcome="in part", files=(file,)), fix, guests, started)
     verdict = _tried(Verdict(file, "applied", files=tuple(attempt.files), module=module), fix, guests, started)
-    if verdict.outcome == "applied" and not fix.left_out:
+    if verdict.outcome in ("applied", "built") and not fix.left_out:
         sources.together.update({other: verdict for other in attempt.files})
     return verdict
 
@@ -127,11 +129,13 @@ def _refused(file: str, module: str, error: RefusedError, started: float) -> Ver
     return Verdict(file, outcome, reason, seconds=(time.monotonic() - started,) * 2, module=module, refusals=refusals)
 
 
-def _tried(verdict: Verdict, fix: Fix, guests: Guests, started: float) -> Verdict:
+def _tried(verdict: Verdict, fix: Fix, guests: Guests | None, started: float) -> Verdict:
     """The verdict on a file that a patch could be made of, when that has been applied and taken back."""
     built = time.monotonic() - started
     module = verdict.module
-    outcome, reason = ("built", "") if module in NEVER else _try_with_room(fix, guests, module)
+    outcome, reason = "built", ""
+    if guests is not None and module not in NEVER:
+        outcome, reason = _try_with_room(fix, guests, module)
     if outcome != "applied":
         verdict = replace(verdict, outcome=outcome, reason=reason)
     return replace(
@@ -145,12 +149,13 @@ def _tried(verdict: Verdict, fix: Fix, guests: Guests, started: float) -> Verdic
 
 def _try_with_room(fix: Fix, guests: Guests, module: str) -> tuple[str, str]:
     """As `_try`; in a guest of its own where earlier patches have left no room."""
+    modules = [unit.subject.name.removesuffix(MODULE_SUFFIX) for unit in fix.units if unit.subject.name != KERNEL]
     try:
-        return _try(fix, guests.of(module), module)
+        return _try(fix, guests.of(module, modules), module)
     except RoomError:
         guests.stop()
     try:
-        return _try(fix, guests.of(module), module)
+        return _try(fix, guests.of(module, modules), module)
     except RoomError as error:
         return "refused", f"room: {error.message}"
 
@@ -278,7 +283,8 @@ def _try(fix: Fix, guest: Guest, module: str) -> tuple[str, str]:
             result = guest.run(EXERCISE + exercise_of(module) + "echo c", timeout=300)
         finally:
             with Session.open(target) as session:
-                session.revert(fix.patch.name)
+                if applied.done:
+                    session.revert(fix.patch.name)
                 session.gc()
     except RoomError:
         raise

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
@@ -150,14 +151,13 @@ def compile_patch(
         last = _last_word(own, model) if flags else ()
         command = [tool("gcc"), *own, *defines_for(image), *model, f"-I{INCLUDE}", *flags, *last]
         _run([*command, "-c", str(source), "-o", str(code)], source)
-        trampolines = _assemble(Path(folder))
         merged = Path(folder, "patch.o")
-        _run([tool("ld"), "-r", "-o", str(merged), str(code), *map(str, trampolines)], source)
+        _run([tool("ld"), "-r", "-o", str(merged), str(code), *map(str, _assemble(Path(folder)))], source)
         if image.endswith(MODULE_SUFFIX):
-            _embed("room", KERNEL_FLAGS, ROOM_SECTION, merged, trampolines)
+            _embed("room", KERNEL_FLAGS, ROOM_SECTION, merged)
         elif not in_kernel and unwind:
             # nothing is thrown in there
-            _embed("unwind", WITHOUT_UNWIND, FINDER_SECTION, merged, trampolines)
+            _embed("unwind", WITHOUT_UNWIND, FINDER_SECTION, merged)
         if build_id:
             only = Path(folder, "kernel")
             only.write_bytes(build_id)
@@ -207,7 +207,7 @@ def merge_patch(
         BuildError: a tool is missing or fails. PatchError: the object is malformed.
     """
     with tempfile.TemporaryDirectory(prefix="oddtoc-build-") as folder:
-        more = trampolines = _assemble(Path(folder))
+        more = _assemble(Path(folder))
         for source in support:
             built = Path(folder, f"{source.stem}.o")
             more = [*more, built]
@@ -215,7 +215,7 @@ def merge_patch(
         merged = Path(folder, "patch.o")
         _run([tool("ld"), "-r", "-o", str(merged), str(code), *map(str, more)], code)
         if image.endswith(MODULE_SUFFIX):
-            _embed("room", KERNEL_FLAGS, ROOM_SECTION, merged, trampolines)
+            _embed("room", KERNEL_FLAGS, ROOM_SECTION, merged)
         for other, path in parts.items():
             _add_section(merged, PART_PREFIX + other, path)
         return _finish(merged, output, name, output)
@@ -234,13 +234,22 @@ def _finish(merged: Path, output: Path, name: str | None, shown_as: Path) -> Pat
     return patch
 
 
-def _embed(name: str, flags: Sequence[str], section: str, merged: Path, trampolines: Sequence[Path]) -> None:
+def _embed(name: str, flags: Sequence[str], section: str, merged: Path) -> None:
     """Add a support patch to a patch, as an object of its own in a section."""
-    source = SUPPORT / f"{name}.c"
-    code, support = merged.with_name(f"{name}-code.o"), merged.with_name(f"{name}.o")
-    _run([tool("gcc"), *flags, f"-I{INCLUDE}", "-c", str(source), "-o", str(code)], source)
-    _run([tool("ld"), "-r", "-o", str(support), str(code), *map(str, trampolines)], source)
+    support = merged.with_name(f"{name}.o")
+    support.write_bytes(_support(name, tuple(flags)))
     _add_section(merged, section, support)
+
+
+@cache
+def _support(name: str, flags: tuple[str, ...]) -> bytes:
+    """A support patch, compiled once."""
+    source = SUPPORT / f"{name}.c"
+    with tempfile.TemporaryDirectory(prefix="oddtoc-build-") as folder:
+        code, support = Path(folder, "code.o"), Path(folder, "support.o")
+        _run([tool("gcc"), *flags, f"-I{INCLUDE}", "-c", str(source), "-o", str(code)], source)
+        _run([tool("ld"), "-r", "-o", str(support), str(code), *map(str, _assemble(Path(folder)))], source)
+        return support.read_bytes()
 
 
 def _add_section(merged: Path, name: str, content: Path) -> None:
@@ -264,10 +273,20 @@ def _replaced(source: Path, flags: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def _assemble(folder: Path) -> list[Path]:
-    """Assemble the trampolines of every mechanism in one run of the compiler driver."""
+    """The trampolines of every mechanism, as objects in a folder."""
+    for name, content in _trampolines():
+        (folder / name).write_bytes(content)
+    return [folder / name for name, _ in _trampolines()]
+
+
+@cache
+def _trampolines() -> tuple[tuple[str, bytes], ...]:
+    """Name and content of these objects, assembled once, in one run of the compiler driver."""
     sources = sorted(TRAMPOLINES.glob("*.S"))
-    _run([tool("gcc"), "-m64", "-mlittle-endian", "-mcpu=power8", "-c", *map(str, sources)], sources[0], cwd=folder)
-    return [folder / f"{source.stem}.o" for source in sources]
+    command = [tool("gcc"), "-m64", "-mlittle-endian", "-mcpu=power8", "-c", *map(str, sources)]
+    with tempfile.TemporaryDirectory(prefix="oddtoc-build-") as folder:
+        _run(command, sources[0], cwd=Path(folder))
+        return tuple((f"{source.stem}.o", Path(folder, f"{source.stem}.o").read_bytes()) for source in sources)
 
 
 def _run(command: Sequence[str], source: Path, cwd: Path | None = None) -> None:

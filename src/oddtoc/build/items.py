@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
+from stat import S_ISREG
 
 _SKIPPED = re.compile(r"/\*.*?\*/|//[^\n]*|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'", re.DOTALL)
 _TOKEN = re.compile(r"^[ \t]*#[ \t]*(\w*)(?:[^\n\\]|\\.)*|[(){}\[\];]", re.DOTALL | re.MULTILINE)
@@ -70,7 +71,17 @@ def without_comments(text: str) -> str:
 
 def read_text(path: Path) -> str:
     """A file's text, every byte kept; nothing if there is no such file."""
-    return path.read_text(encoding="utf-8", errors="surrogateescape") if path.is_file() else ""
+    try:
+        status = path.stat()
+    except OSError:
+        return ""
+    return _text(path, status.st_ino, status.st_mtime_ns, status.st_size) if S_ISREG(status.st_mode) else ""
+
+
+@lru_cache(maxsize=5000)
+def _text(path: Path, *_state: int) -> str:
+    """A file's text, kept as long as the file is the same: the headers of two trees are asked for again and again."""
+    return path.read_text(encoding="utf-8", errors="surrogateescape")
 
 
 def differing_lines(old: str, new: str) -> str:

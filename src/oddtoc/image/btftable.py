@@ -120,6 +120,7 @@ class BtfTable:
         self._strings = _part(data, header + strings, strings_size, "names")
         self._places = list(self._walk())
         self._known: dict[int, Entry] = {}
+        self._unmodified: dict[int, Entry | None] = {}
 
     def __len__(self) -> int:
         return len(self._places)
@@ -184,6 +185,11 @@ class BtfTable:
         Raises:
             ImageError: they lead nowhere.
         """
+        if number not in self._unmodified:
+            self._unmodified[number] = self._followed(number)
+        return self._unmodified[number]
+
+    def _followed(self, number: int) -> Entry | None:
         for _ in range(_DEEPEST):
             if not number:
                 return None

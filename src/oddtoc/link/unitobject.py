@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from oddtoc.image.layout import (
     FILE_HEADER,
@@ -51,8 +51,7 @@ class UnitSymbol:
         return 0 if code < 2 else 1 << code
 
 
-@dataclass(frozen=True, slots=True)
-class UnitRelocation:
+class UnitRelocation(NamedTuple):
     """A relocation: bytes into the section, type, symbol (index) and addend."""
 
     offset: int
@@ -137,7 +136,7 @@ class UnitObject:
         for section in headers.sections:
             if section.type == SectionType.RELA:
                 entries = table(data, section.offset, section.size, RELOCATION, str(path)).tolist()
-                found = [UnitRelocation(*entry) for entry in entries]
+                found = list(map(UnitRelocation._make, entries))
                 self.sections[section.info].relocations = sorted(found, key=lambda entry: entry.offset)
 
     @cached_property
