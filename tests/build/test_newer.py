@@ -202,3 +202,13 @@ BETWEEN = (NAMES, "\tUTS_PROC_VERSION,\n", "\tUTS_PROC_MINE,\n\tUTS_PROC_VERSION
 )
 def test_what_the_code_needs_and_the_running_kernel_has_otherwise_is_refused(refusals, code, change, refused):
     assert refusals(code, change) == refused
+
+
+def test_a_parameter_by_the_name_of_a_member_is_none(refusals):
+    member = (HEADER, STRUCTURE, f"{STRUCTURE}\tint seen;\n")
+    pointer = (
+        HEADER,
+        "int (*show) (struct seq_file *m, void *v);",
+        "int (*show) (struct seq_file *m, void *v, int op);",
+    )
+    assert refusals("\tif (m->op) m->seen = 1;\n", member, pointer) == {("layout", "seq_file", "seen")}

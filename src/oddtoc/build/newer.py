@@ -158,8 +158,8 @@ def _wanted(output: str, merged: MergedHeaders) -> set[str]:
     missed = {name for line in _ERROR.findall(output) for name in _QUOTED.findall(line)[:1]}
     changes = merged.left_structures()
     found = {name for name, members in changes.items() if name in named or members & missed}
-    other = _other_member(output, merged)
-    return found | {other[0]} if other else found
+    other = None if found else _other_member(output, merged)
+    return {other[0]} if other else found
 
 
 def _other_member(output: str, merged: MergedHeaders) -> tuple[str, str] | None:
