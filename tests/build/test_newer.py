@@ -206,9 +206,6 @@ def test_what_the_code_needs_and_the_running_kernel_has_otherwise_is_refused(ref
 
 def test_a_parameter_by_the_name_of_a_member_is_none(refusals):
     member = (HEADER, STRUCTURE, f"{STRUCTURE}\tint seen;\n")
-    pointer = (
-        HEADER,
-        "int (*show) (struct seq_file *m, void *v);",
-        "int (*show) (struct seq_file *m, void *v, int op);",
-    )
+    flush = "int (*flush) (struct file *, fl_owner_t id"
+    pointer = ("include/linux/fs.h", f"{flush});", f"{flush}, int op);")
     assert refusals("\tif (m->op) m->seen = 1;\n", member, pointer) == {("layout", "seq_file", "seen")}
