@@ -43,7 +43,7 @@ def main() -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     known = {plain["file"]: plain for plain in _read(log)}
     asked = [file for file, module in files.items() if file.startswith(options.only) or module == options.only]
-    todo = sorted((file for file in asked if file not in known), key=lambda file: files[file])[: options.limit]
+    todo = [file for file in asked if file not in known][: options.limit]
     sources = Sources(tree, new, files, Image.open(kernel.vmlinux), kernel.modules, included_files(tree, new))
     try:
         with Workers(lambda: Bench(sources, todo, options.build_only), options.jobs) as workers, log.open("a") as out:

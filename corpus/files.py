@@ -26,8 +26,9 @@ def changed_files(tree: KernelTree, new: Path) -> dict[str, str]:
 
 def included_files(tree: KernelTree, new: Path) -> list[str]:
     """The C files of core folders that are part of others and differ in a newer source."""
-    core = (file for file in included_sources(tree) if file.startswith(_IN_CORE))
-    return [file for file in core if _differ(tree.source / file, new / file)]
+    built = {*tree.built_units(), *tree.module_units()}
+    parts = (file for file, by in included_sources(tree).items() if file not in built and not built.isdisjoint(by))
+    return [file for file in parts if file.startswith(_IN_CORE) and _differ(tree.source / file, new / file)]
 
 
 def definers(tree: KernelTree, new: Path, symbol: str, files: Collection[str]) -> list[str]:

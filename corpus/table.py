@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from oddtoc.report.sections.corpus import first_reason
+
 _WHOLE = ("applied", "no effect", "ran at boot")
 _OUTCOMES = (*_WHOLE, "in part", "built", "refused", "not now", "failed")
 _COLUMNS = ("all files", "kernel proper", "modules")
@@ -21,7 +23,7 @@ def table(verdicts: Sequence[Mapping[str, Any]], files: int, versions: str) -> s
     """
     parts = [verdicts, *([one for one in verdicts if bool(one["module"]) is wanted] for wanted in (False, True))]
     outcomes = [Counter(one["outcome"] for one in part) for part in parts]
-    reasons = [Counter(_first_reason(one) for one in part if one["outcome"] == "refused") for part in parts]
+    reasons = [Counter(first_reason(one) for one in part if one["outcome"] == "refused") for part in parts]
     whole, in_part = sum(outcomes[0][name] for name in _WHOLE), outcomes[0]["in part"]
     equal, compared = (sum(one[key] for one in verdicts) for key in ("equal", "compared"))
     lines = [f"Linux {versions}: {len(verdicts)} of {files} files that differ", ""]
@@ -46,11 +48,6 @@ def _rows(head: str, names: Iterable[str], columns: Sequence[Counter[str]], tota
             cells = [f"{cell} ({_share(int(cell), total)})" for cell, total in zip(cells, totals, strict=True)]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return lines
-
-
-def _first_reason(verdict: Mapping[str, Any]) -> str:
-    reason: str = verdict["reason"]
-    return reason.split(":")[0].split(",")[0]
 
 
 def _share(count: int, total: int) -> str:

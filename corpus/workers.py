@@ -54,10 +54,10 @@ class Workers:
         else:
             self._pool.terminate()
         self._pool.join()
-        # the run ends: who asks for that once more, late, shall still read what it says
-        interrupted = kind is not None and issubclass(kind, KeyboardInterrupt)
-        for number, handler in () if interrupted else self._before.items():
-            signal.signal(number, handler)
+        # after an interrupt the run ends: who asks for that once more, late, shall still read what it says
+        if kind is None or not issubclass(kind, KeyboardInterrupt):
+            for number, handler in self._before.items():
+                signal.signal(number, handler)
 
     def judged(self, groups: Sequence[Sequence[str]]) -> Iterator[Verdict]:
         """The verdicts, as they come.

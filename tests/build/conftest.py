@@ -4,18 +4,11 @@ import difflib
 
 import pytest
 
-from oddtoc.build.reach import included_sources
 from oddtoc.build.tree import prepare_tree
 from oddtoc.build.unit import Flavour, compile_unit
 from oddtoc.debian.sources import fetch_source
 from oddtoc.image.elf import Image
 from oddtoc.link.unitobject import UnitObject
-
-
-@pytest.fixture(autouse=True)
-def forget_units():
-    """What a kernel is made of is another thing in some tests."""
-    included_sources.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ patch, also where it is the same: the same call is one of another function now.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from oddtoc.build.fix import UnitFix
 
 
+def is_exported(image: Image, name: str) -> bool:
+    """Whether a kernel or module has a function or variable for other modules (include/linux/export.h)."""
+    return bool(image.symbols.find(f"__ksymtab_{name}"))
+
+
 def retyped(image: Image, before: Path, after: Path, names: Iterable[str]) -> list[str]:
     """Those of some functions that a kernel or module exports, and that have other types in a newer unit.
 
@@ -28,7 +33,7 @@ def retyped(image: Image, before: Path, after: Path, names: Iterable[str]) -> li
         before, after: the unit, compiled with type information.
         names: functions of both.
     """
-    exported = [name for name in names if image.symbols.find(f"__ksymtab_{name}")]
+    exported = [name for name in names if is_exported(image, name)]
     if not exported:
         return []
     old, new = Btf.of(Image.open(before)), Btf.of(Image.open(after))
@@ -37,8 +42,10 @@ def retyped(image: Image, before: Path, after: Path, names: Iterable[str]) -> li
 
 def live_beside(units: Sequence[UnitFix]) -> None:
     """Have the new functions be others than those that run, and all that name one of them be replaced."""
-    names = {name for unit in units for name in unit.beside}
-    for unit in units if names else ():
+    everywhere = {name for unit in units for name in unit.beside}
+    for unit in units if everywhere else ():
+        # a file may have a static function of that name
+        names = everywhere - (unit.names.old_functions - {*unit.beside})
         unit.names.beside |= names
         found = unit.comparison
         found.changed = [name for name in found.changed if name not in unit.beside]
@@ -55,7 +62,7 @@ def _signature(types: Btf, name: str) -> tuple[str, ...]:
         return ()
 
 
-def _users(unit: UnitObject, names: set[str]) -> Iterator[str]:
+def _users(unit: UnitObject, names: Collection[str]) -> Iterator[str]:
     """The functions of a unit that name one of some functions."""
     for function in unit.functions:
         if any(unit.symbols[relocation.symbol].name in names for relocation in unit.relocations_of(function)):

@@ -239,7 +239,7 @@ class Extractor:
 
     def is_new(self, name: str) -> bool:
         """Whether the old unit has no such function."""
-        return name not in self.names.old_functions or name in self.names.beside
+        return name not in self.names.old_functions
 
     def new_function(
         self, relocation: UnitRelocation, target: UnitSymbol, owner: UnitSymbol, inside: int

@@ -188,14 +188,15 @@ def _judged(
         for file, objects in zip(files, compiled, strict=True)
         if objects
     ]
+    live_beside(units)
     for unit in units:
+        unit.refusals = [*_objections(unit), *unit.refusals]
         versions = tree.source / unit.file, overlay.root / unit.file
         unit.refusals, unit.on_stacks = split_layouts(unit.refusals, tree.source, *versions, confined)
         sources = {unit.file, *(file for file in overlay.units if file not in files)}
         old, new = ([root / file for file in sorted(sources)] for root in (tree.source, overlay.root))
         unit.lost = lost_at_boot(unit.comparison.init_code, old, new, overlay.taken)
         unit.refusals += [Refusal("init-code", unit.file, name, unit.subject.ran_once) for name in unit.lost]
-    live_beside(units)
     return units
 
 
@@ -263,10 +264,12 @@ def _judge(
     comparison.init_code = [name for name in comparison.init_code if name not in there]
     comparison.changed += [name for name in replaced if name in fidelity.addresses and name not in comparison.changed]
     unit = UnitFix(file, fidelity, comparison, UnitObject(shipped), subject.names(fidelity, old), subject)
-    unit.beside = retyped(subject.image, before, after, comparison.changed)
+    unit.beside = retyped(
+        subject.image, before, after, (name for name in comparison.changed if name in fidelity.addresses)
+    )
     found = (*subject.unlike(before, after, in_padding), *changed_layouts(before, after, in_padding))
     layouts = {(change.name, change.member): change for change in found}
-    unit.refusals = [*_objections(unit), *(_layout_refusal(file, change) for change in layouts.values())]
+    unit.refusals = [_layout_refusal(file, change) for change in layouts.values()]
     return unit
 
 

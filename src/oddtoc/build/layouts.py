@@ -90,12 +90,13 @@ def layouts_of(unit: Path) -> dict[str, Layout]:
     Raises:
         ImageError: the unit was compiled without type information.
     """
-    # no object in the cache is written to; one of the same name is another file
-    return _layouts(unit, unit.stat().st_ino)
+    status = unit.stat()
+    return _layouts(unit, status.st_ino, status.st_mtime_ns)
 
 
 @lru_cache(maxsize=8)
-def _layouts(unit: Path, _number: int) -> dict[str, Layout]:
+def _layouts(unit: Path, *_state: int) -> dict[str, Layout]:
+    """What `layouts_of` gives, kept as long as the unit is the same: nobody may write to it."""
     image = Image.open(unit)
     if image.section(".BTF") is None:
         raise ImageError(f"{unit} has no type information", advice="a gcc of version 12 or later is needed: -gbtf")

@@ -85,32 +85,27 @@ def units_of(tree: KernelTree, file: str, *, most: int = MOST_UNITS) -> list[str
 
 
 def sources_beside(tree: KernelTree, files: Collection[str]) -> list[str]:
-    """The C files that share headers with some: the units beside them, and the files that units include.
+    """The C files that share headers with some: the units beside them, and the files that these units include.
 
     Raises:
         BuildError: kbuild does not know what the kernel is made of.
     """
     units = tree.units_beside(files)
     there = {*units, *files}
-    return [*units, *(file for file, unit in included_sources(tree).items() if file not in there and unit in there)]
+    included = included_sources(tree).items()
+    return [*units, *(file for file, by in included if file not in there and not there.isdisjoint(by))]
 
 
 @lru_cache(maxsize=2)
-def included_sources(tree: KernelTree) -> dict[str, str]:
-    """The C files that are part of units and none themselves, as kernel/sched/psi.c is, each with its unit.
-
-    Raises:
-        BuildError: kbuild does not know what the kernel is made of.
-    """
-    graph, units = _graph(tree), {*tree.built_units(), *tree.module_units()}
-    found: dict[str, str] = {}
+def included_sources(tree: KernelTree) -> dict[str, set[str]]:
+    """The C files that others include, as kernel/sched/psi.c, each with these; told from the text, built or not."""
+    graph = _graph(tree)
+    found: set[str] = set()
     for name, places in graph.items():
         for plain, includer in places if name.endswith(".c") else ():
             above = (str(parent / plain) for parent in PurePosixPath(includer).parents)
-            file = next((path for path in above if (tree.source / path).is_file()), None)
-            if file and file not in units and not units.isdisjoint(around := _includers(graph, file)):
-                found[file] = min(units & around)
-    return found
+            found |= {*[path for path in above if (tree.source / path).is_file()][:1]}
+    return {file: _includers(graph, file) - {file} for file in sorted(found)}
 
 
 @lru_cache(maxsize=200)

@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
+from oddtoc.build.beside import is_exported
 from oddtoc.build.headers import MergedHeaders
 from oddtoc.build.items import differing_lines, identifiers, read_text, split_items, without_comments
 from oddtoc.build.members import accessed_members, changed_accesses
@@ -54,7 +55,7 @@ def shared_refusals(
     before = _users(tree.source, others, {*declared, *changed, *fresh})
     after = _users(new, others, fresh)
     exported = _exported(tree.source, overlay.units)
-    exported |= {name for name in declared if image.symbols.find(f"__ksymtab_{name}")}
+    exported |= {name for name in declared if is_exported(image, name)}
     callers = {
         name: before[name] if name in exported else _within_reach(tree, overlay.units, name, header, before[name])
         for name, (header, _) in declared.items()
@@ -105,8 +106,9 @@ def _within_reach(tree: KernelTree, files: Collection[str], name: str, header: s
     modules = tree.module_units()
     included = included_sources(tree)
 
-    def parts(file: str) -> list[str]:
-        return modules.get(included.get(file, file), "").split(":")
+    def parts(file: str) -> set[str]:
+        units = [unit for unit in (file, *included.get(file, ())) if tree.is_built(unit)]
+        return {part for unit in units or [file] for part in modules.get(unit, "").split(":")}
 
     own = {part for file in files for part in parts(file)}
     others = {user for user in users if own.isdisjoint(parts(user))}

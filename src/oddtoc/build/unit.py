@@ -17,7 +17,6 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
 from enum import Enum
-from functools import lru_cache
 from pathlib import Path
 
 from oddtoc.build.compile import INCLUDE, defines_for
@@ -145,8 +144,7 @@ def _run(command: Sequence[str], tree: KernelTree, source: Path) -> None:
         raise BuildError(f"{source} does not compile", output=result.stderr, advice=errors[0])
 
 
-@lru_cache(maxsize=64)
-def included_headers(tree: KernelTree, file: str, root: Path) -> tuple[str, ...]:
+def included_headers(tree: KernelTree, file: str, root: Path) -> list[str]:
     """The headers that a file of another tree includes there, as this kernel is configured: relative to the root.
 
     Raises:
@@ -158,8 +156,7 @@ def included_headers(tree: KernelTree, file: str, root: Path) -> tuple[str, ...]
     if result.returncode:
         raise BuildError(f"{root / file} can't be preprocessed", output=result.stderr)
     names = [os.path.normpath(path) for path in result.stdout.replace("\\\n", " ").split()[1:]]
-    inside = (path.removeprefix(f"{root}/") for path in names if path.startswith(f"{root}/"))
-    return tuple(path for path in inside if path.endswith(".h"))
+    return [path.removeprefix(f"{root}/") for path in names if path.startswith(f"{root}/") and path.endswith(".h")]
 
 
 def used_files(unit: Path) -> list[Path]:

@@ -118,10 +118,7 @@ class Btf:
             SymbolError: there is no function of that name.
             ImageError: an entry is malformed.
         """
-        entry = self.table.entry(self._find(function, Kind.FUNC).size)
-        if entry.kind is not Kind.FUNC_PROTO:
-            raise ImageError(f"the BTF entry of {function} leads to no prototype")
-        parameters = self.table.parameters(entry)
+        parameters = self.table.parameters(self._prototype(function))
         is_variadic = parameters[-1:] == [("", 0)]
         return Prototype(len(parameters) - is_variadic, is_variadic)
 
@@ -132,9 +129,15 @@ class Btf:
             SymbolError: there is no function of that name.
             ImageError: an entry is malformed.
         """
-        prototype = self.table.entry(self._find(function, Kind.FUNC).size)
+        prototype = self._prototype(function)
         types = (kind for _, kind in self.table.parameters(prototype))
         return tuple(self._spelt(number, 0) for number in (prototype.size, *types))
+
+    def _prototype(self, function: str) -> Entry:
+        entry = self.table.entry(self._find(function, Kind.FUNC).size)
+        if entry.kind is not Kind.FUNC_PROTO:
+            raise ImageError(f"the BTF entry of {function} leads to no prototype")
+        return entry
 
     def _spelt(self, number: int, depth: int) -> str:
         entry = self.table.unmodified(number)

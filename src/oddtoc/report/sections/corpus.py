@@ -35,7 +35,7 @@ def corpus_section(answer: Sequence[Mapping[str, Any]], name: str) -> Section:
     """What came of the files, for what they were refused, and every file."""
     outcomes = Counter(verdict["outcome"] for verdict in answer)
     refused = [verdict for verdict in answer if verdict["outcome"] == "refused"]
-    reasons = Counter(verdict["reason"].split(":")[0].split(",")[0] for verdict in refused)
+    reasons = Counter(map(first_reason, refused))
     equal, compared = (sum(verdict[key] for verdict in answer) for key in ("equal", "compared"))
     shares = [(what, f"{count:,}", f"{count / len(answer):.0%}") for what, count in outcomes.most_common()]
     remark = f"of {compared:,} functions of the old source"
@@ -53,6 +53,12 @@ def corpus_section(answer: Sequence[Mapping[str, Any]], name: str) -> Section:
         ],
         tables=[PageTable("files", _FIELDS, [_row(verdict) for verdict in answer])],
     )
+
+
+def first_reason(verdict: Mapping[str, Any]) -> str:
+    """The id of what a file was refused for first."""
+    reason: str = verdict["reason"]
+    return reason.split(":")[0].split(",")[0]
 
 
 def _bar(what: str, count: int, name: str | None = None) -> tuple[str, list[tuple[str, float]], str]:
