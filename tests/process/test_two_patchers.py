@@ -4,8 +4,10 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager, nullcontext
 
 import pytest
+from slow_network import slow_network
 from user import PATCHED, PLAIN
 
 from oddtoc.errors import ChangedError, TargetInUseError
@@ -92,9 +94,27 @@ def test_whose_record_was_ended_by_another_one_is_refused(user_process, built, e
         first.revert("thing")
 
 
-@pytest.mark.parametrize("reached", ["over the network", "over a serial line"])
+def over_the_network(user_process):
+    return nullcontext(user_process.target)
+
+
+def over_a_serial_line(user_process):
+    return nullcontext(serial(user_process))
+
+
+@contextmanager
+def over_a_slow_network(user_process):
+    with slow_network(user_process.guest.endpoint) as (host, port):
+        yield f"gdb://{host}:{port}#{user_process.pid}"
+
+
+@pytest.mark.parametrize("reached", [over_the_network, over_a_slow_network, over_a_serial_line])
 def test_a_debugger_that_comes_between_two_stops_is_in_the_way(user_process, built, reached):
-    target = user_process.target if "network" in reached else serial(user_process)
+    with reached(user_process) as target:
+        a_debugger_comes(target, user_process, built)
+
+
+def a_debugger_comes(target, user_process, built):
     with Session.open(target) as session:
         plan = session.plan(built("leaf"))
         debugger = user_process.guest.start(

@@ -208,7 +208,8 @@ class HeldByGdbserver(StoppedProcess):
             # of one that was cut on a serial line the signal is not known: it was hardly another
             number = int(reply[1:3] or b"0", 16)
             return number if number not in (done, _STOP) else 0
-        raise TargetError(f"a thread ({thread}) does not stop", advice="it waits for something; try again")
+        advice = "it waits for something, or gdbserver does not tell: try again, then start gdbserver anew"
+        raise TargetError(f"a thread ({thread}) does not stop", advice=advice)
 
     def _one(self, name: str) -> Thread:
         found = self._answered([name], self._connection.exchange(_asking([name])))

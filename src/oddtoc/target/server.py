@@ -68,7 +68,9 @@ class ServerConnection(Connection):
 
         Yields:
             The replies to `attach`. If one is an error the connection ends with the block: gdbserver 13 wants its last
-            reply, and all others from then on, acknowledged (captured_main in its server.cc).
+            reply, and all others from then on, acknowledged (captured_main in its server.cc). It listens then as well:
+            for one who came before it has read the end of this connection it would keep the old socket, read from it
+            for ever, and tell of no stops (handle_accept_event in its remote-utils.cc).
         """
         self._may_stand_still = True
         refused = False
@@ -84,6 +86,7 @@ class ServerConnection(Connection):
                 if refused:
                     self._may_stand_still = False
                     self._wire.send(b"+", self._wire.deadline())
+                    self._wire.hang_up()
                     self.close()
                 else:
                     self.exchange(detach)

@@ -71,6 +71,15 @@ class Wire:
         """Close the socket; safe to call twice."""
         self._socket.close()
 
+    def hang_up(self) -> None:
+        """Say that nothing more will come, and wait until the other side has closed too; never fails."""
+        deadline = self.deadline()
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+            self._limit(deadline)
+            while self._socket.recv(_CHUNK):
+                self._limit(deadline)
+
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:
         """A time limit for all that is sent and received in a block."""
