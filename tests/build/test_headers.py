@@ -6,8 +6,9 @@ from oddtoc.build.fix import build_fix
 from oddtoc.build.overlay import apply_diff, take_files
 from oddtoc.build.reach import units_reached
 from oddtoc.build.refusal import RefusedError
+from oddtoc.build.slots import used_files
 from oddtoc.build.tree import KernelTree
-from oddtoc.build.unit import Flavour, compile_unit, used_files
+from oddtoc.build.unit import Flavour, compile_unit
 
 PNODE = """--- a/fs/pnode.h
 +++ b/fs/pnode.h

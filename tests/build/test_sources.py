@@ -2,8 +2,9 @@
 
 import pytest
 
+from oddtoc.build.slots import used_files
 from oddtoc.build.tree import prepare_tree
-from oddtoc.build.unit import Flavour, compile_unit, used_files
+from oddtoc.build.unit import Flavour, compile_unit
 from oddtoc.debian.sources import fetch_source, source_folder
 from oddtoc.errors import BuildError, FetchError, UsageError
 

@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from oddtoc.build.items import Item, split_items, without_comments
+from oddtoc.build.slots import in_tree
 
 _TOKEN = re.compile(r"[A-Za-z_]\w*|->|\"(?:\\.|[^\"\\])*\"|\S")
 _NAME = re.compile(r"[A-Za-z_]\w*\Z")
@@ -34,6 +35,7 @@ def only_on_stacks(structure: str, root: Path, *files: Path) -> bool:
     return all(_is_plain(structure, split_items(file.read_text(errors="replace"))) for file in files)
 
 
+@in_tree
 def is_in_header(structure: str, root: Path) -> bool:
     """Whether a header names a structure.
 

@@ -16,7 +16,7 @@ from oddtoc.build.items import split_items
 from oddtoc.build.layouts import InPadding
 from oddtoc.build.reach import FOR_ALL
 from oddtoc.build.segments import put_together
-from oddtoc.build.unit import used_files
+from oddtoc.build.slots import used_files
 from oddtoc.debian import cache_folder
 from oddtoc.errors import BuildError
 

@@ -222,8 +222,7 @@ def _users(root: Path, units: Collection[str], names: Collection[str]) -> dict[s
     """Name -> those of some units that mention it, but for comments."""
     found: dict[str, set[str]] = defaultdict(set)
     if names and units:
-        pattern = "|".join(map(re.escape, sorted(names)))
-        command = ["xargs", "-0", "grep", "-sHowE", "-e", pattern]
+        command = ["xargs", "-0", "grep", "-sHowF", "-e", "\n".join(sorted(names))]
         done = subprocess.run(command, input="\0".join(units).encode(), cwd=root, capture_output=True, check=False)
         for line in done.stdout.decode(errors="replace").splitlines():
             unit, _, name = line.rpartition(":")

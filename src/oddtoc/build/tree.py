@@ -14,7 +14,9 @@ import shlex
 import subprocess
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from oddtoc.build.compile import tool
 from oddtoc.debian import cache_folder
@@ -107,7 +109,7 @@ class KernelTree:
             for file, words in found.items():
                 self._remember(file, words)
             place.write_text(json.dumps(sorted(found)))
-        units: list[str] = json.loads(place.read_text())
+        units: list[str] = _listed(place, place.stat().st_mtime_ns)
         return units
 
     def module_units(self) -> dict[str, str]:
@@ -124,7 +126,7 @@ class KernelTree:
             for file, words in found.items():
                 self._remember(file, words)
             place.write_text(json.dumps({file: _module_in(words) for file, words in found.items()}))
-        units: dict[str, str] = json.loads(place.read_text())
+        units: dict[str, str] = _listed(place, place.stat().st_mtime_ns)
         return units
 
     def units_beside(self, files: Collection[str]) -> list[str]:
@@ -159,6 +161,12 @@ class KernelTree:
         except (OSError, ValueError):
             return None
         return found if isinstance(found, list) else None
+
+
+@lru_cache(maxsize=8)
+def _listed(place: Path, _changed: int) -> Any:
+    """What kbuild has said once; nobody may write to it."""
+    return json.loads(place.read_text())
 
 
 def prepare_tree(

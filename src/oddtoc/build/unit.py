@@ -8,20 +8,17 @@ are told of its functions.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Sequence
 from enum import Enum
+from functools import partial
 from pathlib import Path
 
 from oddtoc.build.compile import INCLUDE, defines_for
+from oddtoc.build.slots import Slot, in_tree
 from oddtoc.build.tree import KernelTree
-from oddtoc.debian import cache_folder
 from oddtoc.errors import BuildError
 from oddtoc.link.object import MODULE_SUFFIX
 
@@ -41,6 +38,10 @@ class Flavour(Enum):
     COMPARED = (
         "-gbtf",
         "-fno-eliminate-unused-debug-types",
+        # which variable is where when is in no type
+        "-fno-var-tracking",
+        "-fno-var-tracking-assignments",
+        "-gno-statement-frontiers",
         *_ONE_BY_ONE,
         "-D__LINE__=0",
         "-Wno-builtin-macro-redefined",
@@ -66,10 +67,10 @@ def compile_unit(tree: KernelTree, file: str, flavour: Flavour, root: Path | Non
     """
     root = root or tree.source
     command = _command(tree, file, flavour, root)
-    slot = _slot(command, tree, file, root)
-    if not _is_fresh(slot):
-        _with_generated(tree, file, lambda: _compile(command, tree, root / file, slot))
-    return slot / "unit.o"
+    slot = Slot(command, file, tree.build, root)
+    if not slot.is_filled():
+        _with_generated(tree, file, lambda: slot.fill(partial(_compile, command, tree, root / file)))
+    return slot.folder / "unit.o"
 
 
 def check_unit(tree: KernelTree, file: str, root: Path) -> None:
@@ -84,20 +85,15 @@ def check_unit(tree: KernelTree, file: str, root: Path) -> None:
         BuildError: it does not.
     """
     command = _command(tree, file, Flavour.COMPARED, root)
-    if not _is_fresh(_slot(command, tree, file, root)):
-        words = [*command, "-fsyntax-only", str(root / file)]
-        _with_generated(tree, file, lambda: _run(words, tree, root / file))
+    tried = [*command, "-fsyntax-only"]
+    slots = [Slot(words, file, tree.build, root) for words in (command, tried)]
+    if not any(slot.is_filled() for slot in slots):
+        _with_generated(tree, file, lambda: slots[1].fill(partial(_compile, tried, tree, root / file)))
 
 
 def _command(tree: KernelTree, file: str, flavour: Flavour, root: Path) -> list[str]:
     words = [word.replace(str(tree.source), str(root)) for word in tree.commands([file])[file]]
     return [*words, *_ERRORS, *_own_headers(tree, file), *flavour.value]
-
-
-def _slot(command: Sequence[str], tree: KernelTree, file: str, root: Path) -> Path:
-    """Where in the cache what a command makes is kept."""
-    identity = "\0".join([*command, str(root), file, str(tree.build)])
-    return cache_folder() / "objects" / hashlib.sha256(identity.encode()).hexdigest()[:32]
 
 
 def _with_generated(tree: KernelTree, file: str, run: Callable[[], None]) -> None:
@@ -117,24 +113,14 @@ def _own_headers(tree: KernelTree, file: str) -> Sequence[str]:
     return ["-idirafter", str(INCLUDE), *defines_for(module and module + MODULE_SUFFIX)]
 
 
-def _compile(command: list[str], tree: KernelTree, source: Path, slot: Path) -> None:
-    slot.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=slot.parent, prefix=".unit-") as temporary:
-        work = Path(temporary, "slot")
-        work.mkdir()
-        output, dependencies = work / "unit.o", work / "unit.d"
-        full = [*command, "-MD", "-MF", str(dependencies), "-MT", "unit", "-c", "-o", str(output), str(source)]
-        _run(full, tree, source)
-        used = dependencies.read_text().replace("\\\n", " ").split()[1:]
-        paths = sorted({str((tree.build / path).absolute()) for path in used})
-        (work / "used.json").write_text(json.dumps({path: _digest(Path(path)) for path in paths}))
-        shutil.rmtree(slot, ignore_errors=True)
-        try:
-            work.rename(slot)
-        except OSError:
-            # another run was faster, with the same result
-            if not (slot / "unit.o").exists():
-                raise
+def _compile(command: Sequence[str], tree: KernelTree, source: Path, folder: Path) -> list[Path]:
+    """Have the compiler put an object into a folder; the files that it was made of."""
+    output, dependencies = folder / "unit.o", folder / "unit.d"
+    full = [*command, "-MD", "-MF", str(dependencies), "-MT", "unit", "-c", "-o", str(output), str(source)]
+    _run(full, tree, source)
+    used = dependencies.read_text().replace("\\\n", " ").split()[1:]
+    dependencies.unlink()
+    return [(tree.build / path).absolute() for path in used]
 
 
 def _run(command: Sequence[str], tree: KernelTree, source: Path) -> None:
@@ -144,6 +130,7 @@ def _run(command: Sequence[str], tree: KernelTree, source: Path) -> None:
         raise BuildError(f"{source} does not compile", output=result.stderr, advice=errors[0])
 
 
+@in_tree
 def included_headers(tree: KernelTree, file: str, root: Path) -> list[str]:
     """The headers that a file of another tree includes there, as this kernel is configured: relative to the root.
 
@@ -157,23 +144,3 @@ def included_headers(tree: KernelTree, file: str, root: Path) -> list[str]:
         raise BuildError(f"{root / file} can't be preprocessed", output=result.stderr)
     names = [os.path.normpath(path) for path in result.stdout.replace("\\\n", " ").split()[1:]]
     return [path.removeprefix(f"{root}/") for path in names if path.startswith(f"{root}/") and path.endswith(".h")]
-
-
-def used_files(unit: Path) -> list[Path]:
-    """The files that a compiled unit was made of: its source and all headers."""
-    return [Path(path) for path in json.loads((unit.parent / "used.json").read_text())]
-
-
-def _is_fresh(slot: Path) -> bool:
-    """Whether nothing that the object was made of has changed; what oddtoc itself unpacked never does."""
-    kept = tuple(f"{cache_folder() / folder}/" for folder in ("sources", "changed"))
-    try:
-        used: dict[str, str] = json.loads((slot / "used.json").read_text())
-        same = all(_digest(Path(path)) == digest for path, digest in used.items() if not path.startswith(kept))
-        return same and (slot / "unit.o").exists()
-    except (OSError, ValueError):
-        return False
-
-
-def _digest(path: Path) -> str:
-    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()

@@ -54,6 +54,8 @@ MODIFIERS = frozenset((Kind.TYPEDEF, Kind.VOLATILE, Kind.CONST, Kind.RESTRICT, K
 """Kinds that lead to the type that they modify."""
 COMPOSED = (Kind.STRUCT, Kind.UNION)
 """Kinds with members."""
+_KINDS = {kind.value: kind for kind in Kind}
+_LAST = max(_KINDS)
 _TAIL = {1: (4, 0), 3: (12, 0), 4: (0, 12), 5: (0, 12), 6: (0, 8), 13: (0, 8), 14: (4, 0), 15: (0, 12)}
 _TAIL |= {17: (4, 0), 19: (0, 12)}
 """By kind: bytes behind the entry, and bytes for each of its `vlen`. Others have none."""
@@ -119,6 +121,7 @@ class BtfTable:
         self._types = _part(data, header + types, types_size, "types")
         self._strings = _part(data, header + strings, strings_size, "names")
         self._places = list(self._walk())
+        self._names: dict[int, str] = {}
         self._known: dict[int, Entry] = {}
         self._unmodified: dict[int, Entry | None] = {}
 
@@ -131,7 +134,7 @@ class BtfTable:
 
     def kinds(self) -> Iterator[Kind]:
         """The kinds of all types, in the order of their numbers."""
-        return (Kind(_TYPE.unpack_from(self._types, place)[1] >> 24 & 31) for place in self._places)
+        return (_KINDS[_TYPE.unpack_from(self._types, place)[1] >> 24 & 31] for place in self._places)
 
     def entry(self, number: int) -> Entry:
         """A type.
@@ -145,8 +148,9 @@ class BtfTable:
             raise ImageError(f"the BTF data has no entry {number}")
         place = self._places[number - 1]
         name, info, size = _TYPE.unpack_from(self._types, place)
-        kind = Kind(info >> 24 & 31)
-        found = Entry(number, kind, self._name(name), info & 0xFFFF, size, bool(info >> 31), place + _TYPE.size)
+        found = Entry(
+            number, _KINDS[info >> 24 & 31], self._name(name), info & 0xFFFF, size, bool(info >> 31), place + _TYPE.size
+        )
         self._known[number] = found
         return found
 
@@ -235,7 +239,7 @@ class BtfTable:
                 raise ImageError("the last BTF entry is cut off")
             info = _TYPE.unpack_from(self._types, place)[1]
             kind, count = info >> 24 & 31, info & 0xFFFF
-            if not 0 < kind <= max(Kind):
+            if not 0 < kind <= _LAST:
                 raise ImageError(f"the BTF data has an entry of the unknown kind {kind}")
             yield place
             fixed, each = _TAIL.get(kind, (0, 0))
@@ -244,6 +248,12 @@ class BtfTable:
                 raise ImageError("the last BTF entry is cut off")
 
     def _name(self, at: int) -> str:
+        found = self._names.get(at)
+        if found is None:
+            found = self._names[at] = self._read_name(at)
+        return found
+
+    def _read_name(self, at: int) -> str:
         end = self._strings.find(b"\0", at)
         if end < 0:
             raise ImageError(f"a name in the BTF data stands at {at}, behind its table")
