@@ -85,7 +85,8 @@ def test_what_kbuild_generates_anew_is_heeded(grown, generated):
     assert not slot(root, generated).is_filled()
 
 
-def test_a_tree_of_the_users_is_looked_at_each_time(tmp_path, cache, generated):
+@pytest.mark.usefixtures("cache")
+def test_a_tree_of_the_users_is_looked_at_each_time(tmp_path, generated):
     root = tmp_path / "mine"
     root.mkdir()
     for name in ("a.c", "a.h"):
