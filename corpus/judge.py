@@ -177,6 +177,7 @@ class Attempt:
         self._output = output
         self._confined: dict[str, tuple[str, ...]] = {}
         self._in_padding: dict[str, tuple[str, ...]] = {}
+        self._refused: RefusedError | None = None
 
     def whole(self) -> Fix:
         """With the files that define what it lacks, or that share prototypes, constants or members.
@@ -189,6 +190,7 @@ class Attempt:
                 return self._once("whole", self._build)
             except RefusedError as error:
                 if self._is_hopeless(error) or not self._widen(error):
+                    self._refused = error
                     raise
 
     def in_part(self) -> Fix:
@@ -229,10 +231,11 @@ class Attempt:
 
     def _build_in_part(self, files: Sequence[str]) -> Fix:
         of = self._sources
-        in_padding = self._in_padding if list(files) == self.files else {}
-        return build_in_part(
-            of.tree, of.new, files, of.image, self._output, in_padding=in_padding, **self._options(files)
-        )
+        is_known = list(files) == self.files
+        in_padding = self._in_padding if is_known else {}
+        refused = self._refused if is_known else None
+        options = self._options(files) | {"in_padding": in_padding, "refused": refused}
+        return build_in_part(of.tree, of.new, files, of.image, self._output, **options)
 
     def _options(self, files: Sequence[str]) -> dict[str, Any]:
         told = [name for one in files for name in TOLD.get(one, ())]

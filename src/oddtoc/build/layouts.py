@@ -47,6 +47,9 @@ def changed_layouts(before: Path, after: Path, in_padding: InPadding = NOWHERE) 
         before, after: the units.
         in_padding: members of the newer one that may be where the older one has padding.
     """
+    types = _types_in(before)
+    if types and types == _types_in(after):
+        return
     old, new = layouts_of(before), layouts_of(after)
     for name in sorted(old.keys() & new.keys()):
         if old[name] != new[name]:
@@ -82,6 +85,12 @@ def padding_of(layout: Layout) -> list[tuple[int, int]]:
             found.append((at, start))
         at = max(at, end)
     return [*found, (at, layout.size * _BYTE)] if at < layout.size * _BYTE and open_end > at else found
+
+
+def _types_in(unit: Path) -> bytes:
+    image = Image.open(unit)
+    section = image.section(".BTF")
+    return b"" if section is None else image.contents(section)
 
 
 def layouts_of(unit: Path) -> dict[str, Layout]:

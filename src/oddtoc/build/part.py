@@ -135,7 +135,16 @@ class ChangedFile:
         return [line for line in found if line[:1] in "+-"]
 
 
-def build_in_part(tree: KernelTree, new: Path, files: Sequence[str], image: Image, output: Path, **options: Any) -> Fix:
+def build_in_part(
+    tree: KernelTree,
+    new: Path,
+    files: Sequence[str],
+    image: Image,
+    output: Path,
+    *,
+    refused: RefusedError | None = None,
+    **options: Any,
+) -> Fix:
     """Make a patch object of what is left of a fix without what is refused; `Fix.left_out` says what is not in it.
 
     Args:
@@ -144,6 +153,7 @@ def build_in_part(tree: KernelTree, new: Path, files: Sequence[str], image: Imag
         files: C files, relative to both.
         image: the running kernel.
         output: the object to write.
+        refused: what came of the whole fix, with the same options; it is found out if not given.
         options: as for `build_fix`.
 
     Raises:
@@ -158,6 +168,8 @@ def build_in_part(tree: KernelTree, new: Path, files: Sequence[str], image: Imag
     for _ in range(_MOST_ROUNDS):
         names = {one.name for one in left}
         try:
+            if refused and not left:
+                raise refused
             newer = _mixed(new, changed, left) if left else new
             overlay = take_newer(tree, newer, files, image, options.get("confined", ()), in_padding)
             data = [name for name in told if name not in names]
