@@ -139,7 +139,7 @@ def newer(tree, tmp_path):
     return get
 
 
-def test_a_patch_of_a_part_says_what_is_not_in_it(tree, image, newer, tmp_path):
+def test_a_patch_of_a_part_says_what_is_not_in_it(tree, image, newer, tmp_path, monkeypatch):
     root = newer((AT_BOOT, "int err = 0;"), ("retval = 0;", "retval = 1;"))
     with pytest.raises(RefusedError) as caught:
         build_fix(tree, take_newer(tree, root, [PIPE], image), image, tmp_path / "part.o")
@@ -150,6 +150,11 @@ def test_a_patch_of_a_part_says_what_is_not_in_it(tree, image, newer, tmp_path):
     jsonschema.validate(plain, schema_of("build"))
     assert [(one["file"], one["name"]) for one in plain["left_out"]] == [(PIPE, "init_pipe_fs")]
     assert "init_pipe_fs of fs/pipe.c, init-code:" in fixes.fix_text(fix, tmp_path / "part.o")
+    # what came of the whole is not found out again
+    tried = []
+    monkeypatch.setattr("oddtoc.build.part.take_newer", lambda *words: tried.append(words) or take_newer(*words))
+    again = build_in_part(tree, root, [PIPE], image, tmp_path / "part.o", refused=caught.value)
+    assert again.left_out == fix.left_out and len(tried) == 1
 
 
 def test_a_fix_that_depends_on_what_is_refused_is_refused(tree, image, newer, tmp_path):
