@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -180,25 +183,62 @@ def _overlay(
         root.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=root.parent, prefix=".tree-") as temporary:
             work = Path(temporary, "tree")
-            _link(old, work, {Path(name) for name in names}, opened)
+            _link(old, work, [Path(name).parts for name in names], opened, Path())
             fill(work)
             if not root.exists():
                 work.rename(root)
     return Overlay(root, old, tuple(names), ignored)
 
 
-def _link(old: Path, new: Path, real: set[Path], opened: set[Path], below: Path = Path()) -> None:
+def _link(
+    old: Path,
+    new: Path,
+    real: Iterable[tuple[str, ...]],
+    opened: Collection[Path],
+    below: Path,
+    *,
+    is_open: bool = False,
+) -> None:
     """Make a folder of links, real ones down to each of the files that will be real.
 
     Folders in opened ones are real too: from a link, `../name.h` would lead to the old header.
+
+    Args:
+        old, new: the roots of the trees.
+        real: files that will be real, by the parts of their paths below the folder.
+        opened: folders, relative to the roots.
+        below: the folder, relative to the roots.
+        is_open: it is in one of these.
     """
-    (new / below).mkdir(exist_ok=True)
-    inner = {file.relative_to(below).parts[0] for file in real}
-    present = {entry.name for entry in (old / below).iterdir()} if (old / below).is_dir() else set()
-    for name in sorted(present | inner):
-        place = below / name
-        under = {file for file in real if place in file.parents}
-        if under or (not opened.isdisjoint(place.parents) and (old / place).is_dir()):
-            _link(old, new, under, opened, place)
-        elif place not in real:
-            (new / place).symlink_to(old / place)
+    there, here = old / below, new / below
+    here.mkdir(exist_ok=True)
+    inner: dict[str, list[tuple[str, ...]]] = defaultdict(list)
+    for first, *rest in real:
+        inner[first].append(tuple(rest))
+    is_open = is_open or below in opened
+    models = _models(there)
+    present = {entry.name for entry in there.iterdir()} if there.is_dir() else set()
+    for name in sorted(present | inner.keys()):
+        under = [rest for rest in inner.get(name, ()) if rest]
+        if under or (is_open and (there / name).is_dir()):
+            _link(old, new, under, opened, below / name, is_open=is_open)
+        elif name not in inner:
+            _link_one(there / name, here / name, models / name)
+
+
+def _models(folder: Path) -> Path:
+    """Where links to all that is in a folder of an old tree are, of which changed trees have other names."""
+    return cache_folder() / "links" / hashlib.sha256(str(folder).encode()).hexdigest()[:16]
+
+
+def _link_one(target: Path, place: Path, model: Path) -> None:
+    """Make a symbolic link, as another name of one that is there: a new one would take an inode and a block each."""
+    try:
+        if not model.is_symlink():
+            model.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileExistsError):
+                model.symlink_to(target)
+        os.link(model, place, follow_symlinks=False)
+    except OSError:
+        # a file has no more than 65,000 names, and some file systems give links none
+        place.symlink_to(target)
