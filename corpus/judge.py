@@ -109,7 +109,7 @@ def judge(file: str, sources: Sources, guests: Guests | None, folder: Path) -> V
         if verdict.outcome != "refused":
             return verdict
         try:
-            fix = attempt.in_part()
+            fix = attempt.in_part(error)
         except RefusedError:
             return verdict
         if any(left.file == file for left in fix.left_out):
@@ -177,7 +177,6 @@ class Attempt:
         self._output = output
         self._confined: dict[str, tuple[str, ...]] = {}
         self._in_padding: dict[str, tuple[str, ...]] = {}
-        self._refused: RefusedError | None = None
 
     def whole(self) -> Fix:
         """With the files that define what it lacks, or that share prototypes, constants or members.
@@ -190,23 +189,26 @@ class Attempt:
                 return self._once("whole", self._build)
             except RefusedError as error:
                 if self._is_hopeless(error) or not self._widen(error):
-                    self._refused = error
                     raise
 
-    def in_part(self) -> Fix:
+    def in_part(self, refused: RefusedError) -> Fix:
         """All of the file, and what can be had of the others; or a part of the file alone.
+
+        Args:
+            refused: what came of the whole.
 
         Raises:
             RefusedError: nothing can be had of it.
         """
         if len(self.files) > 1:
             try:
-                fix = self._once("in part", lambda: self._build_in_part(self.files))
+                fix = self._once("in part", lambda: self._build_in_part(self.files, refused))
                 if not any(left.file == self.files[0] for left in fix.left_out):
                     return fix
             except RefusedError:
                 pass
-        return self._build_in_part(self.files[:1])
+            return self._build_in_part(self.files[:1])
+        return self._build_in_part(self.files, refused)
 
     def _once(self, how: str, build: Callable[[], Fix]) -> Fix:
         """What came of a set when another of its files was judged, or comes of it now."""
@@ -229,11 +231,9 @@ class Attempt:
         overlay = take_newer(of.tree, of.new, self.files, of.image, self._confined, self._in_padding)
         return build_fix(of.tree, overlay, of.image, self._output, **self._options(self.files))
 
-    def _build_in_part(self, files: Sequence[str]) -> Fix:
+    def _build_in_part(self, files: Sequence[str], refused: RefusedError | None = None) -> Fix:
         of = self._sources
-        is_known = list(files) == self.files
-        in_padding = self._in_padding if is_known else {}
-        refused = self._refused if is_known else None
+        in_padding = self._in_padding if list(files) == self.files else {}
         options = self._options(files) | {"in_padding": in_padding, "refused": refused}
         return build_in_part(of.tree, of.new, files, of.image, self._output, **options)
 

@@ -47,9 +47,6 @@ def changed_layouts(before: Path, after: Path, in_padding: InPadding = NOWHERE) 
         before, after: the units.
         in_padding: members of the newer one that may be where the older one has padding.
     """
-    types = _types_in(before)
-    if types and types == _types_in(after):
-        return
     old, new = layouts_of(before), layouts_of(after)
     for name in sorted(old.keys() & new.keys()):
         if old[name] != new[name]:
@@ -87,30 +84,24 @@ def padding_of(layout: Layout) -> list[tuple[int, int]]:
     return [*found, (at, layout.size * _BYTE)] if at < layout.size * _BYTE and open_end > at else found
 
 
-def _types_in(unit: Path) -> bytes:
-    image = Image.open(unit)
-    section = image.section(".BTF")
-    return b"" if section is None else image.contents(section)
-
-
 def layouts_of(unit: Path) -> dict[str, Layout]:
     """Name -> layout; the constants of enumerations without a name together.
 
     Raises:
         ImageError: the unit was compiled without type information.
     """
-    status = unit.stat()
-    return _layouts(unit, status.st_ino, status.st_mtime_ns)
+    image = Image.open(unit)
+    section = image.section(".BTF")
+    if section is None:
+        raise ImageError(f"{unit} has no type information", advice="a gcc of version 12 or later is needed: -gbtf")
+    return _layouts(image.contents(section))
 
 
 @lru_cache(maxsize=8)
-def _layouts(unit: Path, *_state: int) -> dict[str, Layout]:
-    """What `layouts_of` gives, kept as long as the unit is the same: nobody may write to it."""
-    image = Image.open(unit)
-    if image.section(".BTF") is None:
-        raise ImageError(f"{unit} has no type information", advice="a gcc of version 12 or later is needed: -gbtf")
+def _layouts(types: bytes) -> dict[str, Layout]:
+    """What `layouts_of` gives, made once for the units that have the same types: nobody may write to it."""
     found = {_ENUM: Layout(0, {})}
-    for name, layout in Btf.of(image).layouts():
+    for name, layout in Btf(types).layouts():
         if name == _ENUM:
             found[_ENUM].members.update(layout.members)
         else:

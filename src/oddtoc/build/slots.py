@@ -58,10 +58,11 @@ class Slot:
             return True
         with suppress(FileNotFoundError):
             others = [path for path in self._family.iterdir() if path != self.folder and path.name[0] != "."]
-            found = next((other for other in others if self._holds(_used_in(other))), None)
-            if found:
-                self._put(partial(_take_over, found, self._root))
-                return True
+            for other in others:
+                used = _used_in(other)
+                if self._holds(used):
+                    self._put(partial(_take_over, other, self._root, used))
+                    return True
         return False
 
     def fill(self, make: Callable[[Path], Iterable[Path]]) -> None:
@@ -121,11 +122,11 @@ def _write(folder: Path, root: Path, used: Used) -> None:
     (folder / _NAME).write_text(json.dumps({"root": str(root), "used": used}))
 
 
-def _take_over(other: Path, root: Path, folder: Path) -> None:
+def _take_over(other: Path, root: Path, used: Used, folder: Path) -> None:
     for file in other.iterdir():
         if file.name != _NAME:
             (folder / file.name).hardlink_to(file)
-    _write(folder, root, _used_in(other))
+    _write(folder, root, used)
 
 
 def in_tree(find: Callable[_Arguments, _Found]) -> Callable[_Arguments, _Found]:

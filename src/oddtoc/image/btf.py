@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 
 from oddtoc.errors import ImageError, SymbolError
 from oddtoc.image.btftable import COMPOSED, BtfTable, Entry, Kind, Member
@@ -47,7 +48,6 @@ class Btf:
 
     def __init__(self, data: bytes) -> None:
         self.table = BtfTable(data)
-        self._flat: dict[int, list[tuple[str, int, int]]] = {}
 
     @classmethod
     def of(cls, image: Image) -> Btf:
@@ -106,7 +106,9 @@ class Btf:
                 constants = {name: (value, entry.size * 8) for name, value in self.table.constants(entry)}
                 yield f"enum {entry.name}".rstrip(), Layout(entry.size, constants)
             elif entry.name and entry.kind in COMPOSED:
-                members = {path: (start, size) for path, start, size in self._flat_members(entry, 0)}
+                members = dict(islice(self._flat_members(entry, "", 0, 0), _MOST_MEMBERS + 1))
+                if len(members) > _MOST_MEMBERS:
+                    raise ImageError(f"{entry.name} has more members in the BTF data than a structure can have")
                 yield entry.name, Layout(entry.size, members)
 
     def prototype(self, function: str) -> Prototype:
@@ -167,25 +169,18 @@ class Btf:
                 found.setdefault((name, kind), number)
         return found
 
-    def _flat_members(self, entry: Entry, depth: int) -> list[tuple[str, int, int]]:
-        """Path, offset and size (bits) of all members, those of members whose type has no name among them."""
+    def _flat_members(self, entry: Entry, prefix: str, start: int, depth: int) -> Iterator[tuple[str, tuple[int, int]]]:
+        """Path, and offset and size (bits), of all members, those of members whose type has no name among them."""
         if depth > _DEEPEST:
             raise ImageError("structures in the BTF data stand in each other without end")
-        if entry.number in self._flat:
-            return self._flat[entry.number]
-        found: list[tuple[str, int, int]] = []
         for member in self.table.members(entry):
+            path = prefix + member.name
             if member.name:
-                found.append((member.name, member.bits, member.width or self.table.bits(member.type)))
+                yield path, (start + member.bits, member.width or self.table.bits(member.type))
             inner = self.table.element(member.type)
             if inner and inner.kind in COMPOSED and not (inner.name and member.name):
-                prefix = f"{member.name}." if member.name else ""
-                inside = self._flat_members(inner, depth + 1)
-                found += [(prefix + path, member.bits + start, size) for path, start, size in inside]
-            if len(found) > _MOST_MEMBERS:
-                raise ImageError(f"{entry.name} has more members in the BTF data than a structure can have")
-        self._flat[entry.number] = found
-        return found
+                inside = f"{path}." if member.name else prefix
+                yield from self._flat_members(inner, inside, start + member.bits, depth + 1)
 
     def _search(self, entry: Entry, member: str, depth: int) -> int | None:
         if depth > _DEEPEST:

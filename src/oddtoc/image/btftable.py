@@ -148,9 +148,8 @@ class BtfTable:
             raise ImageError(f"the BTF data has no entry {number}")
         place = self._places[number - 1]
         name, info, size = _TYPE.unpack_from(self._types, place)
-        found = Entry(
-            number, _KINDS[info >> 24 & 31], self._name(name), info & 0xFFFF, size, bool(info >> 31), place + _TYPE.size
-        )
+        kind = _KINDS[info >> 24 & 31]
+        found = Entry(number, kind, self._name(name), info & 0xFFFF, size, bool(info >> 31), place + _TYPE.size)
         self._known[number] = found
         return found
 

@@ -74,11 +74,10 @@ class Wire:
     def hang_up(self) -> None:
         """Say that nothing more will come, and wait until the other side has closed too; never fails."""
         deadline = self.deadline()
-        with suppress(OSError):
+        with suppress(OSError, TargetError):
             self._socket.shutdown(socket.SHUT_WR)
-            self._limit(deadline)
-            while self._socket.recv(_CHUNK):
-                self._limit(deadline)
+            while True:
+                self.fill(deadline)
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:
