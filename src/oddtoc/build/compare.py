@@ -49,7 +49,7 @@ class Comparison:
 
 
 def compare_units(old: UnitObject, new: UnitObject) -> Comparison:
-    """Compare two compilations of one file, both without line numbers."""
+    """Compare two compilations of one file, both with one number for all lines (oddtoc.build.lines)."""
     meanings = Meanings(old), Meanings(new)
     found = Comparison()
     _compare_functions(*meanings, found)

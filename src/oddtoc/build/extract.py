@@ -51,7 +51,7 @@ class Extractor:
 
     Args:
         file: the unit's name, for refusals.
-        unit: the new unit, with its line numbers.
+        unit: the new unit.
         comparison: what has changed in it.
         names: what names stand for in the running kernel.
         target: the object that everything goes into.

@@ -16,6 +16,7 @@ from oddtoc.build.compare import Comparison, compare_units
 from oddtoc.build.data import check_told
 from oddtoc.build.headers import HeaderChange
 from oddtoc.build.layouts import InPadding, LayoutChange, changed_layouts
+from oddtoc.build.lines import tells_lines
 from oddtoc.build.names import KernelNames
 from oddtoc.build.overlay import Overlay
 from oddtoc.build.parts import merge_parts
@@ -45,7 +46,7 @@ class UnitFix:
         file: relative to the tree.
         fidelity: the old source against the code that runs.
         comparison: the old source against the new one.
-        new: the new unit with its line numbers.
+        new: the new unit; with its line numbers where the patch has any.
         names: what its names stand for in the running kernel.
         subject: the kernel proper or the module that it is part of.
         refusals: what is in the way.
@@ -150,15 +151,15 @@ def build_fix(
     check_told(write_data, {name for unit in units for name in unit.comparison.changed_data})
     running = [unit for unit in units if unit.fidelity.addresses]
     refusals = _in_the_way(units, running, accept_difference, write_data)
-    made = [
-        Piece(subject, [unit for unit in running if unit.subject is subject])
-        for subject in subjects.all()
-        if any(unit.subject is subject for unit in running)
-    ]
-    extract(made, write_data)
-    refusals += [refusal for piece in made for refusal in piece.refusals]
+    made, lacking = _extracted(subjects, running, write_data)
+    refusals += lacking
     if refusals:
         raise RefusedError(refusals)
+    if any(tells_lines(piece.target) for piece in made):
+        _give_lines(tree, overlay, running)
+        made, lacking = _extracted(subjects, running, write_data)
+        if lacking:
+            raise RefusedError(lacking)
     targets = {piece.subject.name: piece.finished() for piece in in_order(made) if piece.has_anything}
     patch = merge_parts(targets, output, name=name, kernel=image)
     asked = sum(extractor.found.asked_keys for piece in made for extractor in piece.extractors)
@@ -200,6 +201,27 @@ def _judged(
     return units
 
 
+def _extracted(
+    subjects: Subjects, units: Sequence[UnitFix], write_data: Collection[str]
+) -> tuple[list[Piece], list[Refusal]]:
+    """What the fix makes of each subject, and what is in the way of that."""
+    pieces = [Piece(subject, [unit for unit in units if unit.subject is subject]) for subject in subjects.all()]
+    made = [piece for piece in pieces if piece.extractors]
+    extract(made, write_data)
+    return made, [refusal for piece in made for refusal in piece.refusals]
+
+
+def _give_lines(tree: KernelTree, overlay: Overlay, units: Sequence[UnitFix]) -> None:
+    """Put the new units with their line numbers in the place of those that were compared."""
+
+    def compiled(unit: UnitFix) -> Path:
+        return compile_unit(tree, unit.file, Flavour.SHIPPED, overlay.root)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for unit, path in zip(units, pool.map(compiled, units), strict=True):
+            unit.new = UnitObject(path)
+
+
 def _in_the_way(
     units: Sequence[UnitFix], running: Sequence[UnitFix], accept_difference: bool, write_data: Collection[str]
 ) -> list[Refusal]:
@@ -231,14 +253,14 @@ def _concerned(tree: KernelTree, overlay: Overlay, most: int) -> list[str]:
     return list(dict.fromkeys(files))
 
 
-def _compile(tree: KernelTree, overlay: Overlay, file: str) -> tuple[Path, Path, Path, Path] | None:
-    """The old unit as it runs, old and new to compare, and the new one to take; None where a header changes nothing."""
+def _compile(tree: KernelTree, overlay: Overlay, file: str) -> tuple[Path, Path, Path] | None:
+    """The old unit as it runs, and old and new to compare; None where a header changes nothing."""
     new = compile_unit(tree, file, Flavour.COMPARED, overlay.root)
     overlay.check_used(new)
     old = compile_unit(tree, file, Flavour.COMPARED)
     if file not in overlay.changed and not _differ(old, new):
         return None
-    return compile_unit(tree, file, Flavour.RUNNING), old, new, compile_unit(tree, file, Flavour.SHIPPED, overlay.root)
+    return compile_unit(tree, file, Flavour.RUNNING), old, new
 
 
 def _differ(old: Path, new: Path) -> bool:
@@ -251,7 +273,6 @@ def _judge(
     running: Path,
     before: Path,
     after: Path,
-    shipped: Path,
     subject: Proper,
     replaced: Collection[str],
     in_padding: InPadding,
@@ -263,7 +284,7 @@ def _judge(
     comparison.changed += [name for name in comparison.init_code if name in there]
     comparison.init_code = [name for name in comparison.init_code if name not in there]
     comparison.changed += [name for name in replaced if name in fidelity.addresses and name not in comparison.changed]
-    unit = UnitFix(file, fidelity, comparison, UnitObject(shipped), subject.names(fidelity, old), subject)
+    unit = UnitFix(file, fidelity, comparison, new, subject.names(fidelity, old), subject)
     unit.beside = retyped(
         subject.image, before, after, (name for name in comparison.changed if name in fidelity.addresses)
     )

@@ -1,9 +1,9 @@
 """One C file of a kernel compiled to an object: cached, with the kernel's own flags and each function on its own.
 
 Compiled are: the old source as the kernel was built, to be compared with the code that runs (`RUNNING`); old and new
-with each object in a section of its own and without line numbers, to be compared with each other (`COMPARED`); and the
-new one with its line numbers, which a patch is made of (`SHIPPED`). `DESCRIBED` is the old source with what debuggers
-are told of its functions.
+with each object in a section of its own and one number for all lines, to be compared with each other (`COMPARED`); and
+the new one with its line numbers, where what a patch takes of it tells them (`SHIPPED`). `DESCRIBED` is the old source
+with what debuggers are told of its functions.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from oddtoc.build.compile import INCLUDE, defines_for
+from oddtoc.build.lines import LINE
 from oddtoc.build.slots import Slot, in_tree
 from oddtoc.build.tree import KernelTree
 from oddtoc.errors import BuildError
@@ -43,7 +44,7 @@ class Flavour(Enum):
         "-fno-var-tracking-assignments",
         "-gno-statement-frontiers",
         *_ONE_BY_ONE,
-        "-D__LINE__=0",
+        f"-D__LINE__={LINE}",
         "-Wno-builtin-macro-redefined",
     )
     DESCRIBED = ("-g1", "-ffunction-sections")

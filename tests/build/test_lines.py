@@ -1,0 +1,83 @@
+"""Line numbers: patches have the source's own, and only what tells one is compiled for it."""
+
+from collections import Counter
+
+import pytest
+
+from oddtoc.build.fix import build_fix
+from oddtoc.build.lines import LINE
+from oddtoc.build.overlay import apply_diff
+from oddtoc.build.unit import Flavour, compile_unit
+from oddtoc.link.unitobject import SECTION, UnitObject
+
+TOLD = LINE.to_bytes(2, "little"), str(LINE).encode()
+
+
+def _meaning(unit, relocation):
+    """What a relocation refers to, in words that are the same in another object of the file."""
+    target = unit.symbols[relocation.symbol]
+    if target.section in unit.sections and target.section and unit.sections[target.section].strings:
+        start, distance = unit.merged_place(relocation)
+        return relocation.type, unit.string_at(target.section, start), distance
+    name = unit.sections[target.section].name if target.type == SECTION else target.name
+    return relocation.type, name.replace(str(LINE), "LINE"), relocation.addend
+
+
+@pytest.mark.parametrize(
+    "file",
+    ["kernel/fork.c", "kernel/sched/core.c", "mm/mmap.c", "net/core/dev.c", "net/ipv4/tcp_input.c", "fs/btrfs/inode.c"],
+)
+def test_what_holds_no_line_is_the_same_with_all_lines(tree, file):
+    """Code, data, and what they refer to: the compiler's own word, for the whole of a file."""
+    compared, shipped = (
+        UnitObject(compile_unit(tree, file, flavour)) for flavour in (Flavour.COMPARED, Flavour.SHIPPED)
+    )
+    # BUG and WARN_ON say their lines in a table; with one line two of them can become one
+    tables = [section for section in compared.sections.values() if section.name == "__bug_table"]
+    assert tables and all(TOLD[0] in table.data for table in tables)
+    telling = {compared.symbols[relocation.symbol].section for table in tables for relocation in table.relocations}
+    others = {symbol.name: symbol for symbol in (*shipped.functions, *shipped.objects)}
+    seen = Counter()
+    named = (symbol for symbol in (*compared.functions, *compared.objects) if str(LINE) not in symbol.name)
+    for symbol in named:
+        content = compared.bytes_of(symbol)
+        referred = [_meaning(compared, relocation) for relocation in compared.relocations_of(symbol)]
+        held = [content, *(word for _, word, _ in referred if isinstance(word, bytes))]
+        if symbol.section in telling or any(told in one for told in TOLD for one in held):
+            seen["told"] += 1
+            continue
+        other = others[symbol.name]
+        assert shipped.bytes_of(other) == content, symbol.name
+        assert [kind[:2] for kind in referred] == [_meaning(shipped, r)[:2] for r in shipped.relocations_of(other)]
+        seen["same"] += 1
+    assert seen["same"] > 80
+
+
+def test_a_patch_that_tells_no_line_is_what_was_compared(tree, image, diff, tmp_path):
+    change = diff(("fs/proc/version.c", "\tseq_printf(m", '\tseq_puts(m, "the ");\n\tseq_printf(m'))
+    overlay = apply_diff(tree.source, change)
+    (unit,) = build_fix(tree, overlay, image, tmp_path / "fix.o").units
+    assert unit.new.path == compile_unit(tree, "fs/proc/version.c", Flavour.COMPARED, overlay.root)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("WARN_ON_ONCE(!m);", lambda line: line.to_bytes(2, "little")),
+        ('seq_printf(m, "%d", __LINE__);', lambda line: line.to_bytes(2, "little")),
+        ("seq_puts(m, __stringify(__LINE__));", lambda line: str(line).encode()),
+        ('pr_debug("here");', lambda line: line.to_bytes(2, "little")),
+    ],
+)
+def test_a_line_that_is_told_is_the_sources(tree, image, diff, tmp_path, said, told):
+    lines = (tree.source / "fs/proc/version.c").read_text().splitlines()
+    at = next(number for number, line in enumerate(lines, 1) if "seq_printf(m" in line)
+    head = "#include <linux/seq_file.h>"
+    space = "\n" * 700
+    change = diff(
+        ("fs/proc/version.c", head, f"{space}{head}"),
+        ("fs/proc/version.c", "\tseq_printf(m", f"\t{said}\n\tseq_printf(m"),
+    )
+    patch = build_fix(tree, apply_diff(tree.source, change), image, tmp_path / "fix.o").patch
+    assert told(at + 700) in patch.content
+    assert not any(told in patch.content for told in TOLD)
