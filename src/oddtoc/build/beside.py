@@ -9,15 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from oddtoc.build.unitfix import UnitFix
 from oddtoc.errors import SymbolError
 from oddtoc.image.btf import Btf
 from oddtoc.image.elf import Image
 from oddtoc.link.unitobject import UnitObject
-
-if TYPE_CHECKING:
-    from oddtoc.build.fix import UnitFix
 
 
 def is_exported(image: Image, name: str) -> bool:

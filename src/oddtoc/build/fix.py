@@ -1,70 +1,35 @@
-"""From a source fix to a patch object: compile what a change concerns, old and new, and keep what differs."""
+"""From a source fix to a patch object: judge the files that a change concerns, and keep what differs."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from oddtoc.build.anew import Confined, check_confined, split_layouts
-from oddtoc.build.beside import live_beside, retyped
-from oddtoc.build.boot import lost_at_boot
-from oddtoc.build.compare import Comparison, compare_units
+from oddtoc.build.anew import Confined, check_confined
 from oddtoc.build.data import check_told
 from oddtoc.build.headers import HeaderChange
-from oddtoc.build.layouts import InPadding, LayoutChange, changed_layouts
+from oddtoc.build.judged import judge_units
 from oddtoc.build.lines import tells_lines
-from oddtoc.build.names import KernelNames
 from oddtoc.build.overlay import Overlay
 from oddtoc.build.parts import merge_parts
 from oddtoc.build.pieces import Piece, extract, in_order
 from oddtoc.build.reach import MOST_UNITS, units_of, units_reached
 from oddtoc.build.records import has_records
 from oddtoc.build.refusal import Refusal, RefusedError
-from oddtoc.build.subjects import Proper, Subjects
+from oddtoc.build.subjects import Subjects
 from oddtoc.build.tree import KernelTree
 from oddtoc.build.unit import Flavour, compile_unit
-from oddtoc.errors import NoSiteError
+from oddtoc.build.unitfix import UnitFix
 from oddtoc.image.elf import Image
-from oddtoc.kernel.place import branch_place
-from oddtoc.link.fidelity import Fidelity, compare
 from oddtoc.link.object import KERNEL, PatchObject
 from oddtoc.link.unitobject import UnitObject
 
 _SAME = "is the same before and after the change"
 _AT_BOOT = "only ran at boot, and everything that still runs is the same before and after the change"
-
-
-@dataclass
-class UnitFix:
-    """One file of a fix.
-
-    Attributes:
-        file: relative to the tree.
-        fidelity: the old source against the code that runs.
-        comparison: the old source against the new one.
-        new: the new unit; with its line numbers where the patch has any.
-        names: what its names stand for in the running kernel.
-        subject: the kernel proper or the module that it is part of.
-        refusals: what is in the way.
-        lost: functions that only ran at boot, and that a part of the change is in.
-        on_stacks: structures that are laid out anew: all their objects are on stacks (oddtoc.build.onstack).
-        beside: exported functions that stay as they were for others (oddtoc.build.beside).
-    """
-
-    file: str
-    fidelity: Fidelity
-    comparison: Comparison
-    new: UnitObject
-    names: KernelNames
-    subject: Proper
-    refusals: list[Refusal] = field(default_factory=list)
-    lost: list[str] = field(default_factory=list)
-    on_stacks: list[str] = field(default_factory=list)
-    beside: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -144,7 +109,7 @@ def build_fix(
     """
     files = _concerned(tree, overlay, most_units)
     subjects = Subjects(tree, image, modules)
-    units = _judged(tree, overlay, files, subjects, confined)
+    units = judge_units(tree, overlay, files, subjects, confined)
     if not units:
         raise RefusedError([Refusal("no-effect", files[0] if files else overlay.changed[0], "the object", _SAME)])
     check_confined(tree, confined, {name: unit.file for unit in units for name in unit.comparison.changed})
@@ -175,30 +140,6 @@ def build_fix(
         confined={structure: list(functions) for structure, functions in confined.items()},
         in_padding={structure: list(members) for structure, members in overlay.in_padding.items()},
     )
-
-
-def _judged(
-    tree: KernelTree, overlay: Overlay, files: Sequence[str], subjects: Subjects, confined: Confined
-) -> list[UnitFix]:
-    """Each file compiled and compared, with what is in the way of it; without those that no header changes."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        compiled = list(pool.map(lambda file: _compile(tree, overlay, file), files))
-    functions = {name for names in confined.values() for name in names}
-    units = [
-        _judge(file, *objects, subjects.of(file), functions, overlay.in_padding)
-        for file, objects in zip(files, compiled, strict=True)
-        if objects
-    ]
-    live_beside(units)
-    for unit in units:
-        unit.refusals = [*_objections(unit), *unit.refusals]
-        versions = tree.source / unit.file, overlay.root / unit.file
-        unit.refusals, unit.on_stacks = split_layouts(unit.refusals, tree.source, *versions, confined)
-        sources = {unit.file, *(file for file in overlay.units if file not in files)}
-        old, new = ([root / file for file in sorted(sources)] for root in (tree.source, overlay.root))
-        unit.lost = lost_at_boot(unit.comparison.init_code, old, new, overlay.taken)
-        unit.refusals += [Refusal("init-code", unit.file, name, unit.subject.ran_once) for name in unit.lost]
-    return units
 
 
 def _extracted(
@@ -251,74 +192,3 @@ def _concerned(tree: KernelTree, overlay: Overlay, most: int) -> list[str]:
     if overlay.headers:
         files += units_reached(tree, overlay.headers, files, most=most)
     return list(dict.fromkeys(files))
-
-
-def _compile(tree: KernelTree, overlay: Overlay, file: str) -> tuple[Path, Path, Path] | None:
-    """The old unit as it runs, and old and new to compare; None where a header changes nothing."""
-    new = compile_unit(tree, file, Flavour.COMPARED, overlay.root)
-    overlay.check_used(new)
-    old = compile_unit(tree, file, Flavour.COMPARED)
-    if file not in overlay.changed and not _differ(old, new):
-        return None
-    return compile_unit(tree, file, Flavour.RUNNING), old, new
-
-
-def _differ(old: Path, new: Path) -> bool:
-    comparison = compare_units(UnitObject(old), UnitObject(new))
-    return not comparison.nothing or any(True for _ in changed_layouts(old, new))
-
-
-def _judge(
-    file: str,
-    running: Path,
-    before: Path,
-    after: Path,
-    subject: Proper,
-    replaced: Collection[str],
-    in_padding: InPadding,
-) -> UnitFix:
-    fidelity = compare(UnitObject(running), subject.image)
-    old, new = UnitObject(before), UnitObject(after)
-    comparison = compare_units(old, new)
-    there = subject.still_there(fidelity)
-    comparison.changed += [name for name in comparison.init_code if name in there]
-    comparison.init_code = [name for name in comparison.init_code if name not in there]
-    comparison.changed += [name for name in replaced if name in fidelity.addresses and name not in comparison.changed]
-    unit = UnitFix(file, fidelity, comparison, new, subject.names(fidelity, old), subject)
-    unit.beside = retyped(
-        subject.image, before, after, (name for name in comparison.changed if name in fidelity.addresses)
-    )
-    found = (*subject.unlike(before, after, in_padding), *changed_layouts(before, after, in_padding))
-    layouts = {(change.name, change.member): change for change in found}
-    unit.refusals = [_layout_refusal(file, change) for change in layouts.values()]
-    return unit
-
-
-def _objections(unit: UnitFix) -> Iterator[Refusal]:
-    image = unit.subject.image
-
-    def refuse(kind: str, subject: str, reason: str) -> Refusal:
-        return Refusal(kind, unit.file, subject, reason)
-
-    fidelity, comparison = unit.fidelity, unit.comparison
-    if not fidelity.addresses:
-        yield refuse("not-running", "the file", "has no function in the running image")
-        return
-    for function, difference in fidelity.different.items():
-        yield refuse("fidelity", function, f"is not the code that runs: {difference}")
-    for variable in comparison.changed_data:
-        yield refuse("data-changed", variable, "exists already, and gets another size or first value")
-    for function in comparison.changed:
-        address = fidelity.addresses.get(function)
-        if address is None:
-            yield refuse("fidelity", function, "does not run, or another file's definition does")
-            continue
-        symbol = next(s for s in image.symbols.find(function) if s.address == address and s.is_function)
-        try:
-            branch_place(image, symbol, image.entry(symbol), compiled=True)
-        except NoSiteError as error:
-            yield refuse("no-site", function, str(error.message).removeprefix(f"{function} "))
-
-
-def _layout_refusal(file: str, change: LayoutChange) -> Refusal:
-    return Refusal("layout", file, change.name, change.difference, change.member)

@@ -79,7 +79,7 @@ class MergedHeaders:
         for header in sorted(set(headers)):
             texts = read_text(old / header), read_text(new / header)
             if texts[0] != texts[1]:
-                self.segments[header] = compare_items(*map(items_of, texts))
+                self.segments[header] = compare_items(*texts)
         self.places: dict[str, list[tuple[str, Segment, int]]] = defaultdict(list)
         self.before: dict[str, list[Item]] = defaultdict(list)
         self.mentioned: set[str] = set()

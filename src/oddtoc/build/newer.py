@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from oddtoc.build.headers import MergedHeaders
+from oddtoc.build.items import read_text
 from oddtoc.build.layouts import NOWHERE, InPadding
 from oddtoc.build.members import accessed_members
 from oddtoc.build.overlay import Overlay, take_files
@@ -60,7 +61,8 @@ def take_newer(
     if plain.headers:
         return plain
     units = list(dict.fromkeys(unit for file in plain.units for unit in units_of(tree, file)))
-    headers = {header for unit in units for header in included_headers(tree, unit, new)}
+    included = {header for unit in units for header in included_headers(tree, unit, new)}
+    headers = {header for header in included if read_text(tree.source / header) != read_text(new / header)}
     structures = MergedHeaders(tree.source, new, plain.units, headers).touched_structures()
     # of a member that has changed too, the comparison of layouts says what is in the way
     padded = padded_texts(tree, new, plain.units, headers, in_padding)

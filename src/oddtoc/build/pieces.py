@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING
 
 from oddtoc.build.data import write_in_place
 from oddtoc.build.extract import Extractor
@@ -11,13 +10,11 @@ from oddtoc.build.objectfile import NewSymbol, ObjectFile
 from oddtoc.build.records import has_records, take_records
 from oddtoc.build.refusal import Refusal
 from oddtoc.build.subjects import Proper
+from oddtoc.build.unitfix import UnitFix
 from oddtoc.kernel.spot import KERNEL_PROPER, Spot
 from oddtoc.link.decode import ADDR64
 from oddtoc.link.fresh import FRESH_SECTION, fresh_name
 from oddtoc.link.object import KERNEL, KERNEL_SECTION, REPLACE_SECTION
-
-if TYPE_CHECKING:
-    from oddtoc.build.fix import UnitFix
 
 _RECORD_SIZE, _FUNCTION, _WHICH, _POINTER = 264, 64, 192, 256
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
+from functools import lru_cache
 
-from oddtoc.build.items import Item
+from oddtoc.build.items import Item, items_of
 
 LAID_OUT = ("struct", "union")
 
@@ -72,11 +73,17 @@ def put_together(items: Iterable[Item], structures: Mapping[str, str]) -> str:
     return "".join(structures.get(structure_of(item), item.text) for item in items)
 
 
-def compare_items(old: list[Item], new: list[Item]) -> list[Segment]:
+def compare_items(old: str, new: str) -> list[Segment]:
     """Two versions of a file, cut where they begin and cease to say the same."""
-    before, after = ([item.plain for item in items] for items in (old, new))
-    matcher = SequenceMatcher(None, before, after, autojunk=False)
-    return [Segment(old[a:b], new[c:d], kind == "equal") for kind, a, b, c, d in matcher.get_opcodes()]
+    before, after = items_of(old), items_of(new)
+    return [Segment(before[a:b], after[c:d], kind == "equal") for kind, a, b, c, d in _runs(old, new)]
+
+
+@lru_cache(maxsize=2000)
+def _runs(old: str, new: str) -> Sequence[tuple[str, int, int, int, int]]:
+    """As `SequenceMatcher.get_opcodes`: the same two headers are compared for many files."""
+    before, after = ([item.plain for item in items_of(text)] for text in (old, new))
+    return SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
 
 
 def _opened(items: list[Item]) -> int:

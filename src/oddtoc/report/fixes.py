@@ -12,8 +12,9 @@ from oddtoc.build.refusal import RefusedError
 from oddtoc.report.built import built_lines, built_record
 
 if TYPE_CHECKING:
-    from oddtoc.build.fix import Fix, UnitFix
+    from oddtoc.build.fix import Fix
     from oddtoc.build.headers import HeaderChange
+    from oddtoc.build.unitfix import UnitFix
 
 
 def fix_text(fix: Fix, path: Path) -> str:
