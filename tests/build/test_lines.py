@@ -81,3 +81,15 @@ def test_a_line_that_is_told_is_the_sources(tree, image, diff, tmp_path, said, t
     patch = build_fix(tree, apply_diff(tree.source, change), image, tmp_path / "fix.o").patch
     assert told(at + 700) in patch.content
     assert not any(told in patch.content for told in TOLD)
+
+
+def test_no_function_is_taken_for_a_clone_that_knows_its_line(tree, image, kernel, diff, tmp_path):
+    """All callers of __ext4_ext_dirty() give it their lines. With one for all it is cloned, and no clone of it runs."""
+    call = "\terr = ext4_ext_dirty(handle, inode, path + k);"
+    overlay = apply_diff(tree.source, diff(("fs/ext4/extents.c", call, f"\tif (!inode)\n\t\treturn 0;\n{call}")))
+    with_one = UnitObject(compile_unit(tree, "fs/ext4/extents.c", Flavour.COMPARED, overlay.root))
+    assert any(function.name == "__ext4_ext_dirty.constprop.0" for function in with_one.functions)
+    fix = build_fix(tree, overlay, image, tmp_path / "fix.o", modules=kernel.modules)
+    names = {symbol.name for symbol in fix.patch.symbols}
+    assert any(name.startswith("__ext4_ext_dirty") for name in names)
+    assert not any("constprop" in name and name.startswith("__ext4_ext_dirty") for name in names)

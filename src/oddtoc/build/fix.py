@@ -13,7 +13,7 @@ from oddtoc.build.anew import Confined, check_confined
 from oddtoc.build.data import check_told
 from oddtoc.build.headers import HeaderChange
 from oddtoc.build.judged import judge_units
-from oddtoc.build.lines import tells_lines
+from oddtoc.build.lines import depends_on_lines
 from oddtoc.build.overlay import Overlay
 from oddtoc.build.parts import merge_parts
 from oddtoc.build.pieces import Piece, extract, in_order
@@ -117,14 +117,13 @@ def build_fix(
     running = [unit for unit in units if unit.fidelity.addresses]
     refusals = _in_the_way(units, running, accept_difference, write_data)
     made, lacking = _extracted(subjects, running, write_data)
+    # what is said to be lacking may be a clone that is not made where lines differ
+    if lacking or (not refusals and any(depends_on_lines(piece.target) for piece in made)):
+        _give_lines(tree, overlay, running)
+        made, lacking = _extracted(subjects, running, write_data)
     refusals += lacking
     if refusals:
         raise RefusedError(refusals)
-    if any(tells_lines(piece.target) for piece in made):
-        _give_lines(tree, overlay, running)
-        made, lacking = _extracted(subjects, running, write_data)
-        if lacking:
-            raise RefusedError(lacking)
     targets = {piece.subject.name: piece.finished() for piece in in_order(made) if piece.has_anything}
     patch = merge_parts(targets, output, name=name, kernel=image)
     asked = sum(extractor.found.asked_keys for piece in made for extractor in piece.extractors)

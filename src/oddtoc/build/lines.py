@@ -2,11 +2,13 @@
 
 Units are compared with the same number wherever the source asks for its line (`LINE`), so that no function differs for
 having moved. Few functions tell their lines: where none of those that a patch takes does, what was compared is what the
-patch is made of, and nothing has to be compiled again.
+patch is made of, and nothing has to be compiled again. Where all callers of a function give it their lines, one number
+for all makes the compiler clone it (`__ext4_ext_dirty()`): the clone takes fewer arguments than what runs.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from oddtoc.build.objectfile import ObjectFile
@@ -17,7 +19,11 @@ loaded by `li`, or text; no instruction but one with a constant ends in these 16
 other last bits (Power ISA 3.0B, I-form, B-form and DS-form)."""
 _TOLD = (LINE.to_bytes(2, "little"), str(LINE).encode())
 
+_CLONE = re.compile(r"\.(constprop|isra|part)\.")
 
-def tells_lines(taken: ObjectFile) -> bool:
-    """Whether anything that was taken of units which were compiled with `LINE` may hold it."""
+
+def depends_on_lines(taken: ObjectFile) -> bool:
+    """Whether anything that was taken of units which were compiled with `LINE` may be otherwise with line numbers."""
+    if any(_CLONE.search(symbol.name) for symbol in taken.symbols):
+        return True
     return any(told in section.data for section in taken.sections for told in _TOLD)
