@@ -7,6 +7,7 @@ import pytest
 from oddtoc.build.fix import build_fix
 from oddtoc.build.lines import LINE
 from oddtoc.build.overlay import apply_diff
+from oddtoc.build.refusal import RefusedError
 from oddtoc.build.unit import Flavour, compile_unit
 from oddtoc.link.unitobject import SECTION, UnitObject
 
@@ -93,3 +94,13 @@ def test_no_function_is_taken_for_a_clone_that_knows_its_line(tree, image, kerne
     names = {symbol.name for symbol in fix.patch.symbols}
     assert any(name.startswith("__ext4_ext_dirty") for name in names)
     assert not any("constprop" in name and name.startswith("__ext4_ext_dirty") for name in names)
+
+
+def test_a_clone_that_is_only_compared_is_refused(tree, image, kernel, diff, tmp_path):
+    """Its function runs whole: the clone can be taken for nothing, also where differences are accepted."""
+    first = "\tint err;\n\n\tWARN_ON(!rwsem_is_locked(&EXT4_I(inode)->i_data_sem));"
+    overlay = apply_diff(tree.source, diff(("fs/ext4/extents.c", first, f"{first}\n\tif (!path)\n\t\treturn -EINVAL;")))
+    for accepted, kind in ((False, "fidelity"), (True, "no-site")):
+        with pytest.raises(RefusedError) as caught:
+            build_fix(tree, overlay, image, tmp_path / "fix.o", modules=kernel.modules, accept_difference=accepted)
+        assert {(one.id, one.subject) for one in caught.value.refusals} == {(kind, "__ext4_ext_dirty.constprop.0")}

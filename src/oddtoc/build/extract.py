@@ -81,7 +81,11 @@ class Extractor:
         """Move all changed functions."""
         for name in parts(self.comparison.changed, self.unit):
             self.move(name)
-        self.found.functions = {name: self.moved[name] for name in self.comparison.changed}
+        for name in self.comparison.changed:
+            if name in self.moved:
+                self.found.functions[name] = self.moved[name]
+            else:
+                self.refuse("no-site", name, "is a clone that is made where all lines are one, and does not run")
 
     def go_on(self) -> bool:
         """Move what they need, and what that needs; tell whether there was anything to do."""

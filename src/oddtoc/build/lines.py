@@ -1,4 +1,4 @@
-"""Line numbers in compiled code: whether what a patch takes of its units tells one.
+"""Line numbers in compiled code: whether what a patch takes of its units depends on them.
 
 Units are compared with the same number wherever the source asks for its line (`LINE`), so that no function differs for
 having moved. Few functions tell their lines: where none of those that a patch takes does, what was compared is what the
@@ -15,10 +15,10 @@ from oddtoc.build.objectfile import ObjectFile
 
 LINE: Final = 31743
 """Stands for every line number. Lines are stored in 16 bits or more from bit 0 (`struct bug_entry`, `struct _ddebug`),
-loaded by `li`, or text; no instruction but one with a constant ends in these 16 bits: branches, loads and stores have
-other last bits (Power ISA 3.0B, I-form, B-form and DS-form)."""
+loaded by `li`, or text. Hardly another instruction ends in these 16 bits: with the last two, branches link and go to
+absolute addresses, and DS-form has no load or store (Power ISA 3.0B, 1.6.1). Where one does, a unit is compiled once
+more."""
 _TOLD = (LINE.to_bytes(2, "little"), str(LINE).encode())
-
 _CLONE = re.compile(r"\.(constprop|isra|part)\.")
 
 

@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 
 from oddtoc.build.headers import MergedHeaders
-from oddtoc.build.items import read_text
 from oddtoc.build.layouts import NOWHERE, InPadding
 from oddtoc.build.members import accessed_members
 from oddtoc.build.overlay import Overlay, take_files
@@ -61,8 +60,7 @@ def take_newer(
     if plain.headers:
         return plain
     units = list(dict.fromkeys(unit for file in plain.units for unit in units_of(tree, file)))
-    included = {header for unit in units for header in included_headers(tree, unit, new)}
-    headers = {header for header in included if read_text(tree.source / header) != read_text(new / header)}
+    headers = {header for unit in units for header in included_headers(tree, unit, new)}
     structures = MergedHeaders(tree.source, new, plain.units, headers).touched_structures()
     # of a member that has changed too, the comparison of layouts says what is in the way
     padded = padded_texts(tree, new, plain.units, headers, in_padding)

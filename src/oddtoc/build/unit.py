@@ -2,7 +2,7 @@
 
 Compiled are: the old source as the kernel was built, to be compared with the code that runs (`RUNNING`); old and new
 with each object in a section of its own and one number for all lines, to be compared with each other (`COMPARED`); and
-the new one with its line numbers, where what a patch takes of it tells them (`SHIPPED`). `DESCRIBED` is the old source
+the new one with its line numbers, where what a patch takes depends on them (`SHIPPED`). `DESCRIBED` is the old source
 with what debuggers are told of its functions.
 """
 

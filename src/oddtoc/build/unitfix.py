@@ -20,7 +20,7 @@ class UnitFix:
         file: relative to the tree.
         fidelity: the old source against the code that runs.
         comparison: the old source against the new one.
-        new: the new unit; with its line numbers where the patch has any.
+        new: the new unit; with its line numbers where the patch depends on them.
         names: what its names stand for in the running kernel.
         subject: the kernel proper or the module that it is part of.
         refusals: what is in the way.
