@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from corpus.guests import NEVER, Guests, exercise_of
 from corpus.told import CONFINED, IN_PADDING, TOLD
 from oddtoc.build.fix import Fix, build_fix
 from oddtoc.build.newer import take_newer
-from oddtoc.build.part import build_in_part
+from oddtoc.build.part import NotWholeError, build_in_part
 from oddtoc.build.refusal import RefusedError
 from oddtoc.build.tree import KernelTree
 from oddtoc.errors import BusyError, OddtocError, RoomError
@@ -201,13 +201,14 @@ class Attempt:
             RefusedError: nothing can be had of it.
         """
         if len(self.files) > 1:
+            first = self.files[:1]
             try:
-                fix = self._once("in part", lambda: self._build_in_part(self.files, refused))
-                if not any(left.file == self.files[0] for left in fix.left_out):
+                fix = self._once("in part", lambda: self._build_in_part(self.files, refused, first))
+                if not any(left.file == first[0] for left in fix.left_out):
                     return fix
             except RefusedError:
                 pass
-            return self._build_in_part(self.files[:1])
+            return self._build_in_part(first)
         return self._build_in_part(self.files, refused)
 
     def _once(self, how: str, build: Callable[[], Fix]) -> Fix:
@@ -217,6 +218,9 @@ class Attempt:
         if found is None:
             try:
                 found = build()
+            except NotWholeError:
+                # another of its files may not be in the way
+                raise
             except RefusedError as error:
                 # what it was raised from would hold all objects
                 found = error.with_traceback(None)
@@ -231,10 +235,12 @@ class Attempt:
         overlay = take_newer(of.tree, of.new, self.files, of.image, self._confined, self._in_padding)
         return build_fix(of.tree, overlay, of.image, self._output, **self._options(self.files))
 
-    def _build_in_part(self, files: Sequence[str], refused: RefusedError | None = None) -> Fix:
+    def _build_in_part(
+        self, files: Sequence[str], refused: RefusedError | None = None, whole: Collection[str] = ()
+    ) -> Fix:
         of = self._sources
         in_padding = self._in_padding if list(files) == self.files else {}
-        options = self._options(files) | {"in_padding": in_padding, "refused": refused}
+        options = self._options(files) | {"in_padding": in_padding, "refused": refused, "whole": whole}
         return build_in_part(of.tree, of.new, files, of.image, self._output, **options)
 
     def _options(self, files: Sequence[str]) -> dict[str, Any]:

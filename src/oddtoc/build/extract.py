@@ -54,17 +54,21 @@ class Extractor:
         unit: the new unit.
         comparison: what has changed in it.
         names: what names stand for in the running kernel.
-        target: the object that everything goes into.
+        whole: the object that everything goes into.
+
+    Attributes:
+        target: what of that comes from this unit.
     """
 
     def __init__(
-        self, file: str, unit: UnitObject, comparison: Comparison, names: KernelNames, target: ObjectFile
+        self, file: str, unit: UnitObject, comparison: Comparison, names: KernelNames, whole: ObjectFile
     ) -> None:
         self.file = file
         self.unit = unit
         self.comparison = comparison
         self.names = names
-        self.target = target
+        self.whole = whole
+        self.target = ObjectFile(whole)
         self.meanings = Meanings(unit)
         self.by_name = {symbol.name: symbol for symbol in unit.functions}
         self.moved: dict[str, NewSymbol] = {}

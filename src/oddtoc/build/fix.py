@@ -13,7 +13,7 @@ from oddtoc.build.anew import Confined, check_confined
 from oddtoc.build.data import check_told
 from oddtoc.build.headers import HeaderChange
 from oddtoc.build.judged import judge_units
-from oddtoc.build.lines import depends_on_lines
+from oddtoc.build.lines import depends_on_lines, lacks_own_function
 from oddtoc.build.overlay import Overlay
 from oddtoc.build.parts import merge_parts
 from oddtoc.build.pieces import Piece, extract, in_order
@@ -116,12 +116,11 @@ def build_fix(
     check_told(write_data, {name for unit in units for name in unit.comparison.changed_data})
     running = [unit for unit in units if unit.fidelity.addresses]
     refusals = _in_the_way(units, running, accept_difference, write_data)
-    made, lacking = _extracted(subjects, running, write_data)
-    # what is said to be lacking may be a clone that is not made where lines differ
-    if lacking or (not refusals and any(depends_on_lines(piece.target) for piece in made)):
-        _give_lines(tree, overlay, running)
-        made, lacking = _extracted(subjects, running, write_data)
-    refusals += lacking
+    made = _extracted(subjects, running, write_data)
+    while told := _telling_lines(made, running, is_refused=bool(refusals)):
+        _give_lines(tree, overlay, told)
+        made = _extracted(subjects, running, write_data)
+    refusals += [refusal for piece in made for refusal in piece.refusals]
     if refusals:
         raise RefusedError(refusals)
     targets = {piece.subject.name: piece.finished() for piece in in_order(made) if piece.has_anything}
@@ -141,14 +140,24 @@ def build_fix(
     )
 
 
-def _extracted(
-    subjects: Subjects, units: Sequence[UnitFix], write_data: Collection[str]
-) -> tuple[list[Piece], list[Refusal]]:
-    """What the fix makes of each subject, and what is in the way of that."""
+def _extracted(subjects: Subjects, units: Sequence[UnitFix], write_data: Collection[str]) -> list[Piece]:
+    """What the fix makes of each subject."""
     pieces = [Piece(subject, [unit for unit in units if unit.subject is subject]) for subject in subjects.all()]
     made = [piece for piece in pieces if piece.extractors]
     extract(made, write_data)
-    return made, [refusal for piece in made for refusal in piece.refusals]
+    return made
+
+
+def _telling_lines(made: Sequence[Piece], units: Sequence[UnitFix], *, is_refused: bool) -> list[UnitFix]:
+    """The units without line numbers that need them, for what is taken of them or for what seems to be lacking."""
+    found = {
+        extractor.file
+        for piece in made
+        for extractor in piece.extractors
+        if lacks_own_function(extractor.unit, extractor.found.refusals)
+        or (not is_refused and depends_on_lines(extractor.target))
+    }
+    return [unit for unit in units if unit.file in found and not unit.has_lines]
 
 
 def _give_lines(tree: KernelTree, overlay: Overlay, units: Sequence[UnitFix]) -> None:
@@ -159,7 +168,7 @@ def _give_lines(tree: KernelTree, overlay: Overlay, units: Sequence[UnitFix]) ->
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for unit, path in zip(units, pool.map(compiled, units), strict=True):
-            unit.new = UnitObject(path)
+            unit.new, unit.has_lines = UnitObject(path), True
 
 
 def _in_the_way(

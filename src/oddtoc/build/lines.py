@@ -9,9 +9,12 @@ for all makes the compiler clone it (`__ext4_ext_dirty()`): the clone takes fewe
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from oddtoc.build.objectfile import ObjectFile
+from oddtoc.build.refusal import Refusal
+from oddtoc.link.unitobject import UnitObject
 
 LINE: Final = 31743
 """Stands for every line number. Lines are stored in 16 bits or more from bit 0 (`struct bug_entry`, `struct _ddebug`),
@@ -23,7 +26,13 @@ _CLONE = re.compile(r"\.(constprop|isra|part)\.")
 
 
 def depends_on_lines(taken: ObjectFile) -> bool:
-    """Whether anything that was taken of units which were compiled with `LINE` may be otherwise with line numbers."""
+    """Whether anything that was taken of a unit which was compiled with `LINE` may be otherwise with line numbers."""
     if any(_CLONE.search(symbol.name) for symbol in taken.symbols):
         return True
     return any(told in section.data for section in taken.sections for told in _TOLD)
+
+
+def lacks_own_function(unit: UnitObject, refusals: Iterable[Refusal]) -> bool:
+    """Whether a function of such a unit does not run, as refusals say: with line numbers it may be none, or another."""
+    own = {function.name for function in unit.functions}
+    return any(refusal.subject in own for refusal in refusals)

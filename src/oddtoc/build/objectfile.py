@@ -59,19 +59,34 @@ class NewSection:
 
 
 class ObjectFile:
-    """An object in the making."""
+    """An object in the making.
 
-    def __init__(self) -> None:
+    Args:
+        whole: the object that this is a share of: what is put into a share is in the whole.
+
+    Attributes:
+        sections: in the order in which they were made.
+    """
+
+    def __init__(self, whole: ObjectFile | None = None) -> None:
         self.sections: list[NewSection] = []
-        self.symbols: list[NewSymbol] = []
-        self._marks: dict[NewSection, NewSymbol] = {}
-        self._outside: dict[str, NewSymbol] = {}
-        self._absolute: dict[tuple[str, int, int], NewSymbol] = {}
+        self._symbols: dict[NewSymbol, None] = {}
+        self._whole = whole
+        self._marks: dict[NewSection, NewSymbol] = whole._marks if whole else {}
+        self._outside: dict[str, NewSymbol] = whole._outside if whole else {}
+        self._absolute: dict[tuple[str, int, int], NewSymbol] = whole._absolute if whole else {}
+
+    @property
+    def symbols(self) -> list[NewSymbol]:
+        """The symbols that are defined here, or that something was referred to by."""
+        return list(self._symbols)
 
     def section(self, name: str, flags: int, alignment: int = 1) -> NewSection:
         """A new section."""
-        self.sections.append(NewSection(name, flags, alignment))
-        return self.sections[-1]
+        new = NewSection(name, flags, alignment)
+        for one in filter(None, (self, self._whole)):
+            one.sections.append(new)
+        return new
 
     def shared(self, name: str, flags: int, alignment: int = 1) -> NewSection:
         """The section of that name, made if need be."""
@@ -88,27 +103,23 @@ class ObjectFile:
 
     def mark(self, section: NewSection) -> NewSymbol:
         """A nameless symbol at the start of a section."""
-        if section not in self._marks:
-            self._marks[section] = self._add(NewSymbol("", section, type=SECTION))
-        return self._marks[section]
+        return self._add(self._marks.setdefault(section, NewSymbol("", section, type=SECTION)))
 
     def outside(self, name: str, binding: int = GLOBAL) -> NewSymbol:
         """A symbol that the kernel defines, looked up by its name when the patch is applied; a weak one may be zero."""
-        if name not in self._outside:
-            self._outside[name] = self._add(NewSymbol(name, binding=GLOBAL))
+        symbol = self._add(self._outside.setdefault(name, NewSymbol(name, binding=GLOBAL)))
         if binding != GLOBAL:
-            self._outside[name].binding = binding
-        return self._outside[name]
+            symbol.binding = binding
+        return symbol
 
     def absolute(self, name: str, address: int, other: int = 0) -> NewSymbol:
         """A symbol that is at this address of the one kernel that the patch is for."""
-        key = name, address, other
-        if key not in self._absolute:
-            self._absolute[key] = self._add(NewSymbol(name, value=address, other=other, absolute=True))
-        return self._absolute[key]
+        symbol = NewSymbol(name, value=address, other=other, absolute=True)
+        return self._add(self._absolute.setdefault((name, address, other), symbol))
 
     def _add(self, symbol: NewSymbol) -> NewSymbol:
-        self.symbols.append(symbol)
+        for one in filter(None, (self, self._whole)):
+            one._symbols[symbol] = None
         return symbol
 
     def write(self, path: Path) -> None:

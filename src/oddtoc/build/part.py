@@ -39,6 +39,10 @@ _OF_FUNCTIONS = frozenset(("init-code", "no-site", "fidelity", "data-changed"))
 _MOST_ROUNDS = 6
 
 
+class NotWholeError(RefusedError):
+    """A part can be had at best that lacks something of a file that was to be taken as a whole."""
+
+
 class ChangedFile:
     """Two versions of a C file, item by item.
 
@@ -143,6 +147,7 @@ def build_in_part(
     output: Path,
     *,
     refused: RefusedError | None = None,
+    whole: Collection[str] = (),
     **options: Any,
 ) -> Fix:
     """Make a patch object of what is left of a fix without what is refused; `Fix.left_out` says what is not in it.
@@ -154,9 +159,11 @@ def build_in_part(
         image: the running kernel.
         output: the object to write.
         refused: what came of the whole fix, with the same options; it is found out if not given.
+        whole: files of which nothing may be left out.
         options: as for `build_fix`.
 
     Raises:
+        NotWholeError: something has to be left out of a file of which nothing may be.
         RefusedError: nothing remains, or what is in the way can't be told from the rest: the refusals of the whole fix.
         BuildError: a file is not there, or does not compile.
     """
@@ -181,10 +188,10 @@ def build_in_part(
             more = leave_out(changed, error.refusals, left, headers) if isinstance(error, RefusedError) else []
             first = first or (error if isinstance(error, RefusedError) else None)
             left += more
-            if not more:
+            if not more or any(one.file in whole for one in more):
                 break
     assert first is not None
-    raise first
+    raise NotWholeError(first.refusals) if any(one.file in whole for one in left) else first
 
 
 class Headers:
@@ -196,6 +203,8 @@ class Headers:
 
     def __init__(self, *texts: tuple[str, str]) -> None:
         self._items = [[item for text in texts for item in items_of(text[which])] for which in (0, 1)]
+        # of several of one name, the first
+        self._structures = [{structure_of(item): item.text for item in reversed(items)} for items in self._items]
 
     def carriers(self, name: str) -> set[str]:
         """The newer inline functions and macros that mention a name, or one another that does."""
@@ -203,8 +212,8 @@ class Headers:
 
     def touched(self, structure: str) -> set[str]:
         """The members of a structure that both versions have, in other words."""
-        versions = [[item.text for item in items if structure_of(item) == structure] for items in self._items]
-        return changed_members(versions[0][0], versions[1][0]) if all(versions) else set()
+        old, new = (found.get(structure, "") for found in self._structures)
+        return changed_members(old, new) if old and new else set()
 
 
 def _headers(tree: KernelTree, new: Path, files: Sequence[str]) -> Headers:

@@ -20,10 +20,10 @@ def take_records(extractor: Extractor) -> None:
     """Copy the records of a unit into its object, with what they need."""
     unit = extractor.unit
     for section in filter(_is_record, unit.sections.values()):
-        records = extractor.target.shared(section.name, 0, 8)
         # every file with callbacks brings it along, and a patch needs it once
-        if section.name == HOOK_SECTION and records.size:
+        if section.name == HOOK_SECTION and any(one.name == HOOK_SECTION for one in extractor.whole.sections):
             continue
+        records = extractor.target.shared(section.name, 0, 8)
         start = records.append(section.data, 8)
         for relocation in section.relocations:
             user = unit.owner(section.index, relocation.offset)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
 from oddtoc.build.headers import MergedHeaders
-from oddtoc.build.items import Item, split_items
+from oddtoc.build.items import Item, items_of, read_text
 from oddtoc.build.reach import FOR_ALL, includers
 from oddtoc.build.refusal import Refusal
 from oddtoc.build.tree import KernelTree
@@ -52,7 +52,7 @@ def _used_by(
     """The other units that mention one of some names, or an inline function or a macro that does."""
     reached = includers(tree, header)
     headers = [path for path in sorted(reached) if path.endswith(".h")]
-    items = [item for path in headers for item in split_items((tree.source / path).read_text(errors="replace"))]
+    items = [item for path in headers for item in items_of(read_text(tree.source / path))]
     known = set(names) | carriers(items, names)
     units = [unit for unit in (*tree.built_units(), *tree.module_units()) if unit in reached and unit not in files]
     yield from {unit for those in users(tree.source, units, known).values() for unit in those}
@@ -60,8 +60,9 @@ def _used_by(
 
 def carriers(items: Collection[Item], names: Collection[str]) -> set[str]:
     """The inline functions and macros among some items that mention one of some names, or one another that does."""
+    own = [item for item in items if item.kind in ("function", "define") and item.names]
     known, size = set(names), -1
     while size < len(known):
         size = len(known)
-        known |= {i.names[0] for i in items if i.kind in ("function", "define") and i.names and known & i.mentions}
+        known |= {i.names[0] for i in own if not known.isdisjoint(i.mentions)}
     return known - set(names)

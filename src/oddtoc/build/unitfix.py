@@ -20,7 +20,7 @@ class UnitFix:
         file: relative to the tree.
         fidelity: the old source against the code that runs.
         comparison: the old source against the new one.
-        new: the new unit; with its line numbers where the patch depends on them.
+        new: the new unit; with its line numbers where the patch depends on them, as `has_lines` says.
         names: what its names stand for in the running kernel.
         subject: the kernel proper or the module that it is part of.
         refusals: what is in the way.
@@ -39,3 +39,4 @@ class UnitFix:
     lost: list[str] = field(default_factory=list)
     on_stacks: list[str] = field(default_factory=list)
     beside: list[str] = field(default_factory=list)
+    has_lines: bool = False
