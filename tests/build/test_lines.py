@@ -8,6 +8,7 @@ from oddtoc.build.fix import build_fix
 from oddtoc.build.lines import LINE
 from oddtoc.build.overlay import apply_diff
 from oddtoc.build.refusal import RefusedError
+from oddtoc.build.tables import BUGS, entries_by_function
 from oddtoc.build.unit import Flavour, compile_unit
 from oddtoc.link.unitobject import SECTION, UnitObject
 
@@ -24,6 +25,12 @@ def _meaning(unit, relocation):
     return relocation.type, name.replace(str(LINE), "LINE"), relocation.addend
 
 
+def _bugs(unit):
+    """Function and line of each BUG and WARN_ON."""
+    entries = ((name, entry) for name, those in entries_by_function(unit).items() for entry in those)
+    return Counter((name, entry.data[8:10]) for name, entry in entries if entry.section.name == BUGS)
+
+
 @pytest.mark.parametrize(
     "file",
     ["kernel/fork.c", "kernel/sched/core.c", "mm/mmap.c", "net/core/dev.c", "net/ipv4/tcp_input.c", "fs/btrfs/inode.c"],
@@ -33,10 +40,9 @@ def test_what_holds_no_line_is_the_same_with_all_lines(tree, file):
     compared, shipped = (
         UnitObject(compile_unit(tree, file, flavour)) for flavour in (Flavour.COMPARED, Flavour.SHIPPED)
     )
-    # BUG and WARN_ON say their lines in a table; with one line two of them can become one
-    tables = [section for section in compared.sections.values() if section.name == "__bug_table"]
-    assert tables and all(TOLD[0] in table.data for table in tables)
-    telling = {compared.symbols[relocation.symbol].section for table in tables for relocation in table.relocations}
+    # BUG and WARN_ON say their lines in a table, and there they are the source's
+    tables = [_bugs(unit) for unit in (compared, shipped)]
+    assert tables[0] == tables[1] and sum(tables[0].values()) > 3
     others = {symbol.name: symbol for symbol in (*shipped.functions, *shipped.objects)}
     seen = Counter()
     named = (symbol for symbol in (*compared.functions, *compared.objects) if str(LINE) not in symbol.name)
@@ -44,7 +50,7 @@ def test_what_holds_no_line_is_the_same_with_all_lines(tree, file):
         content = compared.bytes_of(symbol)
         referred = [_meaning(compared, relocation) for relocation in compared.relocations_of(symbol)]
         held = [content, *(word for _, word, _ in referred if isinstance(word, bytes))]
-        if symbol.section in telling or any(told in one for told in TOLD for one in held):
+        if any(told in one for told in TOLD for one in held):
             seen["told"] += 1
             continue
         other = others[symbol.name]
@@ -55,10 +61,25 @@ def test_what_holds_no_line_is_the_same_with_all_lines(tree, file):
 
 
 def test_a_patch_that_tells_no_line_is_what_was_compared(tree, image, diff, tmp_path):
-    change = diff(("fs/proc/version.c", "\tseq_printf(m", '\tseq_puts(m, "the ");\n\tseq_printf(m'))
+    said = '\tseq_puts(m, "the ");\n\tWARN_ON_ONCE(!m);\n\tseq_printf(m'
+    change = diff(("fs/proc/version.c", "\tseq_printf(m", said))
     overlay = apply_diff(tree.source, change)
     (unit,) = build_fix(tree, overlay, image, tmp_path / "fix.o").units
     assert unit.new.path == compile_unit(tree, "fs/proc/version.c", Flavour.COMPARED, overlay.root)
+
+
+def test_only_the_file_that_tells_a_line_is_compiled_for_it(tree, image, diff, tmp_path):
+    change = diff(
+        ("fs/proc/version.c", "\tseq_printf(m", '\tseq_printf(m, "%d", __LINE__);\n\tseq_printf(m'),
+        ("fs/pipe.c", "retval = 0;", "retval = 1;"),
+    )
+    overlay = apply_diff(tree.source, change)
+    fix = build_fix(tree, overlay, image, tmp_path / "fix.o")
+    flavours = {"fs/proc/version.c": Flavour.SHIPPED, "fs/pipe.c": Flavour.COMPARED}
+    for unit in fix.units:
+        assert unit.new.path == compile_unit(tree, unit.file, flavours[unit.file], overlay.root)
+    assert {one.function for one in fix.patch.replacements} == {"version_proc_show", "pipe_fasync"}
+    assert not any(told in fix.patch.content for told in TOLD)
 
 
 @pytest.mark.parametrize(

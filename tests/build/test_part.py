@@ -7,7 +7,7 @@ import pytest
 
 from oddtoc.build.fix import build_fix
 from oddtoc.build.newer import take_newer
-from oddtoc.build.part import ChangedFile, Headers, build_in_part, leave_out
+from oddtoc.build.part import ChangedFile, Headers, NotWholeError, build_in_part, leave_out
 from oddtoc.build.refusal import Refusal, RefusedError
 from oddtoc.report import fixes
 from oddtoc.report.schemas import schema_of
@@ -155,6 +155,10 @@ def test_a_patch_of_a_part_says_what_is_not_in_it(tree, image, newer, tmp_path, 
     monkeypatch.setattr("oddtoc.build.part.take_newer", lambda *words: tried.append(words) or take_newer(*words))
     again = build_in_part(tree, root, [PIPE], image, tmp_path / "part.o", refused=caught.value)
     assert again.left_out == fix.left_out and len(tried) == 1
+    # nothing is compiled to learn that a file of which nothing may be left out is not whole
+    with pytest.raises(NotWholeError) as not_whole:
+        build_in_part(tree, root, [PIPE], image, tmp_path / "part.o", refused=caught.value, whole=[PIPE])
+    assert not_whole.value.refusals == caught.value.refusals and len(tried) == 1
 
 
 def test_a_fix_that_depends_on_what_is_refused_is_refused(tree, image, newer, tmp_path):

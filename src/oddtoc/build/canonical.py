@@ -12,7 +12,7 @@ from collections import defaultdict
 from functools import cached_property
 from typing import Any
 
-from oddtoc.build.tables import Entry, entries_by_function
+from oddtoc.build.tables import Entry, entries_by_function, without_line
 from oddtoc.link.unitobject import UnitObject, UnitRelocation, UnitSection, UnitSymbol
 
 Meaning = tuple[Any, ...]
@@ -55,9 +55,9 @@ class Meanings:
         )
 
     def of_entry(self, entry: Entry) -> Meaning:
-        """A table's entry, wherever it stands there."""
+        """A table's entry, wherever it stands there, and of whatever line."""
         inside = tuple((r.offset - entry.offset, r.type, self.of(r)) for r in entry.relocations)
-        return entry.section.name, entry.data, inside
+        return entry.section.name, without_line(entry), inside
 
     def of_object(self, symbol: UnitSymbol, depth: int = 0) -> Meaning:
         """The contents of a variable."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -69,10 +69,12 @@ def take_newer(
     lacked: dict[tuple[str, str], str] = {}
     kept: set[str] = set()
     first: list[Refusal] = []
+    failed: dict[str, str] = {}
     for _ in range(_MOST_ROUNDS):
         merged = MergedHeaders(tree.source, new, plain.units, headers, structures, kept, padded, members)
         overlay = replace(take_files(tree.source, new, files, merged), in_padding=in_padding)
-        failed = _failures(tree, overlay, units)
+        shared = partial(shared_refusals, tree, new, overlay, image, confined)
+        failed, refusals = _tried(tree, overlay, units, shared, again=bool(failed))
         lacking = {member for output in failed.values() for _, member in _NO_MEMBER.findall(output)}
         spared = inlines_to_keep(tree, new, overlay, lacking) - kept if lacking else set()
         kept |= spared
@@ -83,7 +85,6 @@ def take_newer(
         structures |= wanted
         if wanted:
             continue
-        refusals = [] if failed else list(shared_refusals(tree, new, overlay, image, confined))
         if not failed and not refusals:
             return overlay
         # what came of the newest versions of all says best what is in the way
@@ -133,10 +134,30 @@ def take_diff(
     return replace(found, ignored=overlay.ignored)
 
 
-def _failures(tree: KernelTree, overlay: Overlay, units: Sequence[str]) -> dict[str, str]:
-    """Unit -> what the compiler says, for those that do not compile."""
-    # of several that are tried often, most rounds end at one of them
-    check = check_unit if len(units) > 1 else partial(compile_unit, flavour=Flavour.COMPARED)
+def _tried(
+    tree: KernelTree, overlay: Overlay, units: Sequence[str], shared: Callable[[], Iterable[Refusal]], *, again: bool
+) -> tuple[dict[str, str], list[Refusal]]:
+    """Unit -> what the compiler says, for those that do not compile; if there are none, what must not be shared.
+
+    Objects are made where they will probably be wanted: of a single unit, and of all where nothing is in the way when
+    they are tried again, as they nearly always compile then.
+
+    Args:
+        tree, overlay, units: what is tried.
+        shared: finds what must not be shared.
+        again: something was lacking before.
+    """
+    if again:
+        refusals = list(shared())
+        failed = _failures(tree, overlay, units, in_full=not refusals)
+        return failed, [] if failed else refusals
+    failed = _failures(tree, overlay, units, in_full=len(units) == 1)
+    return failed, [] if failed else list(shared())
+
+
+def _failures(tree: KernelTree, overlay: Overlay, units: Sequence[str], *, in_full: bool) -> dict[str, str]:
+    """Unit -> what the compiler says, for those that do not compile; of the others objects are made if in full."""
+    check = partial(compile_unit, flavour=Flavour.COMPARED) if in_full else check_unit
 
     def said(file: str) -> str:
         try:

@@ -24,6 +24,7 @@ ENTRY_SIZES: Final = {BUGS: 12, FAULTS: 8, KEYS: 16, **dict.fromkeys(ONE_WORD_FI
 FEATURES: Final = ("__ftr_fixup", "__mmu_ftr_fixup", "__fw_ftr_fixup")
 """Tables of code that the kernel may have replaced at boot; their distances count from the entry's begin."""
 _FEATURE_SIZE, _FEATURE_PLACE = 48, 16
+_BUG_LINE = slice(8, 10)
 _TABLE = re.compile(r"__\w*(fixup|table)\Z|__ftr_alt_")
 
 
@@ -49,6 +50,14 @@ class Entry:
     def data(self) -> bytes:
         """Its bytes before relocation."""
         return self.section.data[self.offset : self.offset + self.size]
+
+
+def without_line(entry: Entry) -> bytes:
+    """An entry before relocation; of BUG and WARN_ON without its line (`struct bug_entry` of asm-generic/bug.h)."""
+    data = bytearray(entry.data)
+    if entry.section.name == BUGS:
+        data[_BUG_LINE] = bytes(2)
+    return bytes(data)
 
 
 def entries_by_function(unit: UnitObject) -> dict[str, list[Entry]]:

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from oddtoc.build.compile import INCLUDE, defines_for
-from oddtoc.build.lines import LINE
+from oddtoc.build.lines import LINE, bug_lines
 from oddtoc.build.slots import Slot, in_tree
 from oddtoc.build.tree import KernelTree
 from oddtoc.errors import BuildError
@@ -93,8 +93,9 @@ def check_unit(tree: KernelTree, file: str, root: Path) -> None:
 
 
 def _command(tree: KernelTree, file: str, flavour: Flavour, root: Path) -> list[str]:
-    words = [word.replace(str(tree.source), str(root)) for word in tree.commands([file])[file]]
-    return [*words, *_ERRORS, *_own_headers(tree, file), *flavour.value]
+    compiler, *words = [word.replace(str(tree.source), str(root)) for word in tree.commands([file])[file]]
+    first = bug_lines(root) if flavour is Flavour.COMPARED else ()
+    return [compiler, *first, *words, *_ERRORS, *_own_headers(tree, file), *flavour.value]
 
 
 def _with_generated(tree: KernelTree, file: str, run: Callable[[], None]) -> None:
