@@ -15,6 +15,7 @@ from types import FrameType, TracebackType
 from typing import Any, Protocol, Self
 
 from corpus.judge import Verdict
+from oddtoc.build.several import share_processors
 
 _STATE: dict[str, Any] = {}
 _ENDING = (signal.SIGINT, signal.SIGTERM)
@@ -45,7 +46,7 @@ class Workers:
 
     def __enter__(self) -> Self:
         self._before = {number: signal.signal(number, _interrupt) for number in _ENDING}
-        self._pool = multiprocessing.Pool(self._jobs, _start, (self._make, self._verdicts))
+        self._pool = multiprocessing.Pool(self._jobs, _start, (self._make, self._verdicts, self._jobs))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -78,7 +79,8 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _start(make: Callable[[], Judge], verdicts: multiprocessing.SimpleQueue[Verdict]) -> None:
+def _start(make: Callable[[], Judge], verdicts: multiprocessing.SimpleQueue[Verdict], jobs: int) -> None:
+    share_processors(jobs)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end)
     _STATE["verdicts"] = verdicts

@@ -44,7 +44,7 @@ def compiled(root, build):
 
     def make(folder):
         (folder / "unit.o").write_text("".join((root / name).read_text() for name in ("a.c", "a.h")))
-        return [root / "a.c", root / "a.h", build / "config.h"]
+        return [str(path) for path in (root / "a.c", root / "a.h", build / "config.h")]
 
     return make
 

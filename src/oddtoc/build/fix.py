@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -20,6 +18,7 @@ from oddtoc.build.pieces import Piece, extract, in_order
 from oddtoc.build.reach import MOST_UNITS, units_of, units_reached
 from oddtoc.build.records import has_records
 from oddtoc.build.refusal import Refusal, RefusedError
+from oddtoc.build.several import for_each
 from oddtoc.build.subjects import Subjects
 from oddtoc.build.tree import KernelTree
 from oddtoc.build.unit import Flavour, compile_unit
@@ -166,9 +165,8 @@ def _give_lines(tree: KernelTree, overlay: Overlay, units: Sequence[UnitFix]) ->
     def compiled(unit: UnitFix) -> Path:
         return compile_unit(tree, unit.file, Flavour.SHIPPED, overlay.root)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for unit, path in zip(units, pool.map(compiled, units), strict=True):
-            unit.new, unit.has_lines = UnitObject(path), True
+    for unit, path in zip(units, for_each(units, compiled), strict=True):
+        unit.new, unit.has_lines = UnitObject(path), True
 
 
 def _in_the_way(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from oddtoc.build.anew import Confined, split_layouts
@@ -14,6 +12,7 @@ from oddtoc.build.compare import compare_units
 from oddtoc.build.layouts import InPadding, LayoutChange, changed_layouts
 from oddtoc.build.overlay import Overlay
 from oddtoc.build.refusal import Refusal
+from oddtoc.build.several import for_each
 from oddtoc.build.subjects import Proper, Subjects
 from oddtoc.build.tree import KernelTree
 from oddtoc.build.unit import Flavour, compile_unit
@@ -39,8 +38,7 @@ def judge_units(
     Raises:
         UsageError: what was told is not so. BuildError: something does not compile.
     """
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        compiled = list(pool.map(lambda file: _compile(tree, overlay, file), files))
+    compiled = for_each(files, lambda file: _compile(tree, overlay, file))
     functions = {name for names in confined.values() for name in names}
     units = [
         _judge(file, *objects, subjects.of(file), functions, overlay.in_padding)

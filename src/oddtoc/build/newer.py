@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +16,7 @@ from oddtoc.build.padding import padded_texts
 from oddtoc.build.reach import MOST_UNITS, units_of
 from oddtoc.build.refusal import Refusal, RefusedError
 from oddtoc.build.segments import LAID_OUT
+from oddtoc.build.several import for_each
 from oddtoc.build.shared import carriers_to_keep, inlines_to_keep, shared_refusals, used_elsewhere
 from oddtoc.build.tree import KernelTree
 from oddtoc.build.unit import Flavour, check_unit, compile_unit, included_headers
@@ -168,9 +167,7 @@ def _failures(tree: KernelTree, overlay: Overlay, units: Sequence[str], *, in_fu
             return error.output
         return ""
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        outputs = zip(units, pool.map(said, units), strict=True)
-        return {file: output for file, output in outputs if output}
+    return {file: output for file, output in zip(units, for_each(units, said), strict=True) if output}
 
 
 def _wanted(output: str, merged: MergedHeaders) -> set[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 import time
@@ -65,7 +66,7 @@ class Slot:
                     return True
         return False
 
-    def fill(self, make: Callable[[Path], Iterable[Path]]) -> None:
+    def fill(self, make: Callable[[Path], Iterable[str]]) -> None:
         """Fill it anew; if that fails nothing has changed.
 
         Args:
@@ -74,8 +75,7 @@ class Slot:
 
         def write(work: Path) -> None:
             below = f"{self._root}/"
-            paths = {str(path) for path in make(work)}
-            used = {path.removeprefix(below): _digest(path) for path in sorted(paths)}
+            used = {path.removeprefix(below): _digest(path) for path in sorted({*make(work)})}
             _write(work, self._root, used)
 
         self._put(write)
@@ -150,7 +150,7 @@ def _kept() -> tuple[str, ...]:
 
 
 def _digest(path: str) -> str:
-    status = Path(path).stat()
+    status = os.stat(path)  # noqa: PTH116 - of some 1,500 files for each object
     identity = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
     found = _digests.get(identity)
     if found is None:
