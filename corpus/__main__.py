@@ -47,7 +47,7 @@ def main() -> None:
     sources = Sources(tree, new, files, Image.open(kernel.vmlinux), kernel.modules, included_files(tree, new))
     try:
         with Workers(lambda: Bench(sources, todo, options.build_only), options.jobs) as workers, log.open("a") as out:
-            for verdict in workers.judged(_groups(todo, files)):
+            for verdict in workers.judged(grouped(todo, files, with_guests=not options.build_only)):
                 out.write(json.dumps(verdict.plain()) + "\n")
                 out.flush()
                 known[verdict.file] = verdict.plain()
@@ -58,12 +58,19 @@ def main() -> None:
     print(table([known[file] for file in files if file in known], len(files), f"{kernel.version} to {version}"))
 
 
-def _groups(todo: Sequence[str], files: Mapping[str, str]) -> list[list[str]]:
-    """Files that may be in one patch: those of a module, or of a folder of the kernel proper."""
+def grouped(todo: Sequence[str], files: Mapping[str, str], *, with_guests: bool) -> list[list[str]]:
+    """Files that may be in one patch: those of a module, or of a folder of the kernel proper.
+
+    Args:
+        todo: all that are going to be judged.
+        files: each with its module.
+        with_guests: those whose modules are in one guest come one behind the other.
+    """
     found: dict[tuple[str, str], list[str]] = defaultdict(list)
     for file in todo:
         found[files[file], "" if files[file] else PurePosixPath(file).parent.as_posix()].append(file)
-    guest = {module: number for number, names in enumerate(together(files[file] for file in todo)) for module in names}
+    guests = together(files[file] for file in todo) if with_guests else []
+    guest = {module: number for number, names in enumerate(guests) for module in names}
     # neighbours share a guest, and the largest goes first: nobody waits for it at the end
     order = sorted(found.items(), key=lambda item: (guest.get(item[0][0], -1), -len(item[1])))
     return [group for _, group in order]

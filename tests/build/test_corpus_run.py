@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from corpus.__main__ import grouped
 from corpus.judge import Verdict
 from corpus.table import table
 
@@ -128,3 +129,15 @@ def test_who_is_told_to_end_ends_when_an_error_comes_first():
         signal.raise_signal(signal.SIGTERM)
         raise GuestError("QEMU does not start")
     assert caught.value.code == 128 + signal.SIGTERM and signal.getsignal(signal.SIGTERM) is before
+
+
+def test_the_largest_group_goes_first():
+    """Nobody waits for it at the end; with guests those come first together that share one."""
+    files = {"fs/a/a.c": "a", "fs/b/a.c": "b", "fs/b/b.c": "b", "mm/a.c": "", "mm/b.c": "", "mm/c.c": ""}
+    groups = [["mm/a.c", "mm/b.c", "mm/c.c"], ["fs/b/a.c", "fs/b/b.c"], ["fs/a/a.c"]]
+    assert grouped(list(files), files, with_guests=False) == groups
+    assert grouped(list(files), files, with_guests=True) == groups
+    many = {f"fs/{number:02}/a.c": f"m{number:02}" for number in range(40)}
+    last = {"fs/39/b.c": "m39"}
+    assert grouped([*many, *last], many | last, with_guests=True)[0] == ["fs/00/a.c"]
+    assert grouped([*many, *last], many | last, with_guests=False)[0] == ["fs/39/a.c", "fs/39/b.c"]
