@@ -29,7 +29,7 @@ from oddtoc.build.refusal import Refusal, RefusedError
 from oddtoc.build.subjects import Module, Proper, Subjects
 from oddtoc.build.tree import KernelTree
 from oddtoc.build.unit import Flavour
-from oddtoc.debian import cache_folder
+from oddtoc.debian import cache_folder, keep_file
 from oddtoc.errors import ImageError
 from oddtoc.image.declarations import header_text
 from oddtoc.image.elf import Image
@@ -216,9 +216,5 @@ def _types_folder(image: Image) -> Path:
         )
     key = (image.build_id or hashlib.sha256(str(image.path).encode()).digest()).hex()
     folder = cache_folder() / "types" / key
-    if not (folder / TYPES).exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=folder, delete=False) as file:
-            file.write(header_text(image))
-        Path(file.name).replace(folder / TYPES)
+    keep_file(folder / TYPES, lambda: header_text(image).encode())
     return folder

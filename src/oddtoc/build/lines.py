@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -20,7 +19,7 @@ from typing import Final
 from oddtoc.build.items import read_text
 from oddtoc.build.objectfile import ObjectFile
 from oddtoc.build.refusal import Refusal
-from oddtoc.debian import cache_folder
+from oddtoc.debian import cache_folder, keep_file
 from oddtoc.link.unitobject import UnitObject
 
 LINE: Final = 31743
@@ -46,12 +45,8 @@ def bug_lines(root: Path) -> tuple[str, ...]:
     if _ASKED not in text:
         return ()
     folder = cache_folder() / "lines" / hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:16]
-    header = folder / "asm" / "bug.h"
-    if not header.exists():
-        header.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=folder, delete=False, errors="surrogateescape") as file:
-            file.write(text.replace(_ASKED, _COMPILERS))
-        Path(file.name).replace(header)
+    asking = text.replace(_ASKED, _COMPILERS)
+    keep_file(folder / "asm" / "bug.h", lambda: asking.encode(errors="surrogateescape"))
     return (f"-I{folder}",)
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
-from oddtoc.build.items import Item, differing_lines, identifiers, read_text, split_items
+from oddtoc.build.items import Item, differing_lines, identifiers, items_of, read_text, split_items
 from oddtoc.build.layouts import InPadding, layouts_of, padding_of
 from oddtoc.build.members import Declaration, declarations
 from oddtoc.build.overlay import Overlay, take_files
@@ -210,8 +210,8 @@ def _going_by(
     first: set[str] = set()
     for path, text in texts.items():
         if text != (old := read_text(tree.source / path)) and not members.isdisjoint(identifiers(text)):
-            before = {item.plain for item in split_items(old)}
-            first |= carriers([item for item in split_items(text) if item.plain not in before], members)
+            before = {item.plain for item in items_of(old)}
+            first |= carriers([item for item in items_of(text) if item.plain not in before], members)
     carried = _carried(texts.values(), first)
     units = [unit for unit in (*tree.built_units(), *tree.module_units()) if unit in reached and unit not in files]
     found = users(new, units, {*carried, *members})
@@ -229,7 +229,7 @@ def _carried(texts: Iterable[str], first: Collection[str]) -> set[str]:
     while known:
         about = [text for text in waiting if any(name in text for name in known)]
         waiting = [text for text in waiting if text not in about]
-        items += [item for text in about for item in split_items(text)]
+        items += [item for text in about for item in items_of(text)]
         more = carriers(items, known)
         if not more and not about:
             break

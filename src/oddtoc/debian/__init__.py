@@ -7,6 +7,7 @@ from oddtoc.debian.kernels import (
     fetch_kernel,
     fetched_kernels,
     find_kernel,
+    keep_file,
 )
 
-__all__ = ["SERIES", "DebianKernel", "cache_folder", "fetch_kernel", "fetched_kernels", "find_kernel"]
+__all__ = ["SERIES", "DebianKernel", "cache_folder", "fetch_kernel", "fetched_kernels", "find_kernel", "keep_file"]

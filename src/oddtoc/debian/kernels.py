@@ -57,6 +57,22 @@ def cache_folder() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "oddtoc"
 
 
+def keep_file(path: Path, content: Callable[[], bytes]) -> Path:
+    """A file of the cache, made if need be; nobody sees a part of it.
+
+    Args:
+        path: in the cache.
+        content: gives what is in it, if there is no such file.
+    """
+    if not path.exists():
+        made = content()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+            file.write(made)
+        Path(file.name).replace(path)
+    return path
+
+
 def find_kernel(series: str) -> DebianKernel | None:
     """The kernel of a series that was fetched before; None if none was. No network is used.
 

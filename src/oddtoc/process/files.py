@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import struct
-import tempfile
 from pathlib import Path
 
-from oddtoc.debian import cache_folder
+from oddtoc.debian import cache_folder, keep_file
 from oddtoc.errors import ImageError, MismatchError, TargetError
 from oddtoc.image.elf import Image
 from oddtoc.image.layout import PROGRAM_HEADER, PT_NOTE
@@ -78,15 +77,7 @@ def _identified(target: ProcessTarget, mapping: Mapping) -> tuple[str, bytes | N
 
 def _kept(target: ProcessTarget, file: str, name: str) -> Path:
     """The copy on this machine, made if need be."""
-    folder = cache_folder() / "images"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / name
-    if not path.exists():
-        content = target.read_file(file, _LARGEST)
-        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as copy:
-            copy.write(content)
-        Path(copy.name).rename(path)
-    return path
+    return keep_file(cache_folder() / "images" / name, lambda: target.read_file(file, _LARGEST))
 
 
 def _identity(target: ProcessTarget, file: str) -> bytes | None:
