@@ -7,14 +7,19 @@
 static void wait_for_byte(const char *state)
 {
 	char byte;
+	ssize_t got;
 	int pipe;
 
 	puts(state);
 	fflush(stdout);
-	pipe = open("/tmp/slow", O_RDONLY);
-	if (read(pipe, &byte, 1) != 1)
+	do {
+		pipe = open("/tmp/slow", O_RDONLY);
+		got = read(pipe, &byte, 1);
+		close(pipe);
+		/* none from whoever wrote the byte before and had not closed the pipe yet */
+	} while (!got);
+	if (got != 1)
 		_exit(1);
-	close(pipe);
 }
 
 __attribute__((constructor)) static void loaded(void)
