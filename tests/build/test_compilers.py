@@ -6,6 +6,7 @@ import subprocess
 import pytest
 
 from oddtoc.build.fix import build_fix
+from oddtoc.build.layouts import layouts_of
 from oddtoc.build.overlay import apply_diff
 from oddtoc.build.request import kernel_compiler, kernel_tree
 from oddtoc.build.unit import Flavour, compile_unit
@@ -48,6 +49,15 @@ def test_the_compiler_says_what_the_kernel_was_built_by(kernels, newer, own_tree
     said = subprocess.run([f"{own_tree.compiler}gcc", "-dumpfullversion"], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == wanted.version != "12.2.0"
     assert f"gcc-{wanted.version.split('.')[0]} " in wanted.text
+
+
+def test_what_is_compared_has_its_types_once(tree, own_tree):
+    """The kernel's own options ask for DWARF beside BTF, which takes time in every compilation."""
+    for one in (tree, own_tree):
+        assert "-g" in one.commands([FILE])[FILE]
+        unit = Image.open(compile_unit(one, FILE, Flavour.COMPARED))
+        assert unit.section(".debug_info") is None
+        assert layouts_of(unit.path)["file"].members["f_op"][1] == 64
 
 
 def test_options_that_depend_on_type_information_are_those_of_the_kernel(kernels, newer, own_tree):

@@ -10,6 +10,7 @@ from oddtoc.build.headers import MergedHeaders
 from oddtoc.build.newer import take_newer
 from oddtoc.build.overlay import apply_diff, take_files
 from oddtoc.build.refusal import Refusal, RefusedError
+from oddtoc.build.segments import differing_texts
 from oddtoc.build.tree import KernelTree
 from oddtoc.errors import UsageError
 from oddtoc.report.fixes import fix_text
@@ -150,7 +151,8 @@ def test_a_confined_structure_may_be_laid_out_anew_where_no_header_names_it(tree
 def test_a_function_that_becomes_static_loses_its_declaration(tree):
     """And whoever calls it by that is told."""
     newer = apply_diff(tree.source, diff_of("xfs_buf_item"))
-    merged = MergedHeaders(tree.source, newer.root, newer.units, newer.headers)
+    headers = differing_texts(tree.source, newer.root, newer.headers)
+    merged = MergedHeaders(tree.source, newer.root, newer.units, headers)
     assert merged.dropped == {"xfs_buf_item_relse": "fs/xfs/xfs_buf_item.h"}
     assert "xfs_buf_item_relse" not in merged.texts()["fs/xfs/xfs_buf_item.h"]
     assert merged.declared_functions()["xfs_buf_item_relse"] == ("fs/xfs/xfs_buf_item.h", False)

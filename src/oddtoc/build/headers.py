@@ -10,7 +10,7 @@ changed code asks for another version of a member: there a comparison of layouts
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -53,7 +53,8 @@ class MergedHeaders:
     Args:
         old, new: the roots of the trees.
         files: C files, relative to both.
-        headers: those that the newer files include in the newer tree, directly or through others.
+        headers: those that the newer files include in the newer tree, directly or through others, and that differ:
+            with their texts in both.
         structures: names of structures and unions to take all the same, for a comparison of their layouts.
         kept: names of inline functions and macros that stay as the old headers have them.
         padded: old structures with new members in their padding -> their definitions.
@@ -65,7 +66,7 @@ class MergedHeaders:
         old: Path,
         new: Path,
         files: Sequence[str],
-        headers: Iterable[str],
+        headers: Mapping[str, tuple[str, str]],
         structures: Collection[str] = (),
         kept: Collection[str] = (),
         padded: Mapping[str, str] = MappingProxyType({}),
@@ -75,11 +76,7 @@ class MergedHeaders:
         self.padded = padded
         self._kept = frozenset(kept)
         self.structures = frozenset(structures)
-        self.segments: dict[str, list[Segment]] = {}
-        for header in sorted(set(headers)):
-            texts = read_text(old / header), read_text(new / header)
-            if texts[0] != texts[1]:
-                self.segments[header] = compare_items(*texts)
+        self.segments = {header: compare_items(*headers[header]) for header in sorted(headers)}
         self.places: dict[str, list[tuple[str, Segment, int]]] = defaultdict(list)
         self.before: dict[str, list[Item]] = defaultdict(list)
         self.mentioned: set[str] = set()

@@ -15,7 +15,7 @@ from oddtoc.build.overlay import Overlay, take_files
 from oddtoc.build.padding import padded_texts
 from oddtoc.build.reach import MOST_UNITS, units_of
 from oddtoc.build.refusal import Refusal, RefusedError
-from oddtoc.build.segments import LAID_OUT
+from oddtoc.build.segments import LAID_OUT, differing_texts
 from oddtoc.build.several import for_each
 from oddtoc.build.shared import carriers_to_keep, inlines_to_keep, shared_refusals, used_elsewhere
 from oddtoc.build.tree import KernelTree
@@ -59,10 +59,11 @@ def take_newer(
     if plain.headers:
         return plain
     units = list(dict.fromkeys(unit for file in plain.units for unit in units_of(tree, file)))
-    headers = {header for unit in units for header in included_headers(tree, unit, new)}
+    included = {header for unit in units for header in included_headers(tree, unit, new)}
+    headers = differing_texts(tree.source, new, included)
     structures = MergedHeaders(tree.source, new, plain.units, headers).touched_structures()
     # of a member that has changed too, the comparison of layouts says what is in the way
-    padded = padded_texts(tree, new, plain.units, headers, in_padding)
+    padded = padded_texts(tree, new, plain.units, headers, in_padding) if in_padding else {}
     padded = {name: text for name, text in padded.items() if name not in structures}
     members = {member for those in in_padding.values() for member in those}
     lacked: dict[tuple[str, str], str] = {}

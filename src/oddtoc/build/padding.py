@@ -68,7 +68,7 @@ def padded_texts(
         tree: the running kernel's source, prepared.
         new: the root of the newer source.
         files: C files of both trees.
-        headers: those that they include in the newer tree.
+        headers: those that they include in the newer tree, and that differ.
         told: what to place.
 
     Returns:

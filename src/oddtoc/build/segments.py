@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from functools import lru_cache
+from pathlib import Path
 
-from oddtoc.build.items import Item, items_of
+from oddtoc.build.items import Item, items_of, read_text
 
 LAID_OUT = ("struct", "union")
 
@@ -71,6 +72,17 @@ def structure_of(item: Item) -> str:
 def put_together(items: Iterable[Item], structures: Mapping[str, str]) -> str:
     """The text of items, with other definitions of some structures."""
     return "".join(structures.get(structure_of(item), item.text) for item in items)
+
+
+def differing_texts(old: Path, new: Path, files: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Those of some files that differ between two trees -> their texts; a file that is not there has none.
+
+    Args:
+        old, new: the roots of the trees.
+        files: relative to both.
+    """
+    texts = {file: (read_text(old / file), read_text(new / file)) for file in files}
+    return {file: both for file, both in texts.items() if both[0] != both[1]}
 
 
 def compare_items(old: str, new: str) -> list[Segment]:

@@ -29,26 +29,24 @@ _LACKING = re.compile(r"fatal error: \S+\.h: No such file")
 _WRONG = ("implicit-function-declaration", "implicit-int", "incompatible-pointer-types", "int-conversion")
 """What old headers can make of a newer file that would compile and be wrong: pointers that become int, and the like."""
 _ERRORS = ("-Wno-error", *(f"-Werror={kind}" for kind in _WRONG))
+_LEFT_OUT, _KEPT = ("-g", "-W"), ("-Wa,", "-Wp,", "-Werror=")
+"""Of the kernel's options: what debuggers are told, which is the flavour's, and warnings, which nobody would see."""
 _ONE_BY_ONE = ("-ffunction-sections", "-fdata-sections")
 
 
 class Flavour(Enum):
     """What an object is compiled for; the value is the options for it."""
 
-    RUNNING = ("-g0", "-ffunction-sections")
+    RUNNING = ("-ffunction-sections",)
     COMPARED = (
         "-gbtf",
         "-fno-eliminate-unused-debug-types",
-        # which variable is where when is in no type
-        "-fno-var-tracking",
-        "-fno-var-tracking-assignments",
-        "-gno-statement-frontiers",
         *_ONE_BY_ONE,
         f"-D__LINE__={LINE}",
         "-Wno-builtin-macro-redefined",
     )
     DESCRIBED = ("-g1", "-ffunction-sections")
-    SHIPPED = ("-g0", *_ONE_BY_ONE)
+    SHIPPED = _ONE_BY_ONE
 
 
 def compile_unit(tree: KernelTree, file: str, flavour: Flavour, root: Path | None = None) -> Path:
@@ -95,7 +93,8 @@ def check_unit(tree: KernelTree, file: str, root: Path) -> None:
 def _command(tree: KernelTree, file: str, flavour: Flavour, root: Path) -> list[str]:
     compiler, *words = [word.replace(str(tree.source), str(root)) for word in tree.commands([file])[file]]
     first = bug_lines(root) if flavour is Flavour.COMPARED else ()
-    return [compiler, *first, *words, *_ERRORS, *_own_headers(tree, file), *flavour.value]
+    kept = [word for word in words if not word.startswith(_LEFT_OUT) or word.startswith(_KEPT)]
+    return [compiler, *first, *kept, *_ERRORS, *_own_headers(tree, file), *flavour.value]
 
 
 def _with_generated(tree: KernelTree, file: str, run: Callable[[], None]) -> None:

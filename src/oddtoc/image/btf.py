@@ -101,11 +101,11 @@ class Btf:
         Raises:
             ImageError: an entry is malformed.
         """
-        for entry in self.table.entries():
+        for entry in self.table.entries(Kind.ENUM, *COMPOSED):
             if entry.kind is Kind.ENUM:
                 constants = {name: (value, entry.size * 8) for name, value in self.table.constants(entry)}
                 yield f"enum {entry.name}".rstrip(), Layout(entry.size, constants)
-            elif entry.name and entry.kind in COMPOSED:
+            elif entry.name:
                 members = dict(islice(self._flat_members(entry, "", 0, 0), _MOST_MEMBERS + 1))
                 if len(members) > _MOST_MEMBERS:
                     raise ImageError(f"{entry.name} has more members in the BTF data than a structure can have")
@@ -164,9 +164,9 @@ class Btf:
     @cached_property
     def _by_name(self) -> dict[tuple[str, Kind], int]:
         found: dict[tuple[str, Kind], int] = {}
-        for number, kind in enumerate(self.table.kinds(), 1):
-            if kind in (*COMPOSED, Kind.FUNC) and (name := self.table.entry(number).name):
-                found.setdefault((name, kind), number)
+        for entry in self.table.entries(*COMPOSED, Kind.FUNC):
+            if entry.name:
+                found.setdefault((entry.name, entry.kind), entry.number)
         return found
 
     def _flat_members(self, entry: Entry, prefix: str, start: int, depth: int) -> Iterator[tuple[str, tuple[int, int]]]:

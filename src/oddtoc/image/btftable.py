@@ -12,6 +12,8 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import accumulate
+from typing import NamedTuple
 
 from oddtoc.errors import ImageError
 
@@ -61,9 +63,9 @@ _TAIL |= {17: (4, 0), 19: (0, 12)}
 """By kind: bytes behind the entry, and bytes for each of its `vlen`. Others have none."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Entry:
-    """One type.
+    """One type; not frozen, as a unit has thousands, and that would take four times as long.
 
     Attributes:
         number: in the table.
@@ -85,8 +87,7 @@ class Entry:
     place: int
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """A member of a structure or union.
 
     Attributes:
@@ -120,21 +121,21 @@ class BtfTable:
             raise ImageError("the BTF data is of another version, or for another byte order")
         self._types = _part(data, header + types, types_size, "types")
         self._strings = _part(data, header + strings, strings_size, "names")
-        self._places = list(self._walk())
-        self._names: dict[int, str] = {}
+        self._places: list[int] = []
+        self._kinds: list[Kind] = []
+        self._walk()
+        self._names = _Names(self._strings)
         self._known: dict[int, Entry] = {}
         self._unmodified: dict[int, Entry | None] = {}
+        self._elements: dict[int, Entry | None] = {}
+        self._bits: dict[int, int] = {}
 
     def __len__(self) -> int:
         return len(self._places)
 
-    def entries(self) -> Iterator[Entry]:
-        """All types, in the order of their numbers."""
-        return map(self.entry, range(1, len(self) + 1))
-
-    def kinds(self) -> Iterator[Kind]:
-        """The kinds of all types, in the order of their numbers."""
-        return (_KINDS[_TYPE.unpack_from(self._types, place)[1] >> 24 & 31] for place in self._places)
+    def entries(self, *kinds: Kind) -> Iterator[Entry]:
+        """All types, or those of some kinds, in the order of their numbers."""
+        return (self.entry(number) for number, kind in enumerate(self._kinds, 1) if not kinds or kind in kinds)
 
     def entry(self, number: int) -> Entry:
         """A type.
@@ -148,20 +149,19 @@ class BtfTable:
             raise ImageError(f"the BTF data has no entry {number}")
         place = self._places[number - 1]
         name, info, size = _TYPE.unpack_from(self._types, place)
-        kind = _KINDS[info >> 24 & 31]
-        found = Entry(number, kind, self._name(name), info & 0xFFFF, size, bool(info >> 31), place + _TYPE.size)
+        kind = self._kinds[number - 1]
+        found = Entry(number, kind, self._names[name], info & 0xFFFF, size, bool(info >> 31), place + _TYPE.size)
         self._known[number] = found
         return found
 
     def members(self, entry: Entry) -> list[Member]:
         """The members of a structure or union, those without a name among them."""
-        found = []
-        for index in range(entry.count):
-            name, kind, offset = _MEMBER.unpack_from(self._types, entry.place + _MEMBER.size * index)
-            # with kind_flag set the upper byte is the size of a bit field
-            bits, width = (offset & 0xFFFFFF, offset >> 24) if entry.flag else (offset, 0)
-            found.append(Member(self._name(name), bits, kind, width))
-        return found
+        names = self._names
+        found = _MEMBER.iter_unpack(self._types[entry.place : entry.place + _MEMBER.size * entry.count])
+        if entry.flag:
+            # the upper byte is the size of a bit field
+            return [Member(names[name], offset & 0xFFFFFF, kind, offset >> 24) for name, kind, offset in found]
+        return [Member(names[name], offset, kind) for name, kind, offset in found]
 
     def array(self, entry: Entry) -> tuple[int, int]:
         """The number of the type that an array consists of, and how many there are."""
@@ -171,16 +171,16 @@ class BtfTable:
     def parameters(self, entry: Entry) -> list[tuple[str, int]]:
         """Name and type of what a function takes; ("", 0) at the end stands for the dots."""
         found = (_PARAMETER.unpack_from(self._types, entry.place + _PARAMETER.size * i) for i in range(entry.count))
-        return [(self._name(name), kind) for name, kind in found]
+        return [(self._names[name], kind) for name, kind in found]
 
     def constants(self, entry: Entry) -> list[tuple[str, int]]:
         """Name and value of the constants of an enumeration."""
         if entry.kind is Kind.ENUM64:
             halves = (_ENUMERATOR64.unpack_from(self._types, entry.place + 12 * index) for index in range(entry.count))
             values = ((name, low | high << 32) for name, low, high in halves)
-            return [(self._name(name), value - (value >> 63 << 64) * entry.flag) for name, value in values]
+            return [(self._names[name], value - (value >> 63 << 64) * entry.flag) for name, value in values]
         found = (_ENUMERATOR.unpack_from(self._types, entry.place + 8 * index) for index in range(entry.count))
-        return [(self._name(name), value) for name, value in found]
+        return [(self._names[name], value) for name, value in found]
 
     def unmodified(self, number: int) -> Entry | None:
         """The type behind typedefs and qualifiers; None for void.
@@ -208,9 +208,12 @@ class BtfTable:
         Raises:
             ImageError: they lead nowhere.
         """
+        if number in self._elements:
+            return self._elements[number]
         entry = self.unmodified(number)
         for _ in range(_DEEPEST):
             if entry is None or entry.kind is not Kind.ARRAY:
+                self._elements[number] = entry
                 return entry
             entry = self.unmodified(self.array(entry)[0])
         raise ImageError("arrays in the BTF data have arrays in each other without end")
@@ -221,6 +224,11 @@ class BtfTable:
         Raises:
             ImageError: it is malformed.
         """
+        if number not in self._bits:
+            self._bits[number] = self._measured(number, depth)
+        return self._bits[number]
+
+    def _measured(self, number: int, depth: int) -> int:
         if depth > _DEEPEST:
             raise ImageError("arrays in the BTF data have arrays in each other without end")
         entry = self.unmodified(number)
@@ -231,7 +239,7 @@ class BtfTable:
             return count * self.bits(element, depth + 1)
         return 64 if entry.kind is Kind.POINTER else entry.size * 8 if entry.kind in _SIZED else 0
 
-    def _walk(self) -> Iterator[int]:
+    def _walk(self) -> None:
         place = 0
         while place < len(self._types):
             if place + _TYPE.size > len(self._types):
@@ -240,23 +248,28 @@ class BtfTable:
             kind, count = info >> 24 & 31, info & 0xFFFF
             if not 0 < kind <= _LAST:
                 raise ImageError(f"the BTF data has an entry of the unknown kind {kind}")
-            yield place
+            self._places.append(place)
+            self._kinds.append(_KINDS[kind])
             fixed, each = _TAIL.get(kind, (0, 0))
             place += _TYPE.size + fixed + each * count
             if place > len(self._types):
                 raise ImageError("the last BTF entry is cut off")
 
-    def _name(self, at: int) -> str:
-        found = self._names.get(at)
-        if found is None:
-            found = self._names[at] = self._read_name(at)
-        return found
 
-    def _read_name(self, at: int) -> str:
+class _Names(dict[int, str]):
+    """The names of a table, by where they stand in it: whole ones at once, and tails of them as they are asked for."""
+
+    def __init__(self, strings: bytes) -> None:
+        whole = strings.decode("ascii").split("\0")[:-1] if strings.isascii() else []
+        super().__init__(zip(accumulate((len(name) + 1 for name in whole), initial=0), whole, strict=False))
+        self._strings = strings
+
+    def __missing__(self, at: int) -> str:
         end = self._strings.find(b"\0", at)
         if end < 0:
             raise ImageError(f"a name in the BTF data stands at {at}, behind its table")
-        return self._strings[at:end].decode("utf-8", "replace")
+        self[at] = self._strings[at:end].decode("utf-8", "replace")
+        return self[at]
 
 
 _SIZED = frozenset((Kind.INT, Kind.STRUCT, Kind.UNION, Kind.ENUM, Kind.FLOAT, Kind.ENUM64))
