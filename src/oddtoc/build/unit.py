@@ -29,7 +29,7 @@ _LACKING = re.compile(r"fatal error: \S+\.h: No such file")
 _WRONG = ("implicit-function-declaration", "implicit-int", "incompatible-pointer-types", "int-conversion")
 """What old headers can make of a newer file that would compile and be wrong: pointers that become int, and the like."""
 _ERRORS = ("-Wno-error", *(f"-Werror={kind}" for kind in _WRONG))
-_LEFT_OUT, _KEPT = ("-g", "-W"), ("-Wa,", "-Wp,", "-Werror=")
+_LEFT_OUT, _KEPT = ("-g", "-W"), ("-Wa,", "-Wp,", "-Werror=", "-Wno-error=")
 """Of the kernel's options: what debuggers are told, which is the flavour's, and warnings, which nobody would see."""
 _ONE_BY_ONE = ("-ffunction-sections", "-fdata-sections")
 
