@@ -28,7 +28,7 @@ _PLAIN = {**os.environ, "LC_ALL": "C"}
 _LACKING = re.compile(r"fatal error: \S+\.h: No such file")
 _WRONG = ("implicit-function-declaration", "implicit-int", "incompatible-pointer-types", "int-conversion")
 """What old headers can make of a newer file that would compile and be wrong: pointers that become int, and the like."""
-_ERRORS = ("-Wno-error", *(f"-Werror={kind}" for kind in _WRONG))
+_ERRORS = tuple(f"-Werror={kind}" for kind in _WRONG)
 _LEFT_OUT, _KEPT = ("-g", "-W"), ("-Wa,", "-Wp,", "-Werror=", "-Wno-error=")
 """Of the kernel's options: what debuggers are told, which is the flavour's, and warnings, which nobody would see."""
 _ONE_BY_ONE = ("-ffunction-sections", "-fdata-sections")
@@ -43,7 +43,6 @@ class Flavour(Enum):
         "-fno-eliminate-unused-debug-types",
         *_ONE_BY_ONE,
         f"-D__LINE__={LINE}",
-        "-Wno-builtin-macro-redefined",
     )
     DESCRIBED = ("-g1", "-ffunction-sections")
     SHIPPED = _ONE_BY_ONE
