@@ -28,7 +28,7 @@ from oddtoc.build.records import take_records
 from oddtoc.build.refusal import Refusal, RefusedError
 from oddtoc.build.subjects import Module, Proper, Subjects
 from oddtoc.build.tree import KernelTree
-from oddtoc.build.unit import Flavour
+from oddtoc.build.unit import FOR_DEBUGGERS, Flavour
 from oddtoc.debian import cache_folder, keep_file
 from oddtoc.errors import ImageError
 from oddtoc.image.declarations import header_text
@@ -45,7 +45,7 @@ _REPLACED = re.compile(
 _ANY_FILE = "kernel/sys.c"
 """Whose flags a patch is compiled with that replaces nothing of a C file."""
 _SITES = ("-pg", "-mprofile-kernel")
-_SITES_PREFIX = "-fpatchable-function-entry"
+_LEFT_OUT = ("-fpatchable-function-entry", FOR_DEBUGGERS)
 _OWN_FLAGS = ("-fno-optimize-sibling-calls", "-fno-section-anchors", "-Wno-missing-prototypes", "-Wno-undef")
 
 
@@ -129,7 +129,7 @@ def compile_with_headers(
             compile.
     """
     file, subject = _prove_source(tree, Subjects(tree, image, modules), source, accept_difference)
-    words = [word for word in tree.commands([file])[file] if word not in _SITES and not word.startswith(_SITES_PREFIX)]
+    words = [word for word in tree.commands([file])[file] if word not in _SITES and not word.startswith(_LEFT_OUT)]
     near = ["-iquote", str((tree.source / file).parent), f"-I{INCLUDE}"]
     command = [*words, *_OWN_FLAGS, *defines_for(subject.name), *near]
     _check_layouts(image, source, command, tree.build)

@@ -63,7 +63,7 @@ def take_newer(
     headers = differing_texts(tree.source, new, included)
     structures = MergedHeaders(tree.source, new, plain.units, headers).touched_structures()
     # of a member that has changed too, the comparison of layouts says what is in the way
-    padded = padded_texts(tree, new, plain.units, headers, in_padding) if in_padding else {}
+    padded = padded_texts(tree, new, plain.units, headers, in_padding)
     padded = {name: text for name, text in padded.items() if name not in structures}
     members = {member for those in in_padding.values() for member in those}
     lacked: dict[tuple[str, str], str] = {}

@@ -29,8 +29,10 @@ _LACKING = re.compile(r"fatal error: \S+\.h: No such file")
 _WRONG = ("implicit-function-declaration", "implicit-int", "incompatible-pointer-types", "int-conversion")
 """What old headers can make of a newer file that would compile and be wrong: pointers that become int, and the like."""
 _ERRORS = tuple(f"-Werror={kind}" for kind in _WRONG)
-_LEFT_OUT, _KEPT = ("-g", "-W"), ("-Wa,", "-Wp,", "-Werror=", "-Wno-error=")
-"""Of the kernel's options: what debuggers are told, which is the flavour's, and warnings, which nobody would see."""
+FOR_DEBUGGERS = "-g"
+"""What the kernel's options begin with that say what debuggers are told: that is the flavour's."""
+_WARNING, _NO_WARNINGS = "-W", ("-Wa,", "-Wp,", "-Werror=", "-Wno-error=")
+"""What options for warnings, which nobody would see, begin with, and what others do that look like them."""
 _ONE_BY_ONE = ("-ffunction-sections", "-fdata-sections")
 
 
@@ -92,7 +94,7 @@ def check_unit(tree: KernelTree, file: str, root: Path) -> None:
 def _command(tree: KernelTree, file: str, flavour: Flavour, root: Path) -> list[str]:
     compiler, *words = [word.replace(str(tree.source), str(root)) for word in tree.commands([file])[file]]
     first = bug_lines(root) if flavour is Flavour.COMPARED else ()
-    kept = [word for word in words if not word.startswith(_LEFT_OUT) or word.startswith(_KEPT)]
+    kept = [word for word in words if not word.startswith((FOR_DEBUGGERS, _WARNING)) or word.startswith(_NO_WARNINGS)]
     return [compiler, *first, *kept, *_ERRORS, *_own_headers(tree, file), *flavour.value]
 
 
