@@ -368,9 +368,31 @@ def test_threads_that_stop_are_told_one_by_one():
     assert told == [stop_of(2), stop_of(3), b"OK", b"OK"]
 
 
+def test_who_stops_for_a_signal_of_its_own_goes_on_with_that():
+    """It was taken for the one that was waited for, which got that signal then, and the other one later: twice."""
+    own, left_over = b"T2e" + stop_of(2)[3:], b"T11" + stop_of(3)[3:]
+    asked = []
+
+    def server(theirs):
+        theirs.sendall(b"%" + packet(b"Stop:" + own)[1:])
+        waiting = [packet(left_over), packet(b"OK"), packet(b"OK"), packet(b"OK")]
+        while waiting:
+            asked.append(theirs.recv(100))
+            theirs.sendall(waiting.pop(0))
+        theirs.sendall(b"%" + packet(b"Stop:" + stop_of(1))[1:])
+        asked.append(theirs.recv(100))
+        theirs.sendall(packet(b"OK"))
+
+    with served(server) as connection:
+        assert connection.stop_of("p1.1", 5.0) == stop_of(1)
+    acknowledged = packet(b"vStopped")
+    assert asked == [acknowledged, acknowledged, packet(b"vCont;C2e:p1.2"), packet(b"vCont;c:p1.3"), acknowledged]
+
+
 def test_threads_that_do_not_stop_are_not_waited_for():
     with served(lambda theirs: theirs.recv(100)) as connection:
         assert connection.stops(2, 0.05) == []
+        assert connection.stop_of("p1.1", 0.05) is None
 
 
 def test_what_the_monitor_prints_is_joined():

@@ -22,8 +22,10 @@ from oddtoc.target.stepping import Stepping
 _MOST_STEPS = 400
 _MOST_IN_REPLACEMENT = 100
 """Steps, after which the rest of it runs freely."""
-_MOST_SECONDS = 20.0
-"""For all steps of the call, functions that the replacement calls included."""
+_MOST_SECONDS_IN_REPLACEMENT = 10.0
+"""After which the rest of it runs freely, too."""
+_MOST_SECONDS = 60.0
+"""For all of the call, functions that the replacement calls included."""
 
 
 def follow(
@@ -103,8 +105,8 @@ class _Follower:
         registers = state.registers
         if self.replacement is None:
             last = len(self.moments) + _MOST_IN_REPLACEMENT
-            half = time.monotonic() + _MOST_SECONDS / 2
-            self.replacement = _Replacement(registers["lr"], registers["r1"], last, half)
+            last_moment = time.monotonic() + _MOST_SECONDS_IN_REPLACEMENT
+            self.replacement = _Replacement(registers["lr"], registers["r1"], last, last_moment)
         inside = self.replacement
         is_long = len(self.moments) >= inside.last_step or time.monotonic() > inside.last_moment
         if is_long or not self.stepper.can_step(self.word(state.pc)):

@@ -26,16 +26,18 @@ from oddtoc.target.handshake import Greeting, documents, greeting_of
 from oddtoc.target.held import HeldByGdbserver
 from oddtoc.target.process import LARGEST_LIST, ProcessTarget, StoppedProcess
 from oddtoc.target.process_stepper import ProcessStepper
+from oddtoc.target.server import STOP
 from oddtoc.target.thread import ProcessLayout, Thread, read_process_layout
+from oddtoc.target.thread_stepper import TRAP
 
 _ALL_STOP, _NON_STOP = b"QNonStop:0", b"QNonStop:1"
 _FEATURES = b"qSupported:multiprocess+;swbreak+"
 _NEW_PROCESSES = b";fork-events+;vfork-events+;exec-events+"
 """Nothing takes these back but another connection."""
 _MOST_LOOKED_AT = 64
-_TRAP, _STOP, _SIGNALS = 5, 17, 152
-"""As the protocol numbers them (include/gdb/signals.def of gdb), which are not the numbers of the kernel."""
-_OTHERS = b";".join(b"%x" % number for number in range(1, _SIGNALS) if number not in (_TRAP, _STOP))
+_SIGNALS = 152
+"""As the protocol numbers them."""
+_OTHERS = b";".join(b"%x" % number for number in range(1, _SIGNALS) if number not in (TRAP, STOP))
 _AT_ONCE = b"QPassSignals:" + _OTHERS
 """What a thread gets at once while it runs, without our being asked."""
 _PASS_ON = b"QProgramSignals:" + _OTHERS

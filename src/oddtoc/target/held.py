@@ -14,8 +14,9 @@ from oddtoc.target.memory import bytes_read, check_written, pieces, pieces_of_da
 from oddtoc.target.parting import Parting
 from oddtoc.target.process import StoppedProcess
 from oddtoc.target.process_stepper import ProcessStepper
-from oddtoc.target.server import ServerConnection
+from oddtoc.target.server import STOP, ServerConnection
 from oddtoc.target.thread import ProcessLayout, Thread, changed, decode_thread, restarted
+from oddtoc.target.thread_stepper import TRAP
 
 _PIECE = 8 << 10
 """Bytes in one request. gdbserver 13 answers to more than 0x2300 and crashes later."""
@@ -24,9 +25,6 @@ _MOST_THREADS = 1 << 15
 _LISTED = re.compile(rb'<thread id="(p[0-9a-f]{1,8}\.[0-9a-f]{1,8})"')
 _THREAD = re.compile(rb"p[0-9a-f]{1,8}\.[0-9a-f]{1,8}\Z")
 _NEXT_THREADS = b"qsThreadInfo"
-_TRAP, _STOP = 5, 17
-"""As the protocol numbers them. gdbserver 13 may tell a SIGSTOP that it has sent itself, and forgotten: a process that
-got it back would stand still for good."""
 _MOST_SIGNALS = 64
 _PATIENCE = 0.1
 """Seconds that threads have to stop while the last runs on. One that ends instead is not told of."""
@@ -91,7 +89,7 @@ class HeldByGdbserver(StoppedProcess):
         One that does not do so at once, or for another reason, does not go on either.
         """
         self._connection.exchange([b"vCont;t:" + name.encode()])
-        if any(reply.startswith(b"T00") for reply in self._connection.stops(1, _PATIENCE)):
+        if (self._connection.stop_of(name, _PATIENCE) or b"").startswith(b"T00"):
             stack = self._one(name).registers["r1"]
             self._probably = [(stack - _MOVES, _TOP_OF_STACK + 2 * _MOVES)]
             self._connection.exchange([b"vCont;c:" + name.encode()])
@@ -193,7 +191,7 @@ class HeldByGdbserver(StoppedProcess):
         if not waiting:
             try:
                 self._set(thread, changed(self._layout, thread, {**_NO_ERROR, **values}))
-                waiting = self._stopped_alone(name, b"s", done=_TRAP)
+                waiting = self._stopped_alone(name, b"s", done=TRAP)
                 after = self._one(name)
             finally:
                 self.restore(thread)
@@ -204,12 +202,13 @@ class HeldByGdbserver(StoppedProcess):
     def _stopped_alone(self, thread: str, action: bytes, done: int) -> int:
         """Have one thread stop, or step, while the others run; the signal that stopped it instead, or 0."""
         self._connection.exchange([b"vCont;%b:%b" % (action, thread.encode())])
-        for reply in self._connection.stops(1, _LONG_PATIENCE):
-            # of one that was cut on a serial line the signal is not known: it was hardly another
-            number = int(reply[1:3] or b"0", 16)
-            return number if number not in (done, _STOP) else 0
-        advice = "it waits for something, or gdbserver does not tell: try again, then start gdbserver anew"
-        raise TargetError(f"a thread ({thread}) does not stop", advice=advice)
+        said = self._connection.stop_of(thread, _LONG_PATIENCE)
+        if said is None:
+            advice = "it waits for something, or gdbserver does not tell: try again, then start gdbserver anew"
+            raise TargetError(f"a thread ({thread}) does not stop", advice=advice)
+        # of one that was cut on a serial line the signal is not known: it was hardly another
+        number = int(said[1:3] or b"0", 16)
+        return number if number not in (done, STOP) else 0
 
     def _one(self, name: str) -> Thread:
         found = self._answered([name], self._connection.exchange(_asking([name])))

@@ -15,14 +15,11 @@ from oddtoc.target.awaiting import SLICE
 from oddtoc.target.memory import bytes_read
 from oddtoc.target.packets import escaped
 from oddtoc.target.parting import Parting
-from oddtoc.target.server import ServerConnection
+from oddtoc.target.server import STOP, STOPPED_THREAD, ServerConnection
 from oddtoc.target.thread import ProcessLayout, Thread, decode_thread
 from oddtoc.target.thread_stepper import TRAP, ThreadStepper
 
 _WORD = 4
-_STOP = 0x11
-"""SIGSTOP, as the protocol numbers it. gdbserver stops threads with it and forgets some of these."""
-_THREAD = re.compile(rb"thread:(p[0-9a-f]{1,8}\.[0-9a-f]{1,8});")
 _PC = re.compile(rb"[;5]40:([0-9a-f]{16});")
 """It is register 64 there (rs6000/powerpc-vsx64l.xml and its like of gdb)."""
 _PROCESSES = re.compile(rb"T05(?:[^#]*;)?(fork|vfork|vforkdone|exec):([^;]*);")
@@ -41,7 +38,7 @@ class ProcessStepper(ThreadStepper):
         parting: who looks after the breakpoints if this process dies.
     """
 
-    _NOBODYS = (0, TRAP, _STOP)
+    _NOBODYS = (0, TRAP, STOP)
     _FAULTS = (0x04, 0x08, 0x0A, 0x0B)
 
     def __init__(self, connection: ServerConnection, layout: ProcessLayout, pid: int, parting: Parting) -> None:
@@ -84,7 +81,7 @@ class ProcessStepper(ThreadStepper):
 
     def _stops(self, limit: float, stepped: str = "") -> Iterator[tuple[str, int]]:
         for said in self._connection.stops(1, max(0.0, min(SLICE, limit - time.monotonic()))):
-            match = _THREAD.search(said)
+            match = STOPPED_THREAD.search(said)
             if said[:1] in (b"W", b"X") or match is None:
                 self._forget()
                 raise TargetGoneError(f"process {self._pid} has ended meanwhile")
@@ -95,7 +92,7 @@ class ProcessStepper(ThreadStepper):
                 self._let_process_be(thread, other[1], other[2])
             elif thread == stepped or (b"swbreak:" in said and self._place(thread) in self._there):
                 yield thread, number
-            elif b"swbreak:" in said or number == _STOP:
+            elif b"swbreak:" in said or number == STOP:
                 # at one that is gone by now
                 self._go(thread)
             else:

@@ -5,6 +5,7 @@ On a serial line it loses what a signal cuts off while it writes (see `CutError`
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,11 @@ _MOST_TRIES = 4
 _ONCE_ONLY = (b"vCont", b"vAttach", b"vFile:open", b"vFile:close", b"D", b"z")
 """Requests that do something else the second time."""
 _GOES_ON = b"qsThreadInfo"
+STOPPED_THREAD = re.compile(rb"thread:(p[0-9a-f]{1,8}\.[0-9a-f]{1,8});")
+"""The thread in a stop packet."""
+STOP = 17
+"""SIGSTOP, as the protocol numbers it (include/gdb/signals.def of gdb), not the kernel. gdbserver 13 stops threads with
+it, and may tell one that it has forgotten: a process that got it back would stand still for good."""
 
 
 class ServerConnection(Connection):
@@ -134,6 +140,37 @@ class ServerConnection(Connection):
                 replies = self._pipeline([_ACKNOWLEDGED] * max(1, count - len(found)), self._unless_cut)
                 found += [reply or b"" for reply in replies if reply != b"OK"]
         return found
+
+    def stop_of(self, thread: str, seconds: float) -> bytes | None:
+        """Wait for one thread to stop, of a gdbserver in non-stop mode, which was asked for that.
+
+        Another one may be told of before: gdbserver 13 stops it for a signal that comes while it attaches, where it
+        passes on all later ones. That thread gets its signal now, and goes on.
+
+        Args:
+            thread: its id.
+            seconds: how long.
+
+        Returns:
+            Its stop packet, empty if a part of that was lost; None if it did not stop in time.
+
+        Raises:
+            TargetGoneError: the connection broke.
+        """
+        limit = time.monotonic() + seconds
+        found = None
+        while found is None and (left := limit - time.monotonic()) > 0:
+            for said in self.stops(1, left):
+                match = STOPPED_THREAD.search(said)
+                if match is None or match[1] == thread.encode():
+                    found = said
+                else:
+                    self._pass_on(match[1], int(said[1:3], 16))
+        return found
+
+    def _pass_on(self, thread: bytes, signal: int) -> None:
+        action = b"C%02x" % signal if signal not in (0, STOP) else b"c"
+        self.exchange([b"vCont;%b:%b" % (action, thread)])
 
     def _is_notified(self, limit: float) -> bool:
         self._wire.take_notifications(b"+")
