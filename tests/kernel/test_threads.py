@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from asleep import asleep
 from oddtoc.build.compile import tool
 from oddtoc.image.btf import Btf
 from oddtoc.image.elf import Image
@@ -194,7 +195,7 @@ def test_tasks_that_wait_are_in_the_run_queues(machine, watched, monkeypatch):
 
 def test_a_task_that_appears_after_the_search_is_found_in_the_stop(machine, watched):
     watched.look()
-    machine.run("sleep 30 > /dev/null 2>&1 < /dev/null & sleep 0.3")
+    machine.run("sleep 30 > /dev/null 2>&1 < /dev/null & " + asleep("sleep"))
     tasks, _ = watched.look(explore=False)
     assert any(task.comm == "sleep" for task in tasks.tasks.values())
     machine.run("killall sleep")

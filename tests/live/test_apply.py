@@ -110,7 +110,7 @@ def test_a_locally_called_function_changes_under_load(guest, series, session, ob
         assert changed.startswith(b"rootfs|/|rootfs ") and changed.replace(b"|", b" ") == plain
         session.revert("putc")
         assert output(machine, "cat /proc/mounts") == plain
-    output(machine, "touch /tmp/stop; sleep 2")
+    output(machine, "touch /tmp/stop; until [ -s /tmp/loop-1 -a -s /tmp/loop-2 ]; do usleep 100000; done")
     for number in "12":
         reads, wrong = map(int, output(machine, f"cat /tmp/loop-{number}").split())
         assert reads > 0 and wrong == 0

@@ -3,6 +3,7 @@
 import pytest
 from cleaning import revert_all
 
+from asleep import asleep
 from oddtoc.build.compile import compile_patch
 from oddtoc.errors import BusyError
 from oddtoc.live.collect import Collection
@@ -154,11 +155,11 @@ def test_a_thread_that_sleeps_in_a_payload_keeps_it(guest, session, tmp_path, me
     machine = guest(SERIES)
     (tmp_path / "sleeper.c").write_text(SLEEPER)
     session.apply(session.plan(compile_patch(tmp_path / "sleeper.c", tmp_path / "sleeper.o"), mechanism=mechanism))
-    machine.run("cat /proc/cmdline > /tmp/slept 2>&1 & sleep 0.5")
+    machine.run("cat /proc/cmdline > /tmp/slept 2>&1 & " + asleep("cat"))
     revert_at_once(session, "sleeper")
     held = session.gc()
     assert held.free == () and "it is still in use" in held.kept[0][1] and "cat" in held.kept[0][1]
-    machine.run("sleep 4.5")
+    machine.run("until [ -s /tmp/slept ]; do usleep 100000; done; sleep 0.5")
     assert machine.run("cat /tmp/slept").stdout == b"slept\n"
     freed = session.gc()
     assert [entry.record.name for entry in freed.free] == ["sleeper"] and freed.kept == ()

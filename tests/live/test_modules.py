@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from cleaning import revert_all
 
+from asleep import asleep
 from oddtoc.errors import BusyError, GuestError, MismatchError, NotLoadedError, PatchError, SymbolError, TargetError
 from oddtoc.isa import NOP
 from oddtoc.live.journal import Condition
@@ -41,7 +42,7 @@ def shown(machine):
 def mounted(machine):
     run(machine, f"mkdir -p /mnt; {MOUNT}; rm -f /tmp/stop")
     yield machine
-    run(machine, "touch /tmp/stop; sleep 0.2; umount /mnt")
+    run(machine, "touch /tmp/stop; until umount /mnt; do usleep 100000; done")
 
 
 @pytest.fixture
@@ -75,14 +76,15 @@ def test_callers_in_the_kernel_in_another_module_and_inside(mounted, session, ob
 @every_kernel
 def test_under_load(mounted, session, objects):
     """Whoever asks meanwhile gets the old answer or the new one."""
-    loop = "while [ ! -e /tmp/stop ]; do stat -f -c %b /mnt || echo failed; done > /tmp/blocks-{} 2>&1 &"
-    run(mounted, "\n".join(loop.format(number) for number in "12"))
+    loop = "while [ ! -e /tmp/stop ]; do stat -f -c %b /mnt || echo failed; done > /tmp/blocks-{0} 2>&1"
+    loops = "\n".join(f"({loop}; touch /tmp/ended-{{0}}) &".format(number) for number in "12")
+    run(mounted, f"rm -f /tmp/ended-*\n{loops}")
     for mechanism in MECHANISMS:
         applied(session, objects("fat.c"), mechanism=mechanism)
         assert run(mounted, "stat -f -c %b /mnt") == b"4711\n"
         session.revert("fat")
         assert run(mounted, "stat -f -c %b /mnt") == b"61\n"
-    run(mounted, "touch /tmp/stop; sleep 1")
+    run(mounted, "touch /tmp/stop; until [ -e /tmp/ended-1 -a -e /tmp/ended-2 ]; do usleep 100000; done")
     counts = run(mounted, "sort /tmp/blocks-1 /tmp/blocks-2 | uniq -c").split()
     assert sorted(counts[1::2]) == [b"4711", b"61"] and min(map(int, counts[::2])) > 5
 
@@ -92,7 +94,7 @@ def test_under_load(mounted, session, objects):
 def test_who_sleeps_in_a_module_is_waited_for(mounted, session, objects, mechanism):
     """The old fat_statfs waits for a patched fat_count_free_clusters: behind a return helper, with guarded/slot."""
     applied(session, objects("fat_nap.c"), mechanism=mechanism)
-    run(mounted, f"umount /mnt; {MOUNT}; rm -f /tmp/blocks; (stat -f -c %b /mnt > /tmp/blocks 2>&1) & sleep 0.5")
+    run(mounted, f"umount /mnt; {MOUNT}; rm -f /tmp/blocks; (stat -f -c %b /mnt > /tmp/blocks 2>&1) & {asleep('stat')}")
     with pytest.raises(BusyError, match=r"^stat \(pid \d+\) .* in fat_statfs, at fat_statfs\+0x\w+ \[fat\]") as caught:
         applied_within(session, objects("fat.c"), 0.2)
     assert caught.value.function == "fat_statfs"

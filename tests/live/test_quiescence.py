@@ -8,6 +8,7 @@ import time
 import pytest
 from cleaning import revert_all
 
+from asleep import asleep
 from oddtoc.build.compile import compile_patch
 from oddtoc.errors import BusyError, MechanismError
 from oddtoc.live.session import Session
@@ -45,8 +46,8 @@ def run(machine, command):
 
 
 def start(machine, command):
-    """Start something in the background, and give it time to fall asleep."""
-    run(machine, f"({command}) > /tmp/started 2>&1 < /dev/null & sleep 0.3")
+    """Start something in the background, which falls asleep."""
+    run(machine, f"({command}) > /tmp/started 2>&1 < /dev/null & {asleep(command.split()[0])}")
 
 
 @pytest.fixture(scope="module")

@@ -163,7 +163,7 @@ def test_who_sleeps_in_a_traced_call_is_seen_and_is_sent_home_when_the_trace_end
     run(machine, "sleep 600 & echo $! > /tmp/early")
     with Session.open(f"guest:{machine.name}") as session:
         with (tracer := Tracer(session, ["do_nanosleep"], returns=True)):
-            run(machine, "(sleep 2; echo $? > /tmp/slept) > /dev/null 2>&1 & sleep 0.3")
+            run(machine, "(sleep 4; echo $? > /tmp/slept) > /dev/null 2>&1 & sleep 1")
             caller = session.kernel.function("hrtimer_nanosleep")
             body = Span(caller.address + 4, caller.address + caller.size)
             run(machine, "kill $(cat /tmp/early)")

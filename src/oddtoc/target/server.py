@@ -144,8 +144,8 @@ class ServerConnection(Connection):
     def stop_of(self, thread: str, seconds: float) -> bytes | None:
         """Wait for one thread to stop, of a gdbserver in non-stop mode, which was asked for that.
 
-        Another one may be told of before: gdbserver 13 stops it for a signal that comes while it attaches, where it
-        passes on all later ones. That thread gets its signal now, and goes on.
+        Another one may be told of before: gdbserver 13 was seen to stop one for a signal that came while it attached,
+        and passes on all later ones. That thread gets its signal now, and goes on.
 
         Args:
             thread: its id.
