@@ -38,7 +38,7 @@ def judge_units(
     Raises:
         UsageError: what was told is not so. BuildError: something does not compile.
     """
-    compiled = for_each(files, lambda file: _compile(tree, overlay, file))
+    compiled = _compile_all(tree, overlay, files)
     functions = {name for names in confined.values() for name in names}
     units = [
         _judge(file, *objects, subjects.of(file), functions, overlay.in_padding)
@@ -57,14 +57,21 @@ def judge_units(
     return units
 
 
-def _compile(tree: KernelTree, overlay: Overlay, file: str) -> tuple[Path, Path, Path] | None:
-    """The old unit as it runs, and old and new to compare; None where a header changes nothing."""
-    new = compile_unit(tree, file, Flavour.COMPARED, overlay.root)
-    overlay.check_used(new)
-    old = compile_unit(tree, file, Flavour.COMPARED)
-    if file not in overlay.changed and not _differ(old, new):
-        return None
-    return compile_unit(tree, file, Flavour.RUNNING), old, new
+def _compile_all(tree: KernelTree, overlay: Overlay, files: Sequence[str]) -> list[tuple[Path, Path, Path] | None]:
+    """Of each file the old unit as it runs, and old and new to compare; None where a header changes nothing."""
+    versions = [(file, root) for file in files for root in (overlay.root, tree.source)]
+    compared = for_each(versions, lambda version: compile_unit(tree, version[0], Flavour.COMPARED, version[1]))
+    news, olds = compared[::2], compared[1::2]
+    for new in news:
+        overlay.check_used(new)
+
+    def with_running(unit: tuple[str, Path, Path]) -> tuple[Path, Path, Path] | None:
+        file, old, new = unit
+        if file not in overlay.changed and not _differ(old, new):
+            return None
+        return compile_unit(tree, file, Flavour.RUNNING), old, new
+
+    return for_each(list(zip(files, olds, news, strict=True)), with_running)
 
 
 def _differ(old: Path, new: Path) -> bool:
