@@ -36,7 +36,7 @@ _NEW_PROCESSES = b";fork-events+;vfork-events+;exec-events+"
 """Nothing takes these back but another connection."""
 _MOST_LOOKED_AT = 64
 _SIGNALS = 152
-"""As the protocol numbers them."""
+"""One more than the last, as the protocol numbers them."""
 _OTHERS = b";".join(b"%x" % number for number in range(1, _SIGNALS) if number not in (TRAP, STOP))
 _AT_ONCE = b"QPassSignals:" + _OTHERS
 """What a thread gets at once while it runs, without our being asked."""

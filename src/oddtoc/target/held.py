@@ -92,7 +92,7 @@ class HeldByGdbserver(StoppedProcess):
         if (self._connection.stop_of(name, _PATIENCE) or b"").startswith(b"T00"):
             stack = self._one(name).registers["r1"]
             self._probably = [(stack - _MOVES, _TOP_OF_STACK + 2 * _MOVES)]
-            self._connection.exchange([b"vCont;c:" + name.encode()])
+            self._connection.go_on(name)
 
     def stop_early(self, last: str) -> list[str]:
         """Stop all threads but one, which runs on; those that did. The others do so with the last."""
@@ -195,8 +195,7 @@ class HeldByGdbserver(StoppedProcess):
                 after = self._one(name)
             finally:
                 self.restore(thread)
-        action = b"C%02x" % waiting if waiting else b"c"
-        self._connection.exchange([b"vCont;%b:%b" % (action, name.encode())])
+        self._connection.go_on(name, waiting)
         return after
 
     def _stopped_alone(self, thread: str, action: bytes, done: int) -> int:

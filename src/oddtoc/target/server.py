@@ -165,12 +165,18 @@ class ServerConnection(Connection):
                 if match is None or match[1] == thread.encode():
                     found = said
                 else:
-                    self._pass_on(match[1], int(said[1:3], 16))
+                    self.go_on(match[1].decode("ascii"), int(said[1:3], 16))
         return found
 
-    def _pass_on(self, thread: bytes, signal: int) -> None:
+    def go_on(self, thread: str, signal: int = 0) -> None:
+        """Let one thread go on, of a gdbserver in non-stop mode.
+
+        Args:
+            thread: its id.
+            signal: what it gets, as the protocol numbers it; 0 and SIGSTOP are none.
+        """
         action = b"C%02x" % signal if signal not in (0, STOP) else b"c"
-        self.exchange([b"vCont;%b:%b" % (action, thread)])
+        self.exchange([b"vCont;%b:%b" % (action, thread.encode())])
 
     def _is_notified(self, limit: float) -> bool:
         self._wire.take_notifications(b"+")
